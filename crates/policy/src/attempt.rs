@@ -1,0 +1,60 @@
+//! What the agent tries. An attempt is parsed once, at the edge, and carries
+//! everything its verdict may depend on.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::host::{Host, Port};
+use crate::show;
+
+/// Anything that can be judged.
+pub trait Attempt {
+    /// What is tried, in words for a person, escaped for a terminal:
+    /// ``run `git push` ``, ``connect to `api.example:443` ``.
+    fn summary(&self) -> String;
+}
+
+/// A program about to be started, at `execve`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exec {
+    /// The path given to the system call, as the caller spelt it.
+    pub path: PathBuf,
+    /// The file that path leads to inside the boundary, links followed.
+    /// Absent when it could not be resolved from outside.
+    pub program: Option<PathBuf>,
+    /// The argument vector, `argv[0]` first. Bytes, not text.
+    pub argv: Vec<OsString>,
+    /// The caller's working directory, as seen inside the boundary.
+    pub cwd: PathBuf,
+}
+
+impl Attempt for Exec {
+    fn summary(&self) -> String {
+        format!("run `{}`", show::command(&self.argv))
+    }
+}
+
+/// A TCP connection about to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Connect {
+    pub host: Host,
+    pub port: Port,
+}
+
+impl Attempt for Connect {
+    fn summary(&self) -> String {
+        format!("connect to `{self}`")
+    }
+}
+
+impl std::fmt::Display for Connect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.host {
+            Host::Name(name) => write!(f, "{name}:{}", self.port),
+            Host::Address(std::net::IpAddr::V6(address)) => {
+                write!(f, "[{address}]:{}", self.port)
+            }
+            Host::Address(address) => write!(f, "{address}:{}", self.port),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The policy's answer to an attempt, and the only place where a yes is made.
+//!
+//! INVARIANT: no constructor of [`Permit`] is visible outside this crate, and
+//! within it only the functions here and the judges in `command` and `network`
+//! call them. A permit owns the attempt that was judged, so whoever enforces it
+//! cannot act on anything else.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::Attempt;
+use crate::basis::{Basis, Layer};
+use crate::grant::{Answer, Choice};
+
+/// Proof that an attempt was judged and may happen. Spent on use.
+#[must_use = "a permit that nobody spends lets nothing happen"]
+#[derive(Debug)]
+pub struct Permit<A> {
+    attempt: A,
+    basis: Basis,
+}
+
+impl<A> Permit<A> {
+    pub(crate) fn new(attempt: A, basis: Basis) -> Self {
+        Self { attempt, basis }
+    }
+
+    /// What was judged.
+    pub fn attempt(&self) -> &A {
+        &self.attempt
+    }
+
+    /// What decided.
+    pub fn basis(&self) -> &Basis {
+        &self.basis
+    }
+
+    /// Spends the permit on doing what it allows.
+    pub fn spend(self) -> A {
+        self.attempt
+    }
+}
+
+/// A no, which is an answer and not an error: the rule, the layer that set it,
+/// and what would be allowed instead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What was tried, as [`Attempt::summary`] says it.
+    pub attempt: String,
+    pub basis: Basis,
+    /// What would be allowed, for the agent to act on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<String>,
+    /// A person's words to the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl fmt::Display for Refusal {
+    /// Up to four lines without a trailing newline, starting with `refused: `.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused: {}\n  by {}", self.attempt, self.basis)?;
+        if let Some(why) = &self.basis.justification {
+            write!(f, "\n  because: {}", crate::show::line(why))?;
+        }
+        if let Some(instead) = &self.instead {
+            write!(f, "\n  allowed instead: {}", crate::show::line(instead))?;
+        }
+        if let Some(note) = &self.note {
+            write!(f, "\n  note: {}", crate::show::line(note))?;
+        }
+        Ok(())
+    }
+}
+
+/// Something the policy wants a person or reviewer to decide.
+#[must_use = "a question that is dropped was never asked"]
+#[derive(Debug)]
+pub struct Question<A> {
+    attempt: A,
+    basis: Basis,
+}
+
+impl<A: Attempt> Question<A> {
+    pub(crate) fn new(attempt: A, basis: Basis) -> Self {
+        Self { attempt, basis }
+    }
+
+    pub fn attempt(&self) -> &A {
+        &self.attempt
+    }
+
+    pub fn basis(&self) -> &Basis {
+        &self.basis
+    }
+
+    /// Turns an answer into a permit or a refusal.
+    ///
+    /// The answer comes back through policy because a person cannot mint a
+    /// permit either.
+    pub fn settle(self, answer: &Answer) -> Result<Permit<A>, Refusal> {
+        match answer.choice {
+            Choice::Once | Choice::Session => {
+                let rule = format!("{} by {}", answer.choice, answer.by);
+                let basis = Basis { rule, layer: Layer::Answer, origin: None, justification: None };
+                Ok(Permit::new(self.attempt, basis))
+            }
+            Choice::Refuse => {
+                let mut refusal = self.unanswered("another way that needs no approval");
+                refusal.basis.rule = format!("{}, refused by {}", refusal.basis.rule, answer.by);
+                refusal.note = answer.note.clone();
+                Err(refusal)
+            }
+        }
+    }
+
+    /// The refusal when nobody can or did answer. Silence is not consent.
+    pub fn unanswered(self, instead: &str) -> Refusal {
+        Refusal {
+            attempt: self.attempt.summary(),
+            basis: self.basis,
+            instead: Some(instead.to_owned()),
+            note: None,
+        }
+    }
+}
+
+/// The policy's answer to an attempt.
+#[must_use = "an attempt without a verdict has not been judged"]
+#[derive(Debug)]
+pub enum Verdict<A> {
+    Allow(Permit<A>),
+    Ask(Question<A>),
+    Refuse(Refusal),
+}
