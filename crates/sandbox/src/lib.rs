@@ -1,0 +1,25 @@
+//! Confines. A printable [`Plan`] goes in, kernel means are applied, a report
+//! of what was really enforced comes out.
+//!
+//! This crate knows no rules: it cannot tell a good command from a bad one. It
+//! offers the supervisor three things: a boundary ([`launch`]), the trapped
+//! calls of whatever runs inside it ([`notify`]), and a way to act on a caller's
+//! own descriptors and memory without trusting either.
+//!
+//! INVARIANT: unsafe code is in files named `sys.rs` and nowhere else; each
+//! wraps one kernel interface in functions that are safe to call. The
+//! dependencies are `libc` and `thiserror`.
+
+mod plan;
+
+#[cfg(target_os = "linux")]
+mod linux;
+
+#[cfg(target_os = "linux")]
+pub use linux::{
+    launch::{LaunchError, Launched, Sockets, Stdio, launch},
+    notify,
+    support::{Feature, Support, support},
+    watch::{ChildEvent, Control},
+};
+pub use plan::{Access, Floor, Mount, Network, Plan};

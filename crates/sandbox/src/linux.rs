@@ -1,0 +1,13 @@
+//! The boundary as Linux enforces it.
+
+mod child;
+mod filter;
+mod floor;
+pub(crate) mod launch;
+mod message;
+mod netlink;
+pub mod notify;
+pub(crate) mod support;
+mod sys;
+mod view;
+pub(crate) mod watch;

@@ -1,0 +1,307 @@
+//! Entering the boundary: everything between `clone` and the command's first
+//! instruction, and the small process 1 that stays with it.
+//!
+//! INVARIANT: nothing here allocates, locks or logs; whatever needs memory was
+//! made ready in [`Entry`] by the parent. Every failure is reported with its
+//! step and ends the process.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, IntoRawFd as _, OwnedFd, RawFd};
+
+use super::floor::{self, Abi, Grant};
+use super::message::{self, Message, Step};
+use super::netlink;
+use super::sys::{self, Cloned, Errno, NullTerminated, Sys};
+use super::view::{self, Failure, Prepared};
+use crate::plan::Network;
+
+/// Everything the child needs, in the kernel's own form.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) steps: Vec<Prepared>,
+    pub(crate) abi: Abi,
+    pub(crate) grants: Vec<Grant>,
+    pub(crate) network: Network,
+    pub(crate) uid_map: Vec<u8>,
+    pub(crate) gid_map: Vec<u8>,
+    pub(crate) filter: Vec<libc::sock_filter>,
+    pub(crate) directory: CString,
+    pub(crate) program: CString,
+    pub(crate) argv: NullTerminated,
+    pub(crate) environment: NullTerminated,
+    /// Which of the descriptors 0, 1 and 2 become our terminal.
+    pub(crate) terminal: [bool; 3],
+    pub(crate) umask: libc::mode_t,
+}
+
+/// Where the messages to the supervisor go, in every process of ours inside.
+const CONTROL: RawFd = 3;
+
+/// The highest capability number that we drop from the bounding set; those a
+/// kernel does not know answer `EINVAL` and end the loop.
+const LAST_CAPABILITY: libc::c_ulong = 63;
+
+/// Becomes process 1 of the session. Never returns.
+pub(crate) fn run(mut entry: Entry, control: OwnedFd) -> ! {
+    let Ok(control) = settle_descriptors(control) else {
+        sys::exit(1)
+    };
+    let fail = |(step, index, errno): Failure| -> ! {
+        let index = index as u32;
+        let _ = Message::Failed { step, index, errno }.send(control.as_fd(), &[]);
+        sys::exit(1)
+    };
+    match prepare(&mut entry, control.as_fd()) {
+        Err(failure) => fail(failure),
+        Ok(Inside { ruleset, terminal }) => match sys::clone(0) {
+            Err(errno) => fail((Step::Fork, 0, errno)),
+            Ok(Cloned::Child) => {
+                match command(&entry, &ruleset, terminal.as_ref(), control.as_fd()) {
+                    Ok(never) => match never {},
+                    Err(failure) => fail(failure),
+                }
+            }
+            Ok(Cloned::Parent(command)) => {
+                drop(ruleset);
+                attend(command, terminal.as_ref(), control.as_fd())
+            }
+        },
+    }
+}
+
+/// Keeps 0, 1, 2 and the control socket (as 3), closes everything else.
+fn settle_descriptors(control: OwnedFd) -> Sys<OwnedFd> {
+    let number = control.into_raw_fd();
+    if number != CONTROL {
+        // The old number is closed with the rest below.
+        sys::dup_onto(number, CONTROL)?;
+    }
+    sys::close_range(CONTROL as u32 + 1, u32::MAX)?;
+    Ok(sys::adopt(CONTROL))
+}
+
+/// What is ready once the view stands.
+struct Inside {
+    ruleset: OwnedFd,
+    /// The command's end of our terminal, if it gets one.
+    terminal: Option<OwnedFd>,
+}
+
+fn prepare(entry: &mut Entry, control: BorrowedFd<'_>) -> Result<Inside, Failure> {
+    let at = |step| move |errno| (step, 0, errno);
+    die_with_parent(control).map_err(at(Step::Privileges))?;
+    map_user(entry).map_err(at(Step::MapUser))?;
+    netlink::raise_loopback(&entry.network).map_err(at(Step::Loopback))?;
+    let listeners = listen(&entry.network).map_err(at(Step::Listeners))?;
+    sys::umask(0);
+    view::build(&mut entry.steps)?;
+    // Our own session: no controlling terminal of the host is left to type into.
+    sys::new_session().map_err(at(Step::Terminal))?;
+    let terminal = if entry.terminal.contains(&true) {
+        let (master, ours) = sys::open_terminal(c"/dev/pts/ptmx").map_err(at(Step::Terminal))?;
+        sys::take_terminal(ours.as_fd()).map_err(at(Step::Terminal))?;
+        Some((master, ours))
+    } else {
+        None
+    };
+    let ruleset = floor::lay(entry.abi, &entry.grants)
+        .map_err(|(index, errno)| (Step::Floor, index, errno))?;
+    shed_privileges().map_err(at(Step::Privileges))?;
+    hand_out(
+        control,
+        &listeners,
+        terminal.as_ref().map(|(master, _)| master),
+    )
+    .map_err(at(Step::Listeners))?;
+    Ok(Inside {
+        ruleset,
+        terminal: terminal.map(|(_, ours)| ours),
+    })
+}
+
+/// The kernel ends us when the supervisor's launching thread ends.
+fn die_with_parent(control: BorrowedFd<'_>) -> Sys<()> {
+    sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong, 0)?;
+    // It may have died before that took effect; then its end is closed.
+    if sys::poll([control], 0)? == [true] {
+        Err(Errno(libc::ESRCH))
+    } else {
+        Ok(())
+    }
+}
+
+fn map_user(entry: &Entry) -> Sys<()> {
+    sys::write_file(c"/proc/self/setgroups", 0, 0, b"deny")?;
+    sys::write_file(c"/proc/self/uid_map", 0, 0, &entry.uid_map)?;
+    sys::write_file(c"/proc/self/gid_map", 0, 0, &entry.gid_map)
+}
+
+/// The sockets that are born inside and served from outside.
+struct Listeners {
+    stream4: OwnedFd,
+    /// Absent where the kernel has no IPv6.
+    stream6: Option<OwnedFd>,
+    names: OwnedFd,
+    names_stream: OwnedFd,
+}
+
+/// How many captured connections may wait to be accepted.
+const BACKLOG: libc::c_int = 4096;
+const NAMES_PORT: u16 = 53;
+
+fn listen(network: &Network) -> Sys<Listeners> {
+    let address = network.gateway.octets();
+    let stream4 = sys::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0)?;
+    sys::bind4(stream4.as_fd(), address, 0)?;
+    sys::listen(stream4.as_fd(), BACKLOG)?;
+    let names = sys::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK, 0)?;
+    sys::bind4(names.as_fd(), address, NAMES_PORT)?;
+    let names_stream = sys::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0)?;
+    sys::bind4(names_stream.as_fd(), address, NAMES_PORT)?;
+    sys::listen(names_stream.as_fd(), 64)?;
+    let stream6 = listen6(network).ok();
+    Ok(Listeners {
+        stream4,
+        stream6,
+        names,
+        names_stream,
+    })
+}
+
+fn listen6(network: &Network) -> Sys<OwnedFd> {
+    let stream = sys::socket(libc::AF_INET6, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0)?;
+    sys::set_option(stream.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+    sys::bind6(stream.as_fd(), network.gateway6.octets(), 0)?;
+    sys::listen(stream.as_fd(), BACKLOG)?;
+    Ok(stream)
+}
+
+/// Sends the sockets out; our own copies close when this returns.
+fn hand_out(control: BorrowedFd<'_>, sockets: &Listeners, master: Option<&OwnedFd>) -> Sys<()> {
+    // Absent ones are told by sending an end of nothing: the control socket.
+    let or_control = |fd: Option<&OwnedFd>| fd.map_or(control.as_raw_fd(), |fd| fd.as_raw_fd());
+    let fds = [
+        sockets.stream4.as_raw_fd(),
+        sockets.names.as_raw_fd(),
+        sockets.names_stream.as_raw_fd(),
+        or_control(sockets.stream6.as_ref()),
+        or_control(master),
+    ];
+    Message::Ready {
+        ipv6: sockets.stream6.is_some(),
+        terminal: master.is_some(),
+    }
+    .send(control, &fds)
+}
+
+fn shed_privileges() -> Sys<()> {
+    // Kernels without keyrings have none to leave.
+    match sys::join_new_keyring() {
+        Err(Errno(libc::ENOSYS)) | Ok(()) => {}
+        Err(errno) => return Err(errno),
+    }
+    for capability in 0..=LAST_CAPABILITY {
+        match sys::prctl(libc::PR_CAPBSET_DROP, capability, 0) {
+            Err(Errno(libc::EINVAL)) => break,
+            other => other.map(drop)?,
+        }
+    }
+    sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)?;
+    // A limit of 0 is ignored where cores go to a program; 1 byte is not.
+    // SOURCE: fs/coredump.c.
+    sys::set_limit(libc::RLIMIT_CORE, 1)
+}
+
+enum Never {}
+
+/// The command's process: last steps, then the command itself.
+fn command(
+    entry: &Entry,
+    ruleset: &OwnedFd,
+    terminal: Option<&OwnedFd>,
+    control: BorrowedFd<'_>,
+) -> Result<Never, Failure> {
+    let at = |step| move |errno| (step, 0, errno);
+    sys::block_signals(&[libc::SIGTTOU]).map_err(at(Step::Terminal))?;
+    sys::set_process_group(0, 0).map_err(at(Step::Terminal))?;
+    if let Some(terminal) = terminal {
+        sys::set_foreground(terminal.as_fd(), sys::getpid()).map_err(at(Step::Terminal))?;
+        for (number, _) in entry.terminal.iter().enumerate().filter(|(_, ours)| **ours) {
+            sys::dup_onto(terminal.as_raw_fd(), number as RawFd).map_err(at(Step::Terminal))?;
+        }
+    }
+    sys::landlock_restrict(ruleset.as_fd()).map_err(at(Step::Floor))?;
+    sys::drop_capabilities().map_err(at(Step::Privileges))?;
+    sys::chdir(&entry.directory).map_err(at(Step::Directory))?;
+    sys::close_on_exec_from(CONTROL as u32).map_err(at(Step::Privileges))?;
+    sys::umask(entry.umask);
+    sys::reset_signals();
+    let listener = sys::install_filter(&entry.filter).map_err(at(Step::Filter))?;
+    Message::Filtered
+        .send(control, &[listener.as_raw_fd()])
+        .map_err(at(Step::Filter))?;
+    drop(listener);
+    Err((
+        Step::Exec,
+        0,
+        sys::exec(&entry.program, &entry.argv, &entry.environment),
+    ))
+}
+
+/// Process 1 from now on: reaps, passes job control on, and ends with the command.
+fn attend(command: libc::pid_t, terminal: Option<&OwnedFd>, control: BorrowedFd<'_>) -> ! {
+    let Ok(children) = retire(command) else {
+        sys::exit(1)
+    };
+    loop {
+        let Ok([told, child]) = sys::poll([control, children.as_fd()], -1) else {
+            sys::exit(1)
+        };
+        if child {
+            sys::drain(children.as_fd());
+            reap(command, control);
+        }
+        if told {
+            match message::receive(control) {
+                Ok(Some(received)) if received.message == Message::Continue => {
+                    if let Some(terminal) = terminal {
+                        let _ = sys::set_foreground(terminal.as_fd(), command);
+                    }
+                    let _ = sys::kill(-command, libc::SIGCONT);
+                }
+                // The supervisor is gone, or speaks nonsense: the session ends.
+                _ => sys::exit(1),
+            }
+        }
+    }
+}
+
+/// Gives up what process 1 no longer needs. Returns the descriptor that tells
+/// of children.
+fn retire(command: libc::pid_t) -> Sys<OwnedFd> {
+    sys::drop_capabilities()?;
+    sys::prctl(libc::PR_SET_DUMPABLE, 0, 0)?;
+    sys::close_range(0, 2)?;
+    sys::block_signals(&[libc::SIGCHLD, libc::SIGTTOU])?;
+    // Both sides set it, so that it is set whoever runs first.
+    let _ = sys::set_process_group(command, command);
+    sys::signal_fd(&[libc::SIGCHLD])
+}
+
+fn reap(command: libc::pid_t, control: BorrowedFd<'_>) {
+    while let Some(waited) = sys::wait(-1, libc::WNOHANG | libc::WUNTRACED) {
+        if waited.pid != command {
+            continue;
+        }
+        if libc::WIFSTOPPED(waited.status) {
+            let _ = Message::Stopped.send(control, &[]);
+        } else {
+            let _ = Message::Ended {
+                status: waited.status,
+            }
+            .send(control, &[]);
+            // The kernel now ends everything else of the session.
+            sys::exit(0);
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Building the mount view in a new mount namespace.
+//!
+//! The host's tree is copied and made read-only; the places that are to be
+//! writable are copied apart, before the old root is left; then the steps of
+//! the plan are laid over it in order. All copies are `nosuid` and, except for
+//! the few devices, `nodev`.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+
+use super::message::Step;
+use super::sys::{self, Errno, Sys};
+use crate::plan::{Access, Mount};
+
+// SOURCE: linux/mount.h.
+const RDONLY: u64 = 1;
+const NOSUID: u64 = 2;
+const NODEV: u64 = 4;
+const NOEXEC: u64 = 8;
+
+/// Where small files of ours live inside; in a private directory of the view.
+const STAGE: &CStr = c"/run/remit";
+const VOID: &CStr = c"/run/remit/void";
+const BLANK: &CStr = c"/run/remit/blank";
+const TEXT: &CStr = c"/run/remit/text";
+
+/// One step with everything it needs already in the kernel's form.
+#[derive(Debug)]
+pub(crate) enum Prepared {
+    Host {
+        path: CString,
+        access: Access,
+        directory: bool,
+        tree: Option<OwnedFd>,
+    },
+    Private {
+        path: CString,
+        options: CString,
+    },
+    Processes,
+    Devices,
+    Hidden {
+        path: CString,
+        directory: bool,
+    },
+    Text {
+        path: CString,
+        text: Vec<u8>,
+    },
+}
+
+impl Prepared {
+    /// Does all that allocates. `None` for a path with a NUL in it.
+    pub(crate) fn new(mount: &Mount) -> Option<Self> {
+        let c = |path: &std::path::Path| CString::new(path.as_os_str().as_bytes()).ok();
+        Some(match mount {
+            Mount::Host { path, access } => Prepared::Host {
+                path: c(path)?,
+                access: *access,
+                directory: path.is_dir(),
+                tree: None,
+            },
+            Mount::Private { path, mode } => Prepared::Private {
+                path: c(path)?,
+                options: CString::new(format!("mode={mode:o}")).ok()?,
+            },
+            Mount::Processes => Prepared::Processes,
+            Mount::Devices => Prepared::Devices,
+            Mount::Hidden { path, directory } => Prepared::Hidden {
+                path: c(path)?,
+                directory: *directory,
+            },
+            Mount::Text { path, text } => Prepared::Text {
+                path: c(path)?,
+                text: text.clone().into_bytes(),
+            },
+        })
+    }
+}
+
+/// What failed: the step, which mount, the kernel's number.
+pub(crate) type Failure = (Step, usize, Errno);
+
+/// The host's device nodes that are harmless to everybody.
+const DEVICES: [(&CStr, &CStr); 6] = [
+    (c"/dev/null", c"/dev/null"),
+    (c"/dev/zero", c"/dev/zero"),
+    (c"/dev/full", c"/dev/full"),
+    (c"/dev/random", c"/dev/random"),
+    (c"/dev/urandom", c"/dev/urandom"),
+    (c"/dev/tty", c"/dev/tty"),
+];
+
+const DEVICE_LINKS: [(&CStr, &CStr); 5] = [
+    (c"pts/ptmx", c"/dev/ptmx"),
+    (c"/proc/self/fd", c"/dev/fd"),
+    (c"/proc/self/fd/0", c"/dev/stdin"),
+    (c"/proc/self/fd/1", c"/dev/stdout"),
+    (c"/proc/self/fd/2", c"/dev/stderr"),
+];
+
+/// Builds the view and makes it this process's root.
+pub(crate) fn build(steps: &mut [Prepared]) -> Result<(), Failure> {
+    let at = |step| move |errno| (step, 0, errno);
+    let private = libc::MS_REC | libc::MS_PRIVATE;
+    sys::mount(c"none", c"/", c"none", private, c"").map_err(at(Step::Propagation))?;
+
+    let root = copy(c"/", RDONLY | NOSUID | NODEV).map_err(at(Step::CopyView))?;
+    let mut devices = [const { None }; DEVICES.len()];
+    for (slot, (source, _)) in devices.iter_mut().zip(DEVICES) {
+        *slot = Some(copy(source, NOSUID | NOEXEC).map_err(at(Step::CopyView))?);
+    }
+    for (index, step) in steps.iter_mut().enumerate() {
+        if let Prepared::Host {
+            path, access, tree, ..
+        } = step
+        {
+            let set = if *access == Access::Read { RDONLY } else { 0 };
+            let copied = copy(path, set | NOSUID | NODEV);
+            *tree = Some(copied.map_err(|errno| (Step::CopyView, index, errno))?);
+        }
+    }
+    enter(root).map_err(at(Step::EnterView))?;
+    for (index, step) in steps.iter().enumerate() {
+        lay(step, &devices).map_err(|errno| (Step::Mount, index, errno))?;
+    }
+    Ok(())
+}
+
+fn copy(path: &CStr, attributes: u64) -> Sys<OwnedFd> {
+    let tree = sys::open_tree(path)?;
+    sys::mount_setattr(tree.as_fd(), attributes)?;
+    Ok(tree)
+}
+
+/// Attaches the new root somewhere, steps into it and lets the old one go.
+fn enter(root: OwnedFd) -> Sys<()> {
+    sys::move_mount(root.as_fd(), c"/proc")?;
+    sys::fchdir(root.as_fd())?;
+    sys::pivot_here()?;
+    sys::detach(c".")?;
+    sys::chdir(c"/")
+}
+
+fn lay(step: &Prepared, devices: &[Option<OwnedFd>]) -> Sys<()> {
+    let shut = libc::MS_NOSUID | libc::MS_NODEV;
+    match step {
+        Prepared::Host {
+            path,
+            directory,
+            tree,
+            ..
+        } => {
+            let tree = tree.as_ref().ok_or(Errno(libc::EBADF))?;
+            attach(tree, path, *directory)
+        }
+        Prepared::Private { path, options } => {
+            make_way(path, true)?;
+            sys::mount(c"tmpfs", path, c"tmpfs", shut, options)?;
+            if path.as_c_str() == c"/run" {
+                stage()
+            } else {
+                Ok(())
+            }
+        }
+        Prepared::Processes => {
+            let flags = shut | libc::MS_NOEXEC | libc::MS_RDONLY;
+            sys::mount(c"proc", c"/proc", c"proc", flags, c"")
+        }
+        Prepared::Devices => make_devices(devices),
+        Prepared::Hidden { path, directory } => {
+            let nothing = if *directory { VOID } else { BLANK };
+            let tree = copy(nothing, RDONLY | NOSUID | NODEV | NOEXEC)?;
+            sys::move_mount(tree.as_fd(), path)
+        }
+        Prepared::Text { path, text } => {
+            // One name, reused: the mount keeps each file after its name is gone.
+            let flags = libc::O_CREAT | libc::O_TRUNC | libc::O_NOFOLLOW;
+            remove(TEXT);
+            sys::write_file(TEXT, flags, 0o444, text)?;
+            attach(&copy(TEXT, RDONLY | NOSUID | NODEV | NOEXEC)?, path, false)
+        }
+    }
+}
+
+fn remove(path: &CStr) {
+    // Not being there is what is wanted.
+    let _ = sys::unlink(path);
+}
+
+/// The empty things that hidden places are covered with.
+fn stage() -> Sys<()> {
+    sys::mkdir(STAGE, 0o755)?;
+    sys::mkdir(VOID, 0o000)?;
+    sys::write_file(BLANK, libc::O_CREAT | libc::O_EXCL, 0o000, b"")
+}
+
+/// Attaches a copy at its place, making the place first where the view has a
+/// private directory there.
+fn attach(tree: &OwnedFd, path: &CStr, directory: bool) -> Sys<()> {
+    match sys::move_mount(tree.as_fd(), path) {
+        Err(Errno(libc::ENOENT)) => {
+            make_way(path, directory)?;
+            sys::move_mount(tree.as_fd(), path)
+        }
+        other => other,
+    }
+}
+
+/// Makes the directories down to `path`, and `path` itself as a directory or an
+/// empty file. What exists already stays. Fails on the host's read-only tree.
+fn make_way(path: &CStr, directory: bool) -> Sys<()> {
+    let mut buffer = [0_u8; libc::PATH_MAX as usize];
+    let bytes = path.to_bytes_with_nul();
+    buffer
+        .get_mut(..bytes.len())
+        .ok_or(Errno(libc::ENAMETOOLONG))?
+        .copy_from_slice(bytes);
+    for at in 1..bytes.len() - 1 {
+        if buffer[at] == b'/' {
+            buffer[at] = 0;
+            make_directory(&buffer[..=at])?;
+            buffer[at] = b'/';
+        }
+    }
+    if directory {
+        make_directory(&buffer[..bytes.len()])
+    } else {
+        sys::write_file(
+            path,
+            libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW,
+            0o600,
+            b"",
+        )
+    }
+}
+
+fn make_directory(path_with_nul: &[u8]) -> Sys<()> {
+    let path = CStr::from_bytes_with_nul(path_with_nul).map_err(|_| Errno(libc::EINVAL))?;
+    match sys::mkdir(path, 0o755) {
+        Err(Errno(libc::EEXIST | libc::EROFS)) => Ok(()),
+        other => other,
+    }
+}
+
+fn make_devices(devices: &[Option<OwnedFd>]) -> Sys<()> {
+    let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
+    sys::mount(
+        c"tmpfs",
+        c"/dev",
+        c"tmpfs",
+        flags | libc::MS_STRICTATIME,
+        c"mode=755,size=64k",
+    )?;
+    for (tree, (_, target)) in devices.iter().zip(DEVICES) {
+        let tree = tree.as_ref().ok_or(Errno(libc::EBADF))?;
+        attach(tree, target, false)?;
+    }
+    for (target, path) in DEVICE_LINKS {
+        sys::symlink(target, path)?;
+    }
+    sys::mkdir(c"/dev/pts", 0o755)?;
+    let options = c"newinstance,ptmxmode=0666,mode=600";
+    sys::mount(c"devpts", c"/dev/pts", c"devpts", flags, options)?;
+    sys::mkdir(c"/dev/shm", 0o1777)?;
+    sys::mount(
+        c"tmpfs",
+        c"/dev/shm",
+        c"tmpfs",
+        flags | libc::MS_NODEV,
+        c"mode=1777",
+    )
+}

@@ -1,0 +1,162 @@
+//! What the kernel is told, as data that can be printed before it is applied.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+/// The whole boundary of one session.
+///
+/// Paths are absolute and free of links; the supervisor made them so on the
+/// host, and inside they mean the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The mount view, applied in order. What is not mentioned is the host's,
+    /// read-only.
+    pub mounts: Vec<Mount>,
+    /// The second, independent floor under the mount view. What is not granted
+    /// here cannot be opened, whatever the mounts say.
+    pub floor: Vec<Floor>,
+    pub network: Network,
+    /// The whole environment of the command. Nothing else is passed.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Where the command starts.
+    pub directory: PathBuf,
+    /// The program, as an absolute path inside.
+    pub program: PathBuf,
+    /// Its argument vector, `argv[0]` first.
+    pub argv: Vec<OsString>,
+}
+
+/// What may be done with a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+}
+
+/// One step in building the mount view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mount {
+    /// The host's own file or directory, at the same place.
+    Host { path: PathBuf, access: Access },
+    /// An empty directory in memory, gone after the session.
+    Private { path: PathBuf, mode: u32 },
+    /// A process list that shows the session only.
+    Processes,
+    /// `/dev` with the harmless devices and terminals of its own.
+    Devices,
+    /// An empty thing of no permission over a directory or file.
+    Hidden { path: PathBuf, directory: bool },
+    /// A file with this text, read-only.
+    Text { path: PathBuf, text: String },
+}
+
+/// One grant of the floor: this access to everything beneath.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Floor {
+    /// Directories may be listed, no file opened.
+    List(PathBuf),
+    /// Files may be read and executed.
+    Read(PathBuf),
+    /// Everything but making devices.
+    Write(PathBuf),
+    /// Existing devices may be used.
+    Device(PathBuf),
+}
+
+/// The network inside: a loopback of its own, the range that names are answered
+/// with, and no way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Where captured connections and lookups arrive; inside the range below.
+    pub gateway: Ipv4Addr,
+    /// How many leading bits the IPv4 range of synthetic addresses has.
+    pub prefix: u8,
+    pub gateway6: Ipv6Addr,
+    pub prefix6: u8,
+}
+
+impl Floor {
+    /// Where the grant begins.
+    pub fn path(&self) -> &Path {
+        match self {
+            Floor::List(path) | Floor::Read(path) | Floor::Write(path) | Floor::Device(path) => {
+                path
+            }
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    /// One step a line, in the order of application.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "view (mounts, in order)")?;
+        writeln!(f, "  read    /  (the host, recursively)")?;
+        for mount in &self.mounts {
+            writeln!(f, "  {mount}")?;
+        }
+        writeln!(f, "floor (Landlock)")?;
+        for grant in &self.floor {
+            writeln!(f, "  {grant}")?;
+        }
+        let Network {
+            gateway,
+            prefix,
+            gateway6,
+            prefix6,
+        } = self.network;
+        writeln!(f, "network")?;
+        writeln!(f, "  loopback of its own, no route out")?;
+        writeln!(
+            f,
+            "  captured connections and lookups end at {gateway}/{prefix}, {gateway6}/{prefix6}"
+        )?;
+        writeln!(f, "environment")?;
+        for (name, _) in &self.environment {
+            writeln!(f, "  {}", name.to_string_lossy())?;
+        }
+        writeln!(f, "command")?;
+        writeln!(
+            f,
+            "  {} in {}",
+            self.program.display(),
+            self.directory.display()
+        )
+    }
+}
+
+impl fmt::Display for Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mount::Host {
+                path,
+                access: Access::Read,
+            } => write!(f, "read    {}", path.display()),
+            Mount::Host {
+                path,
+                access: Access::Write,
+            } => write!(f, "write   {}", path.display()),
+            Mount::Private { path, .. } => write!(f, "private {}", path.display()),
+            Mount::Processes => write!(f, "private /proc  (this session's processes, read-only)"),
+            Mount::Devices => write!(
+                f,
+                "private /dev  (null, zero, full, random, urandom, tty, pts, shm)"
+            ),
+            Mount::Hidden { path, .. } => write!(f, "hide    {}", path.display()),
+            Mount::Text { path, .. } => write!(f, "text    {}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for Floor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, path) = match self {
+            Floor::List(path) => ("list   ", path),
+            Floor::Read(path) => ("read   ", path),
+            Floor::Write(path) => ("write  ", path),
+            Floor::Device(path) => ("device ", path),
+        };
+        write!(f, "{what} {}", path.display())
+    }
+}
