@@ -1,2 +1,131 @@
+//! The `remit` program.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod approvals;
+mod demo;
+mod doctor;
+mod log;
+mod say;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use remit_supervisor::{Places, REFUSED, Request};
+
+/// Keeps a coding agent within its remit.
+///
+/// Runs any agent inside a boundary that the kernel enforces, judges every
+/// program it starts and every connection it makes by one policy, asks about
+/// the rest, and leaves a record that can be verified.
+#[derive(Debug, Parser)]
+#[command(name = "remit", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a command inside the boundary.
+    ///
+    /// The exit status is the command's own; 125 means that it was refused or
+    /// could not be started.
+    Run(Run),
+    /// Show the whole story with a scripted agent: no key, no network, 20 seconds.
+    Demo,
+    /// Say what this host enforces, what is missing, and how to get it.
+    Doctor {
+        /// For programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The questions of running sessions, from another terminal.
+    Approvals {
+        #[command(subcommand)]
+        command: Option<approvals::ApprovalsCommand>,
+    },
+    /// The records of sessions.
+    Log {
+        #[command(subcommand)]
+        command: log::LogCommand,
+    },
+    /// The scripted agent of `remit demo`, which runs inside the boundary.
+    #[command(hide = true)]
+    DemoAgent { model: String },
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// The policy profile: `default`, `read-only`, `offline`, or one of your own.
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// The workspace; the current directory if absent.
+    #[arg(short = 'C', long = "directory", value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Who answers questions when there is no terminal.
+    #[arg(long, value_enum, default_value_t)]
+    approvals: Approvals,
+    /// Print what the kernel would be told, and run nothing.
+    #[arg(long)]
+    print_plan: bool,
+    /// The command and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Approvals {
+    /// The person at the session's terminal; without one, refuse.
+    #[default]
+    Terminal,
+    /// Questions wait for `remit approvals` in another terminal.
+    Queue,
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(arguments) => run(arguments),
+        Command::Demo => say::outcome(demo::run()),
+        Command::Doctor { json } => say::outcome(doctor::run(json)),
+        Command::Approvals { command } => {
+            with_state(|state| say::outcome(approvals::run(command, &state)))
+        }
+        Command::Log { command } => with_state(|state| say::outcome(log::run(command, &state))),
+        Command::DemoAgent { model } => say::outcome(demo::agent::run(&model)),
+    }
+}
+
+fn run(arguments: Run) -> ExitCode {
+    let request = Request {
+        command: arguments.command,
+        directory: arguments.directory,
+        profile: arguments.profile,
+        queue: matches!(arguments.approvals, Approvals::Queue),
+    };
+    let outcome = remit_supervisor::prepare(request).and_then(|prepared| {
+        if arguments.print_plan {
+            let mut out = std::io::stdout().lock();
+            // A reader that has seen enough is no error.
+            let _ = write!(out, "{}", prepared.plan);
+            return Ok(ExitCode::SUCCESS);
+        }
+        remit_supervisor::run(prepared)
+    });
+    outcome.unwrap_or_else(|error| {
+        say::error(&error);
+        ExitCode::from(u8::try_from(REFUSED).unwrap_or(1))
+    })
+}
+
+fn with_state(then: impl FnOnce(PathBuf) -> ExitCode) -> ExitCode {
+    match Places::from_environment() {
+        Ok(places) => then(places.state),
+        Err(error) => {
+            say::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -2,9 +2,10 @@
 //! everything its verdict may depend on.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::host::{Host, Port};
+use crate::host::{Host, HostName, Port};
 use crate::show;
 
 /// Anything that can be judged.
@@ -41,6 +42,27 @@ pub struct Connect {
     pub port: Port,
 }
 
+impl Connect {
+    /// Parses `host:port`, `192.0.2.1:port` or `[2001:db8::1]:port`; nothing else
+    /// is an attempt.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let number = port.bytes().all(|b| b.is_ascii_digit()).then_some(port)?;
+        let port = Port::try_from(number.parse::<u16>().ok()?).ok()?;
+        let inside = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let host = match inside {
+            Some(v6) => Host::Address(IpAddr::V6(v6.parse().ok()?)),
+            None => match host.parse() {
+                Ok(v4) => Host::Address(IpAddr::V4(v4)),
+                Err(_) => Host::Name(HostName::parse(host).ok()?),
+            },
+        };
+        Some(Self { host, port })
+    }
+}
+
 impl Attempt for Connect {
     fn summary(&self) -> String {
         format!("connect to `{self}`")
@@ -51,7 +73,7 @@ impl std::fmt::Display for Connect {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.host {
             Host::Name(name) => write!(f, "{name}:{}", self.port),
-            Host::Address(std::net::IpAddr::V6(address)) => {
+            Host::Address(IpAddr::V6(address)) => {
                 write!(f, "[{address}]:{}", self.port)
             }
             Host::Address(address) => write!(f, "{address}:{}", self.port),

@@ -5,15 +5,32 @@
 //! `clippy.toml` bans both. Time, texts and paths arrive as arguments.
 #![forbid(unsafe_code)]
 
+mod address;
 pub mod attempt;
 pub mod basis;
+mod command;
+mod environment;
+mod error;
+mod filesystem;
 pub mod grant;
 pub mod host;
+mod layers;
+mod network;
+mod pattern;
+mod policy;
+mod profiles;
+mod rules;
+mod settings;
 pub mod show;
 pub mod verdict;
 
 pub use attempt::{Attempt, Connect, Exec};
 pub use basis::{Basis, Layer, Origin};
+pub use environment::Environment;
+pub use error::PolicyError;
+pub use filesystem::{Access, Filesystem, PathRule, Place};
 pub use grant::{Answer, Choice, Grant, Grants};
 pub use host::{Host, HostName, Port};
+pub use policy::{AgentNeeds, ApprovalSettings, Policy, PolicyText, RecordSettings, TextKind};
+pub use settings::Sync;
 pub use verdict::{Permit, Question, Refusal, Verdict};

@@ -1,1 +1,32 @@
+//! Joins the endpoint: one governed run from launch to exit.
+//!
+//! [`prepare`] decides everything and does nothing; [`run`] builds the boundary
+//! and serves it. In between stands what was decided, to be looked at
+//! (`remit run --print-plan`).
+//!
+//! The story of an attempt: [`warden`] receives a trapped call, [`exec`] or
+//! [`connect`] reads what the caller claims, [`gate`] judges, asks and records,
+//! and only then it happens, on the caller's own socket or under the warden's
+//! eyes.
 #![forbid(unsafe_code)]
+
+mod agents;
+mod connect;
+mod desk;
+pub mod doctor;
+mod exec;
+pub mod files;
+mod gate;
+mod journal;
+mod plan;
+mod process;
+mod resolve;
+pub mod session;
+mod signals;
+pub mod terminal;
+mod warden;
+mod workspace;
+
+pub use files::Places;
+pub use session::{Prepared, REFUSED, Request, RunError, prepare, run};
+pub use workspace::WorkspaceError;

@@ -25,7 +25,11 @@ pub(crate) type Sys<T> = Result<T, Errno>;
 
 fn last() -> Errno {
     // Reads a thread-local number; allocates nothing.
-    Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+    Errno(
+        std::io::Error::last_os_error()
+            .raw_os_error()
+            .unwrap_or(libc::EIO),
+    )
 }
 
 fn check(result: c_long) -> Sys<c_long> {

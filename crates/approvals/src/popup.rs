@@ -1,0 +1,143 @@
+//! One question, drawn over whatever is on the screen, and the keys that
+//! answer it. Pure: bytes and answers come out, keys and times go in.
+//!
+//! What it does not do: it cannot stop a program from having changed the
+//! terminal's palette so that text is hard to see, or from drawing its own
+//! imitation of a question. An imitation gets only keys that do nothing.
+
+mod draw;
+
+use std::time::{Duration, Instant};
+
+use remit_policy::Choice;
+
+use crate::keys::Key;
+use crate::queue::Posed;
+
+/// How long the keyboard must rest before a key counts.
+///
+/// Someone typing to the program when a question appears must not answer it
+/// with the next letter. Every key within this time starts it again, so a
+/// fast typist cannot type through it. Slower than the gaps of slow typing,
+/// shorter than reading a question takes.
+const REST: Duration = Duration::from_millis(500);
+
+/// Longest note to the agent, in characters.
+const NOTE_LIMIT: usize = 500;
+
+/// A question on the screen.
+#[derive(Debug)]
+pub struct Popup {
+    posed: Posed,
+    waiting: usize,
+    /// Keys count from here on.
+    awake_at: Instant,
+    /// The note being typed.
+    note: Option<String>,
+    /// Whether what was drawn last shows enough to say yes to.
+    readable: bool,
+}
+
+/// What the person said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    pub choice: Choice,
+    /// Words to the agent, on refusal.
+    pub note: Option<String>,
+}
+
+/// A rectangle of the screen, in cells, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Area {
+    pub left: u16,
+    pub top: u16,
+    pub width: u16,
+    pub height: u16,
+}
+
+impl Popup {
+    /// A question that appears at `now`; `waiting` more come after it.
+    pub fn new(posed: Posed, waiting: usize, now: Instant) -> Self {
+        Self {
+            posed,
+            waiting,
+            awake_at: now + REST,
+            note: None,
+            readable: false,
+        }
+    }
+
+    /// The question.
+    pub fn posed(&self) -> &Posed {
+        &self.posed
+    }
+
+    /// More questions came or went.
+    pub fn set_waiting(&mut self, waiting: usize) {
+        self.waiting = waiting;
+    }
+
+    /// Takes a key: `o` once, `s` this session, `r` or Ctrl-C refuse, `n` a
+    /// note. In a note, Enter refuses with it and Esc goes back.
+    ///
+    /// A yes needs a drawing that shows the question: in a window too small to
+    /// read, and before the first [`Popup::draw`], only a refusal counts.
+    pub fn key(&mut self, key: Key, now: Instant) -> Option<Answered> {
+        if now < self.awake_at {
+            self.awake_at = now + REST;
+            return None;
+        }
+        let refused = |note| {
+            Some(Answered {
+                choice: Choice::Refuse,
+                note,
+            })
+        };
+        let allowed = |choice| Some(Answered { choice, note: None });
+        if let Some(note) = &mut self.note {
+            match key {
+                Key::Enter => {
+                    let note = note.trim().to_owned();
+                    return refused(Some(note).filter(|note| !note.is_empty()));
+                }
+                Key::CtrlC => return refused(None),
+                Key::Esc => self.note = None,
+                Key::Backspace => drop(note.pop()),
+                Key::Char(c) if note.chars().count() < NOTE_LIMIT => note.push(c),
+                Key::Char(_) => {}
+            }
+            return None;
+        }
+        match key {
+            Key::Char('o') if self.readable => allowed(Choice::Once),
+            Key::Char('s') if self.readable => allowed(Choice::Session),
+            Key::Char('r') | Key::CtrlC => refused(None),
+            Key::Char('n') => {
+                self.note = Some(String::new());
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Input that may not be a person's answer, such as keys that came in one
+    /// burst: the keyboard must rest again.
+    pub fn disturb(&mut self, now: Instant) {
+        if self.note.is_none() {
+            self.awake_at = self.awake_at.max(now + REST);
+        }
+    }
+
+    /// Whether a note is being typed, where a burst of keys is just typing.
+    pub fn noting(&self) -> bool {
+        self.note.is_some()
+    }
+
+    /// When the keys wake, if that is still to come: draw again then.
+    pub fn wakes_at(&self, now: Instant) -> Option<Instant> {
+        (now < self.awake_at).then_some(self.awake_at)
+    }
+}
+
+#[cfg(test)]
+mod tests;

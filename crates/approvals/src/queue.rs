@@ -1,0 +1,367 @@
+//! The life of a question, from posed to answered, expired or withdrawn.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use remit_policy::{Answer, Basis, Choice};
+use serde::{Deserialize, Serialize};
+
+use crate::words;
+
+/// Open questions at a time. Beyond that the caller refuses: an agent that
+/// floods a person with questions must not wear them down.
+const OPEN_LIMIT: usize = 64;
+
+/// Closed questions that are remembered, to tell a late answer who was first.
+const CLOSED_LIMIT: usize = 1024;
+
+/// Longest text of a question, in bytes; longer ones lose their middle.
+const TEXT_LIMIT: usize = 32 * 1024;
+
+/// A question's number within its session, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct QuestionId(u32);
+
+/// Questions are numbered from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("questions are numbered from 1")]
+pub struct QuestionIdError;
+
+impl TryFrom<u32> for QuestionId {
+    type Error = QuestionIdError;
+
+    fn try_from(number: u32) -> Result<Self, QuestionIdError> {
+        if number == 0 {
+            return Err(QuestionIdError);
+        }
+        Ok(Self(number))
+    }
+}
+
+impl From<QuestionId> for u32 {
+    fn from(id: QuestionId) -> u32 {
+        id.0
+    }
+}
+
+impl fmt::Display for QuestionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What is put to a person. Every text comes from the parsed attempt; none is
+/// an agent's own description of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The session's id.
+    pub session: String,
+    /// `exec` or `connect`.
+    pub kind: String,
+    /// The attempt in words, as [`remit_policy::Attempt::summary`] says it.
+    pub summary: String,
+    /// Label and value, most telling first: program, cwd, host, process.
+    pub details: Vec<(String, String)>,
+    /// Why it is asked.
+    pub basis: Basis,
+    /// When it was asked, RFC 3339.
+    pub posed_at: String,
+}
+
+/// A question that has a number and waits for an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Posed {
+    pub id: QuestionId,
+    pub session: String,
+    pub kind: String,
+    pub summary: String,
+    pub details: Vec<(String, String)>,
+    pub basis: Basis,
+    pub posed_at: String,
+}
+
+/// No more questions can be put now; the caller refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{open} questions already wait for an answer")]
+pub struct Full {
+    pub open: usize,
+}
+
+/// An answer came to a question that takes none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum NotOpen {
+    #[error("question {id} was already {choice} by {by}")]
+    Answered {
+        id: QuestionId,
+        choice: Choice,
+        by: String,
+    },
+    #[error("question {id} expired before anyone answered")]
+    Expired { id: QuestionId },
+    #[error("question {id} was withdrawn before anyone answered")]
+    Withdrawn { id: QuestionId },
+    #[error("there is no question {id}, or it closed long ago")]
+    Unknown { id: QuestionId },
+}
+
+/// The questions of one session. `W` is whoever waits for the answer; it comes
+/// out exactly once.
+#[derive(Debug)]
+pub struct Queue<W> {
+    last: u32,
+    open: BTreeMap<QuestionId, (Posed, W)>,
+    closed: VecDeque<NotOpen>,
+}
+
+impl<W> Default for Queue<W> {
+    fn default() -> Self {
+        Self {
+            last: 0,
+            open: BTreeMap::new(),
+            closed: VecDeque::new(),
+        }
+    }
+}
+
+impl<W> Queue<W> {
+    /// Puts a question. Texts longer than 32 KiB lose their middle, with a count.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] with 64 open questions. Callers refuse.
+    pub fn pose(&mut self, ask: Ask, waiter: W) -> Result<QuestionId, Full> {
+        let full = Full {
+            open: self.open.len(),
+        };
+        if self.open.len() >= OPEN_LIMIT {
+            return Err(full);
+        }
+        self.last = self.last.checked_add(1).ok_or(full)?;
+        let id = QuestionId(self.last);
+        let Ask {
+            session,
+            kind,
+            summary,
+            details,
+            basis,
+            posed_at,
+        } = ask;
+        let text = |text| words::bound(text, TEXT_LIMIT);
+        let details = details
+            .into_iter()
+            .map(|(label, value)| (text(label), text(value)))
+            .collect();
+        let posed = Posed {
+            id,
+            session,
+            kind,
+            summary: text(summary),
+            details,
+            basis,
+            posed_at,
+        };
+        self.open.insert(id, (posed, waiter));
+        Ok(id)
+    }
+
+    /// Closes a question with an answer and hands back who waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`NotOpen`] if it was closed before; the first answer stands.
+    pub fn answer(&mut self, id: QuestionId, answer: &Answer) -> Result<W, NotOpen> {
+        let by = answer.by.clone();
+        match self.close(NotOpen::Answered {
+            id,
+            choice: answer.choice,
+            by,
+        }) {
+            Some(waiter) => Ok(waiter),
+            None => Err(self.why_not(id)),
+        }
+    }
+
+    /// Closes a question that nobody answered in time. None if it was closed.
+    pub fn expire(&mut self, id: QuestionId) -> Option<W> {
+        self.close(NotOpen::Expired { id })
+    }
+
+    /// Closes a question that no longer needs an answer, such as one whose
+    /// process is gone. None if it was closed.
+    pub fn withdraw(&mut self, id: QuestionId) -> Option<W> {
+        self.close(NotOpen::Withdrawn { id })
+    }
+
+    /// The open questions, oldest first.
+    pub fn open(&self) -> impl Iterator<Item = &Posed> {
+        self.open.values().map(|(posed, _)| posed)
+    }
+
+    /// The open question with this number.
+    pub fn get(&self, id: QuestionId) -> Option<&Posed> {
+        self.open.get(&id).map(|(posed, _)| posed)
+    }
+
+    fn close(&mut self, end: NotOpen) -> Option<W> {
+        let (_, waiter) = self.open.remove(&end.id())?;
+        if self.closed.len() == CLOSED_LIMIT {
+            self.closed.pop_front();
+        }
+        self.closed.push_back(end);
+        Some(waiter)
+    }
+
+    fn why_not(&self, id: QuestionId) -> NotOpen {
+        self.closed
+            .iter()
+            .find(|end| end.id() == id)
+            .cloned()
+            .unwrap_or(NotOpen::Unknown { id })
+    }
+}
+
+impl NotOpen {
+    /// The question that was answered too late.
+    pub fn id(&self) -> QuestionId {
+        match self {
+            NotOpen::Answered { id, .. }
+            | NotOpen::Expired { id }
+            | NotOpen::Withdrawn { id }
+            | NotOpen::Unknown { id } => *id,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(summary: &str) -> Ask {
+        Ask {
+            session: "s1".to_owned(),
+            kind: "exec".to_owned(),
+            summary: summary.to_owned(),
+            details: vec![("cwd".to_owned(), "/w".to_owned())],
+            basis: Basis::built_in("test"),
+            posed_at: "2026-01-01T00:00:00Z".to_owned(),
+        }
+    }
+
+    fn answer(choice: Choice, by: &str) -> Answer {
+        Answer {
+            choice,
+            by: by.to_owned(),
+            note: None,
+        }
+    }
+
+    #[test]
+    fn the_first_answer_wins_and_later_ones_hear_who_it_was() {
+        let mut queue = Queue::default();
+        let id = queue.pose(ask("a"), "waiter").unwrap();
+        assert_eq!(
+            queue.answer(id, &answer(Choice::Refuse, "alice")),
+            Ok("waiter")
+        );
+        let late = queue.answer(id, &answer(Choice::Once, "bob")).unwrap_err();
+        assert_eq!(late.to_string(), "question 1 was already refused by alice");
+        assert_eq!(queue.expire(id), None);
+        assert_eq!(queue.withdraw(id), None);
+    }
+
+    #[test]
+    fn every_waiter_comes_out_exactly_once_whatever_closes_first() {
+        type Close = fn(&mut Queue<u32>, QuestionId) -> Option<u32>;
+        let ways: [Close; 3] = [
+            |queue, id| queue.answer(id, &answer(Choice::Once, "x")).ok(),
+            |queue, id| queue.expire(id),
+            |queue, id| queue.withdraw(id),
+        ];
+        for first in ways {
+            for second in ways {
+                let mut queue = Queue::default();
+                let id = queue.pose(ask("a"), 7).unwrap();
+                assert_eq!(first(&mut queue, id), Some(7));
+                assert_eq!(second(&mut queue, id), None);
+                assert_eq!(queue.open().count(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_late_answer_after_expiry_or_withdrawal_never_counts() {
+        let mut queue = Queue::default();
+        let expired = queue.pose(ask("a"), ()).unwrap();
+        let withdrawn = queue.pose(ask("b"), ()).unwrap();
+        queue.expire(expired);
+        queue.withdraw(withdrawn);
+        let yes = answer(Choice::Once, "bob");
+        assert_eq!(
+            queue.answer(expired, &yes),
+            Err(NotOpen::Expired { id: expired })
+        );
+        assert_eq!(
+            queue.answer(withdrawn, &yes),
+            Err(NotOpen::Withdrawn { id: withdrawn })
+        );
+        let never = QuestionId(99);
+        assert_eq!(
+            queue.answer(never, &yes),
+            Err(NotOpen::Unknown { id: never })
+        );
+    }
+
+    #[test]
+    fn a_flood_is_bounded_and_none_of_it_is_approved() {
+        let mut queue = Queue::default();
+        let posed = (0..100)
+            .filter(|n| queue.pose(ask("flood"), *n).is_ok())
+            .count();
+        assert_eq!(posed, OPEN_LIMIT);
+        assert_eq!(queue.open().count(), OPEN_LIMIT);
+        assert_eq!(
+            queue.pose(ask("one more"), 0),
+            Err(Full { open: OPEN_LIMIT })
+        );
+        queue.expire(QuestionId(1));
+        assert_eq!(queue.pose(ask("room again"), 0), Ok(QuestionId(65)));
+    }
+
+    #[test]
+    fn open_questions_come_oldest_first_and_numbers_are_never_reused() {
+        let mut queue = Queue::default();
+        for _ in 0..3 {
+            queue.pose(ask("x"), ()).unwrap();
+        }
+        queue.withdraw(QuestionId(2));
+        queue.pose(ask("y"), ()).unwrap();
+        let ids: Vec<u32> = queue.open().map(|posed| posed.id.into()).collect();
+        assert_eq!(ids, [1, 3, 4]);
+    }
+
+    #[test]
+    fn numbers_that_run_out_are_a_full_queue() {
+        let mut queue = Queue {
+            last: u32::MAX,
+            ..Queue::default()
+        };
+        assert_eq!(queue.pose(ask("x"), ()), Err(Full { open: 0 }));
+    }
+
+    #[test]
+    fn a_huge_text_keeps_its_ends() {
+        let mut queue = Queue::default();
+        let id = queue
+            .pose(ask(&format!("run `a{}z`", "x".repeat(1 << 20))), ())
+            .unwrap();
+        let summary = &queue.get(id).unwrap().summary;
+        assert!(summary.len() < TEXT_LIMIT + 64);
+        assert!(
+            summary.starts_with("run `ax") && summary.ends_with("xz`"),
+            "{summary}"
+        );
+    }
+}

@@ -1,0 +1,235 @@
+//! What is written down. A record is evidence: one struct, written once, never
+//! rephrased.
+//!
+//! On disk an event is one line of JSON in ASCII with its fields in the order
+//! given here, `{"seq":0,"time":…,"mono":…,"session":…,"prev":…,"event":{"exit":
+//! {…}}}`. There are no floating-point numbers and no maps. Unknown fields and
+//! unknown kinds are not read.
+
+use remit_policy::{Basis, Choice, Host, Port, Refusal};
+use serde::{Deserialize, Serialize};
+
+use crate::chain::Digest;
+use crate::session::SessionId;
+use crate::text::Text;
+
+/// One event with what ties it to its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// Position in the record, from 0.
+    pub seq: u64,
+    /// UTC, nanoseconds since 1970. It may run backwards; `seq` and `mono` do not.
+    pub time: u64,
+    /// Nanoseconds of `CLOCK_BOOTTIME`.
+    pub mono: u64,
+    pub session: SessionId,
+    /// See [`crate::chain`].
+    pub prev: Digest,
+    pub event: Kind,
+}
+
+/// When something happened, as the caller's clocks say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At {
+    /// UTC, nanoseconds since 1970.
+    pub wall_ns: u64,
+    /// Nanoseconds of `CLOCK_BOOTTIME`.
+    pub mono_ns: u64,
+}
+
+/// What happened.
+///
+/// `attempt` numbers what the agent tried within the session, whatever it was;
+/// events with the same number are about the same try. When a refusal follows,
+/// by rule or by answer, it is a [`Kind::Refusal`] with that number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Kind {
+    SessionStarted {
+        /// This program's version.
+        version: String,
+        /// What the policy in force hashes to.
+        policy_digest: String,
+        profile: String,
+        /// The adapter in use, such as `codex`; `command` where none is.
+        agent: String,
+        command: Vec<Text>,
+        workspace: Text,
+        user: User,
+        host: Machine,
+        boundary: Boundary,
+        /// Whether a person sits at a terminal of this session.
+        terminal: bool,
+    },
+    /// A program about to be started.
+    Exec {
+        process: Process,
+        argv: Vec<Text>,
+        cwd: Text,
+        verdict: Verdict,
+        basis: Basis,
+        attempt: u64,
+    },
+    /// A TCP connection about to be made.
+    Connect {
+        process: Process,
+        /// The address and port the process gave, before names were put back.
+        destination: String,
+        host: Host,
+        port: Port,
+        verdict: Verdict,
+        basis: Basis,
+        attempt: u64,
+    },
+    ConnectEnded {
+        attempt: u64,
+        /// Bytes from the agent to the host.
+        sent: u64,
+        /// Bytes from the host to the agent.
+        received: u64,
+        reason: String,
+    },
+    Question {
+        /// The number it has in the queue, from 1.
+        id: u32,
+        attempt: u64,
+        process: Process,
+        summary: String,
+        basis: Basis,
+    },
+    /// What came back to a question. Silence is a refusal by
+    /// `nobody (timed out)`.
+    Answer {
+        id: u32,
+        attempt: u64,
+        choice: Choice,
+        by: String,
+        note: Option<String>,
+        waited_ms: u64,
+    },
+    Refusal {
+        attempt: u64,
+        process: Process,
+        what: Tried,
+        /// The argument vector, or one element with the destination.
+        detail: Vec<Text>,
+        refusal: Refusal,
+    },
+    /// What was permitted and then failed: an exec in the kernel, a dial.
+    Outcome { attempt: u64, error: String },
+    /// A safeguard that is not in force.
+    Degraded { what: String, why: String },
+    /// The command of the session ended.
+    Exit { status: Status },
+    /// The last word of a record.
+    SessionEnded {
+        /// How many events there are, this one included.
+        events: u64,
+        refusals: u64,
+        questions: u64,
+    },
+}
+
+impl Kind {
+    /// Whether it has to be on the disk before the program goes on.
+    pub fn is_synced_at_once(&self) -> bool {
+        matches!(
+            self,
+            Kind::SessionStarted { .. }
+                | Kind::Answer { .. }
+                | Kind::Refusal { .. }
+                | Kind::SessionEnded { .. }
+        )
+    }
+
+    /// The name it has on disk.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::SessionStarted { .. } => "session_started",
+            Kind::Exec { .. } => "exec",
+            Kind::Connect { .. } => "connect",
+            Kind::ConnectEnded { .. } => "connect_ended",
+            Kind::Question { .. } => "question",
+            Kind::Answer { .. } => "answer",
+            Kind::Refusal { .. } => "refusal",
+            Kind::Outcome { .. } => "outcome",
+            Kind::Degraded { .. } => "degraded",
+            Kind::Exit { .. } => "exit",
+            Kind::SessionEnded { .. } => "session_ended",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    pub uid: u32,
+    pub name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Machine {
+    /// Name and release, such as `Linux 6.18.1`.
+    pub kernel: String,
+    /// Tells processes of one run of the machine from those of another.
+    pub boot_id: String,
+}
+
+/// What was really enforced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Boundary {
+    pub tier: String,
+    pub layers: Vec<Text>,
+}
+
+/// A process as it was when it tried. `pid` and `started` together name it once
+/// per boot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Process {
+    /// As the host numbers it.
+    pub pid: u32,
+    pub parent: u32,
+    /// Clock ticks since boot, `/proc/<pid>/stat` field 22.
+    pub started: u64,
+    /// The file it runs, before the exec where that is what it tries.
+    pub program: Text,
+}
+
+/// What the policy said, before any answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Allow,
+    Ask,
+    Refuse,
+}
+
+impl<A> From<&remit_policy::Verdict<A>> for Verdict {
+    fn from(verdict: &remit_policy::Verdict<A>) -> Self {
+        match verdict {
+            remit_policy::Verdict::Allow(_) => Self::Allow,
+            remit_policy::Verdict::Ask(_) => Self::Ask,
+            remit_policy::Verdict::Refuse(_) => Self::Refuse,
+        }
+    }
+}
+
+/// Which sort of attempt was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tried {
+    Exec,
+    Connect,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Code(i32),
+    Signal(i32),
+}

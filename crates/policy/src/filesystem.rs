@@ -1,0 +1,341 @@
+//! Which files may be read or written?
+//!
+//! The host is readable, the workspace writable if the profile says so, hidden
+//! paths are absent, protected names are read-only. **Hidden always wins over
+//! writable**: a policy in which the two meet does not load. Everything here is
+//! arithmetic on names; links are for whoever lowers it to a plan.
+
+use std::path::{Component, Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::basis::Basis;
+use crate::error::PolicyError;
+use crate::layers::{Said, Settled};
+
+/// What the agent may do in the workspace, weakest restriction first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// Read and write, but for protected names and hidden paths.
+    Write,
+    /// Read, but for hidden paths.
+    Read,
+}
+
+/// A path and why it is on its list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathRule {
+    pub path: PathBuf,
+    pub basis: Basis,
+}
+
+/// The file side of a policy, resolved against a [`Place`].
+#[derive(Clone, Debug)]
+pub struct Filesystem {
+    pub workspace: Access,
+    /// What decided `workspace`.
+    pub workspace_basis: Basis,
+    /// Absolute paths that are writable beside the workspace, in order, once each.
+    pub write: Vec<PathRule>,
+    /// Absolute paths that neither exist nor can be made to exist for the agent,
+    /// in order, once each. They may be files or directories, or absent.
+    pub hidden: Vec<PathRule>,
+    /// Names relative to the workspace that stay read-only where it is writable,
+    /// whether they exist yet or not.
+    pub protected: Vec<PathRule>,
+}
+
+/// Facts about where we run, needed to expand `~` and relative paths. Both are
+/// absolute and free of links and `..`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub home: PathBuf,
+    pub workspace: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn check(&self) -> Result<(), PolicyError> {
+        for (what, path) in [("home", &self.home), ("workspace", &self.workspace)] {
+            if !path.is_absolute() || path.components().any(|c| c == Component::ParentDir) {
+                let reason = format!(
+                    "the {what} `{}` is not an absolute path without `..`",
+                    path.display()
+                );
+                return Err(PolicyError::Place { reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// The absolute path that a policy text means: `/…`, `~/…` (the home), or
+    /// `./…` (the workspace). The error says what a path may look like.
+    pub(crate) fn resolve(&self, text: &str) -> Result<PathBuf, String> {
+        if text.chars().any(char::is_control) {
+            return Err("a path has no control characters".to_owned());
+        }
+        if Path::new(text)
+            .components()
+            .any(|c| c == Component::ParentDir)
+        {
+            return Err("a path has no `..`".to_owned());
+        }
+        let below = |base: &Path, rest: &str| base.join(rest.trim_start_matches('/'));
+        let path = if text == "~" {
+            self.home.clone()
+        } else if let Some(rest) = text.strip_prefix("~/") {
+            below(&self.home, rest)
+        } else if let Some(rest) = text.strip_prefix("./") {
+            below(&self.workspace, rest)
+        } else if text.starts_with('/') {
+            PathBuf::from(text)
+        } else {
+            return Err("a path begins with `/`, `~/` or `./` (the workspace)".to_owned());
+        };
+        // Collects away doubled and trailing slashes and `.`.
+        Ok(path.components().collect())
+    }
+}
+
+/// What was said about files, not yet reconciled.
+#[derive(Debug)]
+pub(crate) struct FilesSaid {
+    pub(crate) workspace: Settled<Access>,
+    pub(crate) write: Vec<Said<PathBuf>>,
+    pub(crate) hide: Vec<Said<PathBuf>>,
+    /// The agent's own write roots, which some default secrets are not hidden from.
+    pub(crate) agent: Vec<PathBuf>,
+}
+
+impl Filesystem {
+    /// Brings what was said together, or says which statements contradict.
+    pub(crate) fn reconcile(said: FilesSaid, place: &Place) -> Result<Self, PolicyError> {
+        let mut hidden = default_hidden(place, &said.agent);
+        hidden.extend(said.hide.into_iter().map(PathRule::from));
+        if let Some(rule) = hidden
+            .iter()
+            .find(|rule| place.workspace.starts_with(&rule.path))
+        {
+            let workspace = place.workspace.display();
+            return Err(refuse(
+                &rule.basis,
+                format!("it would hide the workspace `{workspace}`"),
+            ));
+        }
+        let mut write = Vec::new();
+        for root in said.write {
+            let path = &root.value;
+            if place.home.starts_with(path) {
+                let reason = format!(
+                    "`{}` holds the whole home; name directories in it",
+                    path.display()
+                );
+                return Err(refuse(&root.basis, reason));
+            }
+            if let Some(secret) = hidden.iter().find(|rule| path.starts_with(&rule.path)) {
+                let reason = format!(
+                    "`{}` is hidden by {}; hidden wins",
+                    path.display(),
+                    secret.basis
+                );
+                return Err(refuse(&root.basis, reason));
+            }
+            // A read-only profile or system is not undone by the user's general list.
+            if said.workspace.binding(Access::Read, root.force).is_none() {
+                write.push(PathRule::from(root));
+            }
+        }
+        Ok(Self {
+            workspace: said.workspace.value(),
+            workspace_basis: said.workspace.basis().clone(),
+            write: once_each(write),
+            hidden: once_each(hidden),
+            protected: default_protected(),
+        })
+    }
+}
+
+impl From<Said<PathBuf>> for PathRule {
+    fn from(said: Said<PathBuf>) -> Self {
+        Self {
+            path: said.value,
+            basis: said.basis,
+        }
+    }
+}
+
+/// In order, and of several rules about one path the first.
+fn once_each(mut rules: Vec<PathRule>) -> Vec<PathRule> {
+    rules.sort_by(|a, b| a.path.cmp(&b.path));
+    rules.dedup_by(|later, earlier| later.path == earlier.path);
+    rules
+}
+
+/// The error at the place where the statement was made.
+fn refuse(basis: &Basis, reason: String) -> PolicyError {
+    match &basis.origin {
+        Some(origin) => PolicyError::Value {
+            file: origin.file.clone(),
+            line: origin.line,
+            key: basis.rule.clone(),
+            reason,
+        },
+        None => PolicyError::Place {
+            reason: format!("`{}` (built-in): {reason}", basis.rule),
+        },
+    }
+}
+
+pub(crate) const HIDDEN: &str = include_str!("../data/hidden.toml");
+pub(crate) const PROTECTED: &str = include_str!("../data/protected.toml");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HiddenData {
+    hidden: Vec<HiddenRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HiddenRow {
+    path: String,
+    reason: String,
+    unless: Option<Unless>,
+}
+
+/// When a default secret is not hidden.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Unless {
+    /// From the agent that writes there by adapter: it is that agent's own.
+    Agent,
+    /// If it holds the home or the workspace.
+    Home,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProtectedData {
+    protected: Vec<ProtectedRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProtectedRow {
+    path: PathBuf,
+    reason: String,
+}
+
+fn default_hidden(place: &Place, agent: &[PathBuf]) -> Vec<PathRule> {
+    let data: HiddenData =
+        toml::from_str(HIDDEN).expect("the built-in list of hidden paths parses");
+    let mut rules = Vec::with_capacity(data.hidden.len());
+    for row in data.hidden {
+        let path = place
+            .resolve(&row.path)
+            .expect("built-in hidden paths are absolute or in the home");
+        let exempt = match row.unless {
+            Some(Unless::Agent) => agent.iter().any(|root| path.starts_with(root)),
+            Some(Unless::Home) => {
+                place.home.starts_with(&path) || place.workspace.starts_with(&path)
+            }
+            None => false,
+        };
+        if !exempt {
+            rules.push(built_in(path, format!("hide {}", row.path), row.reason));
+        }
+    }
+    rules
+}
+
+fn default_protected() -> Vec<PathRule> {
+    let data: ProtectedData =
+        toml::from_str(PROTECTED).expect("the built-in list of protected names parses");
+    let rules = data.protected.into_iter().map(|row| {
+        let rule = format!("protect {}", row.path.display());
+        built_in(row.path, rule, row.reason)
+    });
+    once_each(rules.collect())
+}
+
+fn built_in(path: PathBuf, rule: String, reason: String) -> PathRule {
+    PathRule {
+        path,
+        basis: Basis {
+            justification: Some(reason),
+            ..Basis::built_in(rule)
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> Place {
+        Place {
+            home: "/home/alice".into(),
+            workspace: "/home/alice/work".into(),
+        }
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<&str>) {
+        let found = place().resolve(text).ok();
+        assert_eq!(found.as_deref(), expected.map(Path::new), "`{text}`");
+    }
+
+    #[test]
+    fn a_path_is_absolute_or_below_the_home_or_the_workspace() {
+        check("/opt//x/./y/", Some("/opt/x/y"));
+        check("~", Some("/home/alice"));
+        check("~/.cache", Some("/home/alice/.cache"));
+        check("~//.cache/", Some("/home/alice/.cache"));
+        check("./secrets", Some("/home/alice/work/secrets"));
+        check(".//etc", Some("/home/alice/work/etc"));
+        check("", None);
+        check("secrets", None);
+        check("~bob/x", None);
+        check("/a/../b", None);
+        check("~/../bob", None);
+        check("/a\0b", None);
+        check("/a\nb", None);
+    }
+
+    #[test]
+    fn the_superusers_home_is_hidden_from_everybody_else() {
+        let is_hidden = |home: &str, workspace: &str| {
+            let place = Place {
+                home: home.into(),
+                workspace: workspace.into(),
+            };
+            default_hidden(&place, &[])
+                .iter()
+                .any(|rule| rule.path == Path::new("/root"))
+        };
+        assert!(is_hidden("/home/alice", "/home/alice/work"));
+        assert!(!is_hidden("/root", "/srv/work"));
+        assert!(!is_hidden("/home/alice", "/root/work"));
+        assert!(is_hidden("/rootless", "/srv/work"));
+    }
+
+    #[test]
+    fn an_agent_sees_its_own_sign_in_and_no_other_agents() {
+        let hidden = default_hidden(&place(), &["/home/alice/.codex".into()]);
+        let is_hidden = |path: &str| hidden.iter().any(|rule| rule.path == Path::new(path));
+        assert!(!is_hidden("/home/alice/.codex/auth.json"));
+        assert!(is_hidden("/home/alice/.claude/.credentials.json"));
+        assert!(is_hidden("/home/alice/.ssh"));
+    }
+
+    #[test]
+    fn every_protected_name_is_relative_and_plain() {
+        for rule in default_protected() {
+            assert!(
+                rule.path
+                    .components()
+                    .all(|c| matches!(c, Component::Normal(_))),
+                "{rule:?}"
+            );
+        }
+    }
+}

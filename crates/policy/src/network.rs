@@ -1,0 +1,288 @@
+//! May this host be reached?
+//!
+//! A connection is judged by the name that was looked up, or by the address if
+//! it was given literally; then each address the name really has is judged again
+//! before it is dialled. What is not public is refused unless the policy names
+//! it: by its address or a range of its kind, as `localhost`, or, for the
+//! answers of a name, by calling the name internal.
+
+use std::net::IpAddr;
+
+use crate::address::{self, Special};
+use crate::attempt::{Attempt as _, Connect};
+use crate::basis::Basis;
+use crate::grant::{Grant, Grants};
+use crate::host::Host;
+use crate::layers::{Decision, Force, Ruling, Said, Settled, rule};
+use crate::pattern::{Hit, HostPattern, Index};
+use crate::verdict::{Permit, Question, Refusal, Verdict};
+
+/// What a statement says about its hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Say {
+    Decide(Decision),
+    /// Their names may lead to private, shared and loopback addresses.
+    Internal,
+}
+
+/// The network side of a policy.
+#[derive(Debug)]
+pub(crate) struct Network {
+    default: Settled<Decision>,
+    statements: Vec<Statement>,
+    index: Index,
+    /// The first few hosts that are allowed, in words.
+    offer: Option<String>,
+}
+
+#[derive(Debug)]
+struct Statement {
+    say: Say,
+    force: Force,
+    basis: Basis,
+}
+
+impl Network {
+    pub(crate) fn new(default: Settled<Decision>, said: Vec<Said<(Say, HostPattern)>>) -> Self {
+        let mut index = Index::default();
+        let mut statements = Vec::with_capacity(said.len());
+        for Said {
+            value: (say, pattern),
+            force,
+            basis,
+        } in &said
+        {
+            index.insert(pattern, statements.len());
+            statements.push(Statement {
+                say: *say,
+                force: *force,
+                basis: basis.clone(),
+            });
+        }
+        let offer = offer(&default, &said);
+        Self {
+            default,
+            statements,
+            index,
+            offer,
+        }
+    }
+
+    pub(crate) fn connect(&self, attempt: Connect, grants: &Grants) -> Verdict<Connect> {
+        let attempt = canonical(attempt);
+        let judged = self.judge(&attempt);
+        match judged.decision() {
+            Decision::Allow => Verdict::Allow(Permit::new(attempt, judged.into_basis())),
+            Decision::Ask if grants.covers(&Grant::from(&attempt)) => {
+                Verdict::Allow(Permit::new(attempt, Basis::granted()))
+            }
+            Decision::Ask => Verdict::Ask(Question::new(attempt, judged.into_basis())),
+            Decision::Refuse => Verdict::Refuse(Refusal {
+                attempt: attempt.summary(),
+                instead: self.instead(&judged),
+                basis: judged.into_basis(),
+                note: None,
+            }),
+        }
+    }
+
+    /// Judges one address that a permitted connection would be dialled at.
+    pub(crate) fn address(&self, permitted: &Connect, answer: IpAddr) -> Result<(), Refusal> {
+        let permitted = canonical(permitted.clone());
+        let there = Connect {
+            host: Host::Address(address::canonical(answer)),
+            port: permitted.port,
+        };
+        let refuse = |basis: Basis, instead: Option<&str>| {
+            Err(Refusal {
+                attempt: match &permitted.host {
+                    Host::Name(_) => format!("{} at `{there}`", permitted.summary()),
+                    Host::Address(_) => there.summary(),
+                },
+                basis,
+                instead: instead.map(str::to_owned),
+                note: None,
+            })
+        };
+        if matches!(permitted.host, Host::Address(_)) && permitted != there {
+            return refuse(
+                Basis::built_in("network: only the address that was judged"),
+                None,
+            );
+        }
+        let judged = self.judge(&there);
+        let stated = judged.refusing_statement();
+        if let Some(basis) = stated {
+            return refuse(basis.clone(), None);
+        }
+        let Host::Address(answer) = there.host else {
+            return Ok(());
+        };
+        let Some(kind) = address::special(answer) else {
+            return Ok(());
+        };
+        let reachable = match &permitted.host {
+            Host::Address(_) => judged.decision() != Decision::Refuse,
+            Host::Name(_) if is_localhost(&permitted.host) => {
+                kind == Special::Loopback && self.judge(&permitted).decision() != Decision::Refuse
+            }
+            Host::Name(_) => {
+                // A name that somebody said yes to is not thereby one that leads inside.
+                let standing = self.judge(&permitted).decision() == Decision::Allow;
+                (standing && judged.decision() == Decision::Allow)
+                    || (self.is_internal(&permitted) && may_be_internal(answer, kind))
+            }
+        };
+        if reachable {
+            return Ok(());
+        }
+        refuse(
+            not_public(kind),
+            Some("a host whose address is public, or one in `network.internal`"),
+        )
+    }
+
+    fn judge(&self, attempt: &Connect) -> Judged<'_> {
+        let needs_direct = is_localhost(&attempt.host);
+        let special = match &attempt.host {
+            Host::Address(address) => address::special(*address),
+            Host::Name(_) => needs_direct.then_some(Special::Loopback),
+        };
+        // Indices and not references: a statement found twice counts once.
+        let mut about: Vec<(usize, Decision)> = Vec::new();
+        let mut named = special.is_none();
+        let mut consider = |hit: Hit, only_stricter: bool| {
+            let statement = &self.statements[hit.statement];
+            let Say::Decide(decision) = statement.say else {
+                return;
+            };
+            let restricts = decision != Decision::Allow;
+            let direct = hit.direct && !only_stricter && statement.force != Force::Allegation;
+            if direct && decision != Decision::Refuse {
+                named = true;
+            }
+            if restricts || (!only_stricter && (special.is_none() || hit.direct)) {
+                about.push((hit.statement, decision));
+            }
+        };
+        self.index
+            .visit(&attempt.host, attempt.port, |hit| consider(hit, false));
+        if let Host::Address(address) = attempt.host {
+            for carried in address::carried(address) {
+                let host = Host::Address(IpAddr::V4(carried));
+                self.index
+                    .visit(&host, attempt.port, |hit| consider(hit, true));
+            }
+        }
+        let about = about.iter().map(|(statement, decision)| {
+            let statement = &self.statements[*statement];
+            (*decision, statement.force, &statement.basis)
+        });
+        let ruling = rule(&self.default, about);
+        Judged {
+            ruling,
+            inside: special.filter(|_| !named),
+        }
+    }
+
+    fn is_internal(&self, attempt: &Connect) -> bool {
+        let mut internal = false;
+        self.index.visit(&attempt.host, attempt.port, |hit| {
+            internal |= self.statements[hit.statement].say == Say::Internal;
+        });
+        internal
+    }
+
+    fn instead(&self, judged: &Judged<'_>) -> Option<String> {
+        match (judged.inside, &self.offer) {
+            (Some(_), _) => Some(
+                "hosts whose addresses are public; this one only if `network.allow` names it"
+                    .to_owned(),
+            ),
+            (None, Some(offer)) => Some(offer.clone()),
+            (None, None) if judged.ruling.by_default => {
+                Some("work without the network; no host is allowed".to_owned())
+            }
+            (None, None) => None,
+        }
+    }
+}
+
+/// How a connection is decided: by what was said about it, unless it leads
+/// inside and nothing names it.
+struct Judged<'p> {
+    ruling: Ruling<'p>,
+    inside: Option<Special>,
+}
+
+impl Judged<'_> {
+    fn decision(&self) -> Decision {
+        if self.inside.is_some() {
+            Decision::Refuse
+        } else {
+            self.ruling.decision
+        }
+    }
+
+    /// A refusal that somebody wrote about this very host outranks the general one.
+    fn refusing_statement(&self) -> Option<&Basis> {
+        let stated = self.ruling.decision == Decision::Refuse && !self.ruling.by_default;
+        stated.then_some(self.ruling.basis)
+    }
+
+    fn into_basis(self) -> Basis {
+        match self.inside {
+            Some(kind) if self.refusing_statement().is_none() => not_public(kind),
+            _ => self.ruling.basis.clone(),
+        }
+    }
+}
+
+fn not_public(kind: Special) -> Basis {
+    Basis::built_in(format!("network: {kind}"))
+}
+
+fn canonical(attempt: Connect) -> Connect {
+    match attempt.host {
+        Host::Address(address) => Connect {
+            host: Host::Address(address::canonical(address)),
+            ..attempt
+        },
+        Host::Name(_) => attempt,
+    }
+}
+
+/// SOURCE: RFC 6761 §6.3: `localhost` and all below it are loopback.
+fn is_localhost(host: &Host) -> bool {
+    let Host::Name(name) = host else { return false };
+    name.as_str().rsplit('.').next() == Some("localhost")
+}
+
+/// An internal name leads to where services are. It does not lead to the
+/// metadata service of a cloud (link-local), nor through a tunnel.
+fn may_be_internal(address: IpAddr, kind: Special) -> bool {
+    matches!(kind, Special::Private | Special::Shared | Special::Loopback)
+        && address::carried(address).is_empty()
+}
+
+/// The first few hosts that a permitting statement names and that are judged so.
+fn offer(default: &Settled<Decision>, said: &[Said<(Say, HostPattern)>]) -> Option<String> {
+    const SHOWN: usize = 4;
+    let mut allowed: Vec<_> = said
+        .iter()
+        .filter(|s| s.value.0 == Say::Decide(Decision::Allow) && s.force != Force::Allegation)
+        .filter(|s| default.binding(Decision::Refuse, s.force).is_none())
+        .collect();
+    // Strangers to the agent first: it knows its own hosts.
+    allowed.sort_by_key(|s| s.basis.origin.is_none());
+    let hosts: Vec<_> = allowed
+        .iter()
+        .take(SHOWN)
+        .map(|s| format!("`{}`", s.value.1))
+        .collect();
+    let more = match allowed.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!hosts.is_empty()).then(|| format!("hosts in `network.allow`: {}{more}", hosts.join(", ")))
+}

@@ -1,0 +1,396 @@
+//! Settings: the raw shape of a TOML file, then what it states, checked.
+//!
+//! An unknown key, a wrong type or an impossible value refuses the whole file
+//! and names file, line and key.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::basis::Layer;
+use crate::error::{PolicyError, nearest};
+use crate::filesystem::{Access, Place};
+use crate::layers::{Decision, Force, Said, Voice};
+use crate::network::Say;
+use crate::pattern::HostPattern;
+
+/// When events reach the disk, weakest promise first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sync {
+    /// Together, shortly after they were written; refusals and answers at once.
+    Group,
+    /// Each before what it permits happens.
+    Always,
+}
+
+/// Everything that one text, or one profile in it, states.
+#[derive(Debug, Default)]
+pub(crate) struct Stated {
+    pub(crate) workspace: Option<Said<Access>>,
+    pub(crate) write: Vec<Said<PathBuf>>,
+    pub(crate) hide: Vec<Said<PathBuf>>,
+    pub(crate) environment: Vec<Said<String>>,
+    pub(crate) network: Option<Said<Decision>>,
+    pub(crate) hosts: Vec<Said<(Say, HostPattern)>>,
+    pub(crate) commands: Option<Said<Decision>>,
+    pub(crate) patience: Option<Said<Duration>>,
+    pub(crate) sync: Option<Said<Sync>>,
+}
+
+/// The raw shape of a settings file, and of a profile in it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SettingsText {
+    pub(crate) extends: Option<Spanned<String>>,
+    sandbox: SandboxText,
+    network: NetworkText,
+    commands: CommandsText,
+    approvals: ApprovalsText,
+    record: RecordText,
+    pub(crate) profiles: BTreeMap<Spanned<String>, SettingsText>,
+}
+
+type Texts = Option<Spanned<Vec<Spanned<String>>>>;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SandboxText {
+    workspace: Option<Spanned<String>>,
+    write: Texts,
+    hide: Texts,
+    environment: Texts,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct NetworkText {
+    default: Option<Spanned<String>>,
+    allow: Texts,
+    ask: Texts,
+    deny: Texts,
+    internal: Texts,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CommandsText {
+    default: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ApprovalsText {
+    patience: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RecordText {
+    sync: Option<Spanned<String>>,
+}
+
+/// A text with its name, to say where something stands in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'t> {
+    pub(crate) file: &'t str,
+    pub(crate) text: &'t str,
+}
+
+impl SettingsText {
+    /// Parses a whole file. What stands in it is checked by [`state`](Self::state).
+    pub(crate) fn parse(source: Source<'_>) -> Result<Self, PolicyError> {
+        let settings: Self = toml::from_str(source.text).map_err(|error| source.explain(&error))?;
+        if let Some(extends) = &settings.extends {
+            return Err(source.wrong("extends", extends.span(), "only a profile extends another"));
+        }
+        for (name, profile) in &settings.profiles {
+            if let Some(inner) = profile.profiles.keys().next() {
+                let key = format!("profiles.{}.profiles", name.get_ref());
+                return Err(source.wrong(
+                    &key,
+                    inner.span(),
+                    "a profile has no profiles of its own",
+                ));
+            }
+        }
+        Ok(settings)
+    }
+
+    /// Checks what is said here, outside the profiles, and lets `voice` say it.
+    pub(crate) fn state(
+        &self,
+        source: Source<'_>,
+        voice: &Voice,
+        place: &Place,
+    ) -> Result<Stated, PolicyError> {
+        let speaker = Speaker {
+            source,
+            voice,
+            place,
+        };
+        let Self {
+            sandbox,
+            network,
+            commands,
+            approvals,
+            record,
+            ..
+        } = self;
+        let mut hosts = Vec::new();
+        speaker.hosts(
+            "network.deny",
+            &network.deny,
+            Say::Decide(Decision::Refuse),
+            &mut hosts,
+        )?;
+        speaker.hosts(
+            "network.ask",
+            &network.ask,
+            Say::Decide(Decision::Ask),
+            &mut hosts,
+        )?;
+        speaker.widens("network.allow", &network.allow)?;
+        speaker.hosts(
+            "network.allow",
+            &network.allow,
+            Say::Decide(Decision::Allow),
+            &mut hosts,
+        )?;
+        speaker.widens("network.internal", &network.internal)?;
+        speaker.hosts(
+            "network.internal",
+            &network.internal,
+            Say::Internal,
+            &mut hosts,
+        )?;
+        speaker.widens("sandbox.write", &sandbox.write)?;
+        speaker.widens("sandbox.environment", &sandbox.environment)?;
+        let asks = [("ask", Decision::Ask), ("refuse", Decision::Refuse)];
+        let decides = [
+            ("allow", Decision::Allow),
+            ("prompt", Decision::Ask),
+            ("forbidden", Decision::Refuse),
+        ];
+        let access = [("write", Access::Write), ("read", Access::Read)];
+        let syncs = [("group", Sync::Group), ("always", Sync::Always)];
+        Ok(Stated {
+            workspace: speaker.choice("sandbox.workspace", &sandbox.workspace, &access)?,
+            write: speaker.paths("sandbox.write", &sandbox.write)?,
+            hide: speaker.paths("sandbox.hide", &sandbox.hide)?,
+            environment: speaker.names("sandbox.environment", &sandbox.environment)?,
+            network: speaker.choice("network.default", &network.default, &asks)?,
+            hosts,
+            commands: speaker.choice("commands.default", &commands.default, &decides)?,
+            patience: speaker.single("approvals.patience", &approvals.patience, duration)?,
+            sync: speaker.choice("record.sync", &record.sync, &syncs)?,
+        })
+    }
+}
+
+/// Turns raw values into statements of one voice.
+struct Speaker<'t> {
+    source: Source<'t>,
+    voice: &'t Voice,
+    place: &'t Place,
+}
+
+impl Speaker<'_> {
+    fn single<T>(
+        &self,
+        key: &str,
+        text: &Option<Spanned<String>>,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<Said<T>>, PolicyError> {
+        let Some(text) = text else { return Ok(None) };
+        let value =
+            read(text.get_ref()).map_err(|reason| self.source.wrong(key, text.span(), reason))?;
+        let rule = format!("{key} = {:?}", text.get_ref());
+        Ok(Some(self.voice.says(
+            value,
+            rule,
+            self.source.line(text.span()),
+        )))
+    }
+
+    fn choice<T: Copy>(
+        &self,
+        key: &str,
+        text: &Option<Spanned<String>>,
+        choices: &[(&str, T)],
+    ) -> Result<Option<Said<T>>, PolicyError> {
+        self.single(key, text, |text| {
+            let chosen = choices.iter().find(|(word, _)| *word == text);
+            let words: Vec<_> = choices
+                .iter()
+                .map(|(word, _)| format!("`{word}`"))
+                .collect();
+            let reason = || format!("it is {}, not `{text}`", words.join(" or "));
+            chosen.map(|(_, value)| *value).ok_or_else(reason)
+        })
+    }
+
+    fn list<T>(
+        &self,
+        key: &str,
+        texts: &Texts,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Vec<Said<T>>, PolicyError> {
+        let said = texts.iter().flat_map(Spanned::get_ref).map(|text| {
+            let value =
+                read(text.get_ref()).map_err(|why| self.source.wrong(key, text.span(), why))?;
+            let rule = crate::show::line(&format!("{key} {:?}", text.get_ref()));
+            Ok(self.voice.says(value, rule, self.source.line(text.span())))
+        });
+        said.collect()
+    }
+
+    fn paths(&self, key: &str, texts: &Texts) -> Result<Vec<Said<PathBuf>>, PolicyError> {
+        self.list(key, texts, |text| {
+            self.place
+                .resolve(text)
+                .map_err(|why| format!("`{text}`: {why}"))
+        })
+    }
+
+    fn names(&self, key: &str, texts: &Texts) -> Result<Vec<Said<String>>, PolicyError> {
+        self.list(key, texts, |text| {
+            crate::environment::Environment::check(text).map(|()| text.to_owned())
+        })
+    }
+
+    fn hosts(
+        &self,
+        key: &str,
+        texts: &Texts,
+        say: Say,
+        hosts: &mut Vec<Said<(Say, HostPattern)>>,
+    ) -> Result<(), PolicyError> {
+        let narrows = say == Say::Decide(Decision::Refuse) || self.voice.force == Force::Allegation;
+        let may_be_broad = narrows || self.voice.layer == Layer::System;
+        let said = self.list(key, texts, |text| {
+            let pattern = HostPattern::parse(text)
+                .map_err(|reason| format!("`{text}` is not a host pattern: {reason}"))?;
+            if pattern.is_broad() && !may_be_broad {
+                return Err(format!(
+                    "`{text}` covers too much; only the system's settings may say so"
+                ));
+            }
+            Ok((say, pattern))
+        })?;
+        hosts.extend(said);
+        Ok(())
+    }
+
+    /// Refuses a key that only allows, if the voice may only narrow.
+    fn widens(&self, key: &str, texts: &Texts) -> Result<(), PolicyError> {
+        match texts {
+            Some(texts) if self.voice.force == Force::Allegation => Err(PolicyError::Widens {
+                file: self.source.file.to_owned(),
+                line: self.source.line(texts.span()),
+                key: key.to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A number and `s`, `m` or `h`: from one second to a day.
+fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = ["s", "m", "h"]
+        .iter()
+        .zip([1, 60, 3600])
+        .find_map(|(unit, seconds)| {
+            let number = text.strip_suffix(unit)?;
+            let plain = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+            number
+                .parse::<u64>()
+                .ok()
+                .filter(|_| plain)?
+                .checked_mul(seconds)
+        });
+    match seconds {
+        Some(seconds @ 1..=86400) => Ok(Duration::from_secs(seconds)),
+        Some(_) => Err(format!("`{text}` is not between `1s` and `24h`")),
+        None => Err(format!(
+            "`{text}` is not a duration such as `30s`, `5m` or `1h`"
+        )),
+    }
+}
+
+impl Source<'_> {
+    /// The line where a span of the text begins, counted from 1.
+    pub(crate) fn line(&self, span: Range<usize>) -> u32 {
+        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
+        u32::try_from(before.iter().filter(|b| **b == b'\n').count() + 1).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn wrong(&self, key: &str, span: Range<usize>, reason: impl Display) -> PolicyError {
+        PolicyError::Value {
+            file: self.file.to_owned(),
+            line: self.line(span),
+            key: key.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+
+    /// What the TOML reader means, with the key in full.
+    fn explain(&self, error: &toml::de::Error) -> PolicyError {
+        let span = error.span().unwrap_or(0..0);
+        let (file, line) = (self.file.to_owned(), self.line(span.clone()));
+        let message = error.message();
+        let key = DeTable::parse(self.text)
+            .ok()
+            .and_then(|table| key_at(table.get_ref(), span.start))
+            .map(|keys| keys.join("."));
+        let mut quoted = message.split('`').skip(1).step_by(2);
+        match (key, quoted.next()) {
+            (key, Some(unknown)) if message.starts_with("unknown field") => {
+                let likely = nearest(unknown, quoted).map(str::to_owned);
+                let key = key
+                    .filter(|key| key.ends_with(unknown))
+                    .unwrap_or_else(|| unknown.to_owned());
+                PolicyError::UnknownKey {
+                    file,
+                    line,
+                    key,
+                    likely,
+                }
+            }
+            (Some(key), _) => PolicyError::Value {
+                file,
+                line,
+                key,
+                reason: message.to_owned(),
+            },
+            (None, _) => PolicyError::NotToml {
+                file,
+                line,
+                reason: message.to_owned(),
+            },
+        }
+    }
+}
+
+/// The keys that lead to what stands at `offset`, outermost first.
+fn key_at(table: &DeTable<'_>, offset: usize) -> Option<Vec<String>> {
+    table.iter().find_map(|(key, value)| {
+        let name = key.get_ref().to_string();
+        if key.span().contains(&offset) {
+            return Some(vec![name]);
+        }
+        let inner = match value.get_ref() {
+            DeValue::Table(table) => key_at(table, offset),
+            _ => None,
+        };
+        match inner {
+            Some(inner) => Some([vec![name], inner].concat()),
+            None => value.span().contains(&offset).then(|| vec![name]),
+        }
+    })
+}

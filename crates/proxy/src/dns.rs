@@ -1,0 +1,219 @@
+//! The resolver inside: answers every well-formed name with its synthetic
+//! address, and forwards nothing.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use remit_policy::HostName;
+use simple_dns::rdata::{A, AAAA, RData};
+use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, RCODE, ResourceRecord, TYPE};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+
+use crate::names::Names;
+
+/// Seconds that an answer may be kept. The address never changes within a
+/// session; this only bounds what a cache outside our view could hold.
+const TTL: u32 = 60;
+
+/// SOURCE: RFC 6891 §6.2.5, the size that always fits.
+const LARGEST_DATAGRAM: usize = 1232;
+
+/// Answers lookups over UDP until the socket fails.
+pub async fn serve_datagrams(socket: OwnedFd, names: Arc<Names>) -> io::Error {
+    let socket = match UdpSocket::from_std(socket.into()) {
+        Ok(socket) => socket,
+        Err(error) => return error,
+    };
+    let mut query = [0; LARGEST_DATAGRAM];
+    loop {
+        match socket.recv_from(&mut query).await {
+            Ok((length, from)) => {
+                if let Some(reply) = answer(&query[..length], &names) {
+                    // An asker that is gone needs no answer.
+                    let _ = socket.send_to(&reply, from).await;
+                }
+            }
+            // A previous reply that found nobody comes back as an error here.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+            Err(error) => return error,
+        }
+    }
+}
+
+/// Answers lookups over TCP until the socket fails.
+pub async fn serve_streams(listener: OwnedFd, names: Arc<Names>) -> io::Error {
+    let listener = match TcpListener::from_std(listener.into()) {
+        Ok(listener) => listener,
+        Err(error) => return error,
+    };
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let names = Arc::clone(&names);
+                tokio::spawn(async move {
+                    let talk = converse(stream, &names);
+                    let _ = tokio::time::timeout(Duration::from_secs(30), talk).await;
+                });
+            }
+            Err(error) => return error,
+        }
+    }
+}
+
+/// SOURCE: RFC 1035 §4.2.2, messages with their length in front.
+async fn converse(mut stream: TcpStream, names: &Names) -> io::Result<()> {
+    loop {
+        let mut query = vec![0; usize::from(stream.read_u16().await?)];
+        stream.read_exact(&mut query).await?;
+        let Some(reply) = answer(&query, names) else {
+            return Ok(());
+        };
+        let length = u16::try_from(reply.len()).map_err(io::Error::other)?;
+        stream.write_u16(length).await?;
+        stream.write_all(&reply).await?;
+    }
+}
+
+/// The reply to a message; `None` when it is not a query at all.
+fn answer(message: &[u8], names: &Names) -> Option<Vec<u8>> {
+    let query = Packet::parse(message).ok()?;
+    if query.has_flags(PacketFlag::RESPONSE) {
+        return None;
+    }
+    let mut reply = Packet::new_reply(query.id());
+    if query.has_flags(PacketFlag::RECURSION_DESIRED) {
+        reply.set_flags(PacketFlag::RECURSION_DESIRED);
+    }
+    reply.set_flags(PacketFlag::RECURSION_AVAILABLE);
+    let [question] = query.questions.as_slice() else {
+        *reply.rcode_mut() = RCODE::FormatError;
+        return reply.build_bytes_vec().ok();
+    };
+    reply.questions.push(question.clone());
+    match records(question.qtype, question.qclass, &question.qname, names) {
+        Ok(records) => reply.answers.extend(records),
+        Err(code) => *reply.rcode_mut() = code,
+    }
+    reply.build_bytes_vec_compressed().ok()
+}
+
+fn records<'a>(
+    qtype: QTYPE,
+    qclass: QCLASS,
+    qname: &Name<'a>,
+    names: &Names,
+) -> Result<Option<ResourceRecord<'a>>, RCODE> {
+    if !matches!(qclass, QCLASS::CLASS(CLASS::IN) | QCLASS::ANY) {
+        return Err(RCODE::Refused);
+    }
+    let name = HostName::parse(&qname.to_string()).map_err(|_| RCODE::NameError)?;
+    let record = |data| ResourceRecord::new(qname.clone(), CLASS::IN, TTL, data);
+    let addresses = || {
+        if is_localhost(&name) {
+            return Ok((Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST));
+        }
+        names.addresses(&name).map_err(|_| RCODE::ServerFailure)
+    };
+    match qtype {
+        QTYPE::TYPE(TYPE::A) | QTYPE::ANY => {
+            addresses().map(|(v4, _)| Some(record(RData::A(A { address: v4.into() }))))
+        }
+        QTYPE::TYPE(TYPE::AAAA) => {
+            addresses().map(|(_, v6)| Some(record(RData::AAAA(AAAA { address: v6.into() }))))
+        }
+        // No service bindings: they would carry addresses and keys past us.
+        QTYPE::TYPE(TYPE::HTTPS | TYPE::SVCB) => Ok(None),
+        _ => Err(RCODE::Refused),
+    }
+}
+
+/// SOURCE: RFC 6761 §6.3, these names mean the loopback and are never looked up.
+fn is_localhost(name: &HostName) -> bool {
+    name.as_str() == "localhost" || name.as_str().ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::Ranges;
+    use simple_dns::Question;
+
+    fn names() -> Names {
+        Names::new(Ranges {
+            gateway: [198, 18, 0, 1].into(),
+            prefix: 15,
+            gateway6: "fd72:656d:6974::1".parse().expect("an address"),
+        })
+    }
+
+    fn ask(name: &str, qtype: TYPE) -> Packet<'static> {
+        let mut query = Packet::new_query(7);
+        let qname = Name::new_unchecked(name).into_owned();
+        query
+            .questions
+            .push(Question::new(qname, qtype.into(), CLASS::IN.into(), false));
+        let bytes = query.build_bytes_vec().expect("a query");
+        let reply = answer(&bytes, &names()).expect("a reply");
+        Packet::parse(Box::leak(reply.into_boxed_slice())).expect("a well-formed reply")
+    }
+
+    #[test]
+    fn names_are_answered_with_synthetic_addresses() {
+        let reply = ask("Api.Example", TYPE::A);
+        let expected = RData::A(A {
+            address: u32::from_be_bytes([198, 18, 0, 2]),
+        });
+        assert_eq!(
+            reply.answers.first().map(|record| &record.rdata),
+            Some(&expected)
+        );
+        assert_eq!(reply.id(), 7);
+        assert_eq!(ask("api.example", TYPE::AAAA).answers.len(), 1);
+    }
+
+    #[test]
+    fn what_could_carry_data_out_is_refused_or_empty() {
+        for (qtype, code) in [
+            (TYPE::HTTPS, RCODE::NoError),
+            (TYPE::TXT, RCODE::Refused),
+            (TYPE::NULL, RCODE::Refused),
+            (TYPE::MX, RCODE::Refused),
+            (TYPE::PTR, RCODE::Refused),
+        ] {
+            let reply = ask("api.example", qtype);
+            assert_eq!((reply.rcode(), reply.answers.len()), (code, 0), "{qtype:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_no_host_does_not_exist() {
+        assert_eq!(ask("a b.example", TYPE::A).rcode(), RCODE::NameError);
+    }
+
+    #[test]
+    fn no_bytes_make_the_resolver_panic() {
+        let whole = {
+            let mut query = Packet::new_query(1);
+            let qname = Name::new_unchecked("api.example");
+            query.questions.push(Question::new(
+                qname,
+                TYPE::A.into(),
+                CLASS::IN.into(),
+                false,
+            ));
+            query.build_bytes_vec().expect("a query")
+        };
+        for cut in 0..whole.len() {
+            let _ = answer(&whole[..cut], &names());
+            for value in [0, 1, 0x3f, 0xc0, 0xff] {
+                let mut bent = whole.clone();
+                bent[cut] = value;
+                let _ = answer(&bent, &names());
+            }
+        }
+    }
+}

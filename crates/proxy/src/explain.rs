@@ -1,0 +1,120 @@
+//! Telling a program, in its own protocol, why it gets nothing.
+
+use std::time::Duration;
+
+use remit_policy::Refusal;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// What a program speaks, by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http,
+    Tls,
+    Other,
+}
+
+/// SOURCE: RFC 9110 §9 and RFC 5789, with a space as on the request line.
+const METHODS: [&[u8]; 9] = [
+    b"GET ",
+    b"HEAD ",
+    b"POST ",
+    b"PUT ",
+    b"DELETE ",
+    b"CONNECT ",
+    b"OPTIONS ",
+    b"TRACE ",
+    b"PATCH ",
+];
+
+pub(crate) fn protocol(first: &[u8]) -> Protocol {
+    match first {
+        // SOURCE: RFC 8446 §5.1, a handshake record of version 3.x.
+        [0x16, 0x03, ..] => Protocol::Tls,
+        _ if METHODS.iter().any(|method| first.starts_with(method)) => Protocol::Http,
+        _ => Protocol::Other,
+    }
+}
+
+/// How long a program may take to speak before it is cut off without a word.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Answers a refused connection and ends it.
+pub(crate) async fn refuse(stream: TcpStream, refusal: &Refusal) {
+    answer(
+        stream,
+        "403 Forbidden",
+        "x-remit: refused",
+        &format!("{refusal}\n"),
+        ALERT_ACCESS_DENIED,
+    )
+    .await;
+}
+
+/// Answers a connection that could not be made and ends it.
+pub(crate) async fn fail(stream: TcpStream, why: &str) {
+    answer(
+        stream,
+        "502 Bad Gateway",
+        "x-remit: unreachable",
+        &format!("{why}\n"),
+        ALERT_INTERNAL_ERROR,
+    )
+    .await;
+}
+
+/// SOURCE: RFC 8446 §6, fatal alerts in a record of version 3.1.
+const ALERT_ACCESS_DENIED: [u8; 7] = [0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 49];
+const ALERT_INTERNAL_ERROR: [u8; 7] = [0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 80];
+
+async fn answer(mut stream: TcpStream, status: &str, mark: &str, body: &str, alert: [u8; 7]) {
+    let mut first = [0; 4096];
+    let read = tokio::time::timeout(PATIENCE, stream.read(&mut first)).await;
+    let spoken = match read {
+        Ok(Ok(length)) => &first[..length],
+        _ => &[],
+    };
+    let reply = match protocol(spoken) {
+        Protocol::Http => format!(
+            "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\n{mark}\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n{}",
+            body.len(),
+            if spoken.starts_with(b"HEAD ") {
+                ""
+            } else {
+                body
+            },
+        )
+        .into_bytes(),
+        Protocol::Tls => alert.to_vec(),
+        Protocol::Other => return cut(stream),
+    };
+    if stream.write_all(&reply).await.is_ok() && stream.shutdown().await.is_ok() {
+        // Unread bytes would turn our end into a reset, which may overtake the reply.
+        let mut rest = vec![0; 16 * 1024];
+        let drain = async { while stream.read(&mut rest).await.is_ok_and(|n| n > 0) {} };
+        let _ = tokio::time::timeout(PATIENCE, drain).await;
+    }
+}
+
+/// Ends a connection so that the program sees an error and not an empty answer.
+pub(crate) fn cut(stream: TcpStream) {
+    // Without lingering, closing resets. If that cannot be set, it just closes.
+    let _ = rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_bytes_tell_the_protocol() {
+        let check = |bytes: &[u8], expected| assert_eq!(protocol(bytes), expected, "{bytes:?}");
+        check(b"GET / HTTP/1.1\r\n", Protocol::Http);
+        check(b"PATCH /x HTTP/1.1", Protocol::Http);
+        check(b"GETAWAY", Protocol::Other);
+        check(b"\x16\x03\x01\x02\x00", Protocol::Tls);
+        check(b"SSH-2.0-OpenSSH", Protocol::Other);
+        check(b"", Protocol::Other);
+    }
+}

@@ -1,0 +1,143 @@
+//! What differs from agent to agent: where it keeps its state, which hosts its
+//! model lives at, and how its own sandbox is told that an outer one is in force.
+
+mod claude;
+mod codex;
+mod gemini;
+mod opencode;
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+/// One agent, as far as it needs something of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Adapter {
+    pub(crate) name: &'static str,
+    /// Names its program is started by.
+    programs: &'static [&'static str],
+    /// Hosts without which it cannot think.
+    hosts: &'static [&'static str],
+    /// Variables it is configured by.
+    environment: &'static [&'static str],
+    /// What it must be able to write, relative to the home directory.
+    state: &'static [State],
+    /// A variable that moves its first directory of state elsewhere.
+    moved_by: Option<&'static str>,
+    /// Words put behind `argv[0]`, such as its own switch for its own sandbox.
+    arguments: &'static [&'static str],
+}
+
+/// A place where an agent keeps its state.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Directory(&'static str),
+    /// A file, with what it starts as when it is not there yet.
+    File(&'static str, &'static str),
+}
+
+/// What to make on the host before the boundary is built, if it is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    pub(crate) path: PathBuf,
+    /// `None` for a directory.
+    pub(crate) text: Option<&'static str>,
+}
+
+const ADAPTERS: [&Adapter; 4] = [
+    &codex::ADAPTER,
+    &claude::ADAPTER,
+    &gemini::ADAPTER,
+    &opencode::ADAPTER,
+];
+
+/// The adapter for a command, by the name it is started by.
+pub(crate) fn adapter(program: &OsStr) -> Option<&'static Adapter> {
+    let name = Path::new(program).file_name()?.to_str()?;
+    ADAPTERS
+        .into_iter()
+        .find(|adapter| adapter.programs.contains(&name))
+}
+
+impl Adapter {
+    /// What the policy is told at the built-in layer.
+    pub(crate) fn needs(&self, home: &Path) -> remit_policy::AgentNeeds {
+        remit_policy::AgentNeeds {
+            name: self.name.to_owned(),
+            hosts: self.hosts.iter().map(|host| (*host).to_owned()).collect(),
+            write: self.places(home).map(|missing| missing.path).collect(),
+            environment: self
+                .environment
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect(),
+        }
+    }
+
+    /// The agent's places, with what to make of those that are missing.
+    pub(crate) fn places(&self, home: &Path) -> impl Iterator<Item = Missing> {
+        let moved = self.moved_by.and_then(std::env::var_os).map(PathBuf::from);
+        let home = home.to_path_buf();
+        self.state.iter().enumerate().map(move |(i, state)| {
+            let (name, text) = match state {
+                State::Directory(name) => (name, None),
+                State::File(name, text) => (name, Some(*text)),
+            };
+            let own = home.join(name);
+            let path = moved
+                .clone()
+                .filter(|moved| i == 0 && moved.is_absolute())
+                .unwrap_or(own);
+            Missing { path, text }
+        })
+    }
+
+    /// The argument vector with the agent's own sandbox told to stand back.
+    pub(crate) fn argv(&self, argv: &[OsString]) -> Vec<OsString> {
+        let mut words = argv.to_vec();
+        let at = words.len().min(1);
+        words.splice(at..at, self.arguments.iter().map(OsString::from));
+        words
+    }
+}
+
+/// What a command without an adapter needs: nothing of its own.
+pub(crate) fn none() -> remit_policy::AgentNeeds {
+    remit_policy::AgentNeeds {
+        name: "command".to_owned(),
+        hosts: Vec::new(),
+        write: Vec::new(),
+        environment: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_is_known_by_the_name_it_is_started_by() {
+        let check = |program: &str, expected: Option<&str>| {
+            assert_eq!(
+                adapter(OsStr::new(program)).map(|adapter| adapter.name),
+                expected,
+                "{program}"
+            );
+        };
+        check("codex", Some("codex"));
+        check("/opt/bin/claude", Some("claude"));
+        check("codex-like", None);
+        check("sh", None);
+        check("", None);
+    }
+
+    #[test]
+    fn switches_stand_behind_the_programs_name() {
+        let argv = codex::ADAPTER.argv(&["codex", "exec", "hi"].map(OsString::from));
+        assert_eq!(argv.first(), Some(&OsString::from("codex")));
+        assert_eq!(argv.last(), Some(&OsString::from("hi")));
+        assert!(
+            argv.iter()
+                .any(|word| word.to_string_lossy().contains("sandbox_mode"))
+        );
+    }
+}

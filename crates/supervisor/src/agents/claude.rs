@@ -1,0 +1,33 @@
+//! Claude Code. Its own sandbox is off unless its user turns it on.
+
+use super::{Adapter, State};
+
+pub(super) const ADAPTER: Adapter = Adapter {
+    name: "claude",
+    programs: &["claude"],
+    hosts: &[
+        "api.anthropic.com",
+        "claude.ai",
+        "console.anthropic.com",
+        "platform.claude.com",
+        "statsig.anthropic.com",
+        "mcp-proxy.anthropic.com",
+    ],
+    environment: &[
+        "ANTHROPIC_*",
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_AUTH_TOKEN",
+        "CLAUDE_*",
+        "CLAUDE_CODE_OAUTH_TOKEN",
+        "IS_SANDBOX",
+        "DISABLE_TELEMETRY",
+        "DISABLE_AUTOUPDATER",
+        "DISABLE_ERROR_REPORTING",
+    ],
+    state: &[
+        State::Directory(".claude"),
+        State::File(".claude.json", "{}\n"),
+    ],
+    moved_by: Some("CLAUDE_CONFIG_DIR"),
+    arguments: &[],
+};

@@ -1,0 +1,23 @@
+//! OpenAI Codex.
+
+use super::{Adapter, State};
+
+pub(super) const ADAPTER: Adapter = Adapter {
+    name: "codex",
+    programs: &["codex"],
+    hosts: &["api.openai.com", "auth.openai.com", "chatgpt.com"],
+    environment: &[
+        "CODEX_*",
+        "CODEX_API_KEY",
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+        "OPENAI_ORGANIZATION",
+        "OPENAI_PROJECT",
+        "RUST_LOG",
+    ],
+    state: &[State::Directory(".codex")],
+    moved_by: Some("CODEX_HOME"),
+    // Its bubblewrap cannot start inside any Landlock domain. Its approvals stay
+    // as its user has set them.
+    arguments: &["-c", r#"sandbox_mode="danger-full-access""#],
+};

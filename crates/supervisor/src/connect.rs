@@ -1,0 +1,351 @@
+//! A connection about to be made: read once, judged, and made here, on the
+//! caller's own socket. Nothing is ever continued.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use remit_audit::Text;
+use remit_policy::{Basis, Connect, Host, HostName, Permit, Port, Refusal, Verdict};
+use remit_proxy::{Admission, Capture, Captured, Names};
+use remit_sandbox::notify::{self, Destination, Notification, Socket, SocketKind};
+use tokio::sync::oneshot;
+
+use crate::exec::libc_errno as errno;
+use crate::gate::{Connection, Gate, Judged};
+use crate::process::Facts;
+use crate::resolve::Place;
+
+/// Everything that making connections for others needs.
+#[derive(Debug)]
+pub(crate) struct Connector {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) names: Arc<Names>,
+    pub(crate) capture: Arc<Capture<Connection>>,
+    /// Where captured connections are accepted.
+    pub(crate) listener4: SocketAddr,
+    pub(crate) listener6: Option<SocketAddr>,
+    pub(crate) runtime: tokio::runtime::Handle,
+    /// The session's process 1, for what is inside its namespaces.
+    pub(crate) init: u32,
+    /// File systems that only this session has.
+    pub(crate) private_devices: HashSet<u64>,
+    /// Refusals the agent has been told of in words; once each is enough.
+    pub(crate) told: Mutex<HashSet<String>>,
+}
+
+/// The file systems that the session does not share with the host.
+pub(crate) fn private_devices(init: u32) -> HashSet<u64> {
+    ["tmp", "run", "var/tmp", "dev/shm"]
+        .iter()
+        .filter_map(|path| rustix::fs::stat(format!("/proc/{init}/root/{path}")).ok())
+        .map(|about| about.st_dev)
+        .collect()
+}
+
+/// Programs that speak HTTP here expect an answer in HTTP, and get the refusal
+/// as one; elsewhere the refusal is an error number.
+const WEB_PORTS: [u16; 4] = [80, 3128, 8000, 8080];
+
+impl Connector {
+    /// Does what the caller asked, or not. Returns the number to answer with, 0
+    /// for success.
+    pub(crate) fn connect(
+        &self,
+        still_waiting: impl Fn() -> bool,
+        call: &Notification,
+        socket: i32,
+        address: u64,
+        length: u32,
+    ) -> i32 {
+        let attempt = || -> Result<(), i32> {
+            let socket = Socket::of(call.task, socket).map_err(|error| number(&error))?;
+            let kind = socket.kind().map_err(|error| number(&error))?;
+            let destination = notify::read_destination(call.task, address, length)?;
+            let facts = Facts::of(call.task).map_err(|_| errno::ESRCH)?;
+            if !still_waiting() {
+                return Err(errno::ESRCH);
+            }
+            self.route(call.task, &facts, &socket, kind, destination)
+        };
+        attempt().err().unwrap_or(0)
+    }
+
+    fn route(
+        &self,
+        task: u32,
+        facts: &Facts,
+        socket: &Socket,
+        kind: SocketKind,
+        destination: Destination,
+    ) -> Result<(), i32> {
+        match (kind, destination) {
+            (_, Destination::Nowhere) => done(socket.disconnect()),
+            (SocketKind::Tcp { ipv6 }, Destination::Internet(to)) => {
+                self.stream(task, facts, socket, ipv6, to)
+            }
+            (SocketKind::Udp, Destination::Internet(to)) => self.datagram(task, facts, socket, to),
+            (SocketKind::Local, Destination::LocalAbstract(name)) => {
+                // Abstract names belong to the session's own network namespace.
+                done(socket.connect_abstract(&name))
+            }
+            (SocketKind::Local, Destination::LocalPath(path)) => {
+                self.local(task, facts, socket, &path)
+            }
+            (SocketKind::Netlink, Destination::Kernel) => done(socket.connect_kernel()),
+            (SocketKind::Netlink, _) => Err(errno::EPERM),
+            _ => Err(errno::EAFNOSUPPORT),
+        }
+    }
+
+    /// TCP: judged, then connected to the proxy under the judged name.
+    fn stream(
+        &self,
+        task: u32,
+        facts: &Facts,
+        socket: &Socket,
+        ipv6: bool,
+        to: SocketAddr,
+    ) -> Result<(), i32> {
+        if rustix::net::getpeername(socket).is_ok_and(|peer| peer.is_some()) {
+            return Err(errno::EISCONN);
+        }
+        let gateway = IpAddr::from(self.names.gateway());
+        if to == SocketAddr::new(gateway, 53) {
+            return done(socket.connect(to));
+        }
+        let port = Port::try_from(to.port()).map_err(|_| errno::EADDRNOTAVAIL)?;
+        let tried = Connect {
+            host: self.names.host(to.ip()),
+            port,
+        };
+        let detail = vec![Text::from(tried.to_string().as_str())];
+        let mut verdict = self.gate.judge(tried.clone());
+        if to.ip().is_loopback() && matches!(verdict, Verdict::Refuse(_)) {
+            // A policy may name the host's loopback as `localhost`, too.
+            match localhost(port).map(|tried| self.gate.judge(tried)) {
+                Some(named @ (Verdict::Allow(_) | Verdict::Ask(_))) => verdict = named,
+                _ if self.is_served_inside(to) => {
+                    return self.inside(facts, socket, detail, tried, to);
+                }
+                _ => {}
+            }
+        }
+        let judged = self
+            .gate
+            .conclude(facts, detail, verdict)
+            .map_err(|_| errno::EIO)?;
+        match judged {
+            Judged::Permitted { attempt, permit } => {
+                self.hand_over(facts, socket, ipv6, attempt, Admission::Permitted(permit))
+            }
+            Judged::Refused { attempt, refusal } => {
+                self.tell(task, &refusal);
+                if WEB_PORTS.contains(&to.port()) {
+                    self.hand_over(facts, socket, ipv6, attempt, Admission::Refused(refusal))
+                } else {
+                    Err(errno::EACCES)
+                }
+            }
+            Judged::Asked(asked) => {
+                let attempt = asked.attempt;
+                let (verdict, pending) = oneshot::channel::<Result<Permit<Connect>, Refusal>>();
+                let gate = Arc::clone(&self.gate);
+                self.runtime.spawn(async move {
+                    // A program that hung up meanwhile dropped the other end.
+                    let _ = verdict.send(gate.settle(*asked).await);
+                });
+                self.hand_over(facts, socket, ipv6, attempt, Admission::Pending(pending))
+            }
+        }
+    }
+
+    /// Connects the caller's socket to the proxy and announces it there.
+    fn hand_over(
+        &self,
+        facts: &Facts,
+        socket: &Socket,
+        ipv6: bool,
+        attempt: u64,
+        admission: Admission,
+    ) -> Result<(), i32> {
+        let to = match self.listener6 {
+            Some(listener) if ipv6 => listener,
+            _ => self.listener4,
+        };
+        let connected = socket.connect(if ipv6 { mapped(to) } else { to });
+        let under_way = match &connected {
+            Ok(()) => true,
+            Err(error) => number(error) == errno::EINPROGRESS,
+        };
+        if under_way {
+            let from = rustix::net::getsockname(socket)
+                .ok()
+                .and_then(|name| SocketAddr::try_from(name).ok())
+                .ok_or(errno::EADDRNOTAVAIL)?;
+            let gate = Connection {
+                gate: Arc::clone(&self.gate),
+                attempt,
+                facts: facts.clone(),
+            };
+            self.capture
+                .expect(canonical(from), Captured { gate, admission });
+        }
+        done(connected)
+    }
+
+    /// The session's own loopback: servers that it started itself.
+    fn inside(
+        &self,
+        facts: &Facts,
+        socket: &Socket,
+        detail: Vec<Text>,
+        tried: Connect,
+        to: SocketAddr,
+    ) -> Result<(), i32> {
+        let verdict = self.gate.policy().connect_inside(tried);
+        match self
+            .gate
+            .conclude(facts, detail, verdict)
+            .map_err(|_| errno::EIO)?
+        {
+            Judged::Permitted { permit, .. } => {
+                let _ = permit.spend();
+                done(socket.connect(to))
+            }
+            _ => Err(errno::EACCES),
+        }
+    }
+
+    /// Whether a process of the session listens there.
+    fn is_served_inside(&self, to: SocketAddr) -> bool {
+        if Some(to) == self.listener6 || to == self.listener4 {
+            return false;
+        }
+        ["tcp", "tcp6"].iter().any(|table| {
+            fs::read_to_string(format!("/proc/{}/net/{table}", self.init))
+                .is_ok_and(|text| text.lines().any(|line| is_listener(line, to.port())))
+        })
+    }
+
+    /// UDP carries lookups only. A connected datagram socket sends nothing by
+    /// itself, and resolvers connect one to each answer to see the way there; so
+    /// the synthetic ranges may be connected to, where nothing listens.
+    fn datagram(
+        &self,
+        task: u32,
+        facts: &Facts,
+        socket: &Socket,
+        to: SocketAddr,
+    ) -> Result<(), i32> {
+        if self.names.is_synthetic(to.ip()) || to.ip().is_loopback() {
+            return done(socket.connect(to));
+        }
+        let refusal = Refusal {
+            attempt: format!("connect to `{to}` over UDP"),
+            basis: Basis::built_in("network: UDP carries lookups only"),
+            instead: Some("TCP to an allowed host, by name".to_owned()),
+            note: None,
+        };
+        self.refuse(task, facts, refusal)
+    }
+
+    /// Local sockets: those of this session's own file systems.
+    fn local(&self, task: u32, facts: &Facts, socket: &Socket, path: &OsString) -> Result<(), i32> {
+        let path = Path::new(path);
+        let place = Place::of(task, path, None).map_err(|error| number(&error))?;
+        if !place.is_socket() {
+            return Err(errno::ECONNREFUSED);
+        }
+        if self.private_devices.contains(&place.identity().device) {
+            return done(socket.connect_local(place.fd.as_fd()));
+        }
+        let shown = remit_policy::show::line(&path.to_string_lossy());
+        let refusal = Refusal {
+            attempt: format!("connect to local socket `{shown}`"),
+            basis: Basis::built_in("network: local sockets of the session only"),
+            instead: Some("sockets in /tmp, which the session has for itself".to_owned()),
+            note: None,
+        };
+        self.refuse(task, facts, refusal)
+    }
+
+    fn refuse(&self, task: u32, facts: &Facts, refusal: Refusal) -> Result<(), i32> {
+        let attempt = self.gate.journal.attempt();
+        let detail = vec![Text::from(refusal.attempt.as_str())];
+        self.gate
+            .record_refusal::<Connect>(facts, attempt, detail, &refusal)
+            .map_err(|_| errno::EIO)?;
+        self.tell(task, &refusal);
+        Err(errno::EACCES)
+    }
+
+    fn tell(&self, task: u32, refusal: &Refusal) {
+        let text = format!("remit: {refusal}\n");
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.insert(text.clone()) {
+            notify::tell(task, &text, !self.gate.questions.screen_is_taken());
+        }
+    }
+}
+
+fn localhost(port: Port) -> Option<Connect> {
+    let host = Host::Name(HostName::parse("localhost").ok()?);
+    Some(Connect { host, port })
+}
+
+fn done(result: io::Result<()>) -> Result<(), i32> {
+    result.map_err(|error| number(&error))
+}
+
+fn number(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(errno::EIO)
+}
+
+/// An address as an IPv6 socket has to be given it.
+fn mapped(to: SocketAddr) -> SocketAddr {
+    match to.ip() {
+        IpAddr::V4(v4) => SocketAddr::new(v4.to_ipv6_mapped().into(), to.port()),
+        IpAddr::V6(_) => to,
+    }
+}
+
+/// The other way round, as both sides of the capture compare it.
+fn canonical(from: SocketAddr) -> SocketAddr {
+    SocketAddr::new(from.ip().to_canonical(), from.port())
+}
+
+/// Whether a line of `/proc/net/tcp` is a listener on this port.
+/// SOURCE: proc_pid_net(5): `sl local_address rem_address st …`, state 0A listens.
+fn is_listener(line: &str, port: u16) -> bool {
+    let mut fields = line.split_whitespace().skip(1);
+    let (Some(local), Some(_), Some(state)) = (fields.next(), fields.next(), fields.next()) else {
+        return false;
+    };
+    let local = local
+        .rsplit_once(':')
+        .and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
+    state == "0A" && local == Some(port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_are_told_from_connections() {
+        let listening =
+            "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000";
+        let connected =
+            "   1: 0100007F:1F90 0100007F:8234 01 00000000:00000000 00:00000000 00000000";
+        assert!(is_listener(listening, 8080));
+        assert!(!is_listener(listening, 8081));
+        assert!(!is_listener(connected, 8080));
+        assert!(!is_listener("  sl  local_address rem_address   st", 8080));
+    }
+}

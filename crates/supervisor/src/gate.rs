@@ -1,0 +1,413 @@
+//! In which order judging, asking, recording and acting happen.
+//!
+//! INVARIANT: every attempt passes here exactly once, and its event is written
+//! before its permit leaves. What cannot be written down is refused.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use remit_approvals::Ask;
+use remit_audit::{AppendError, Kind, Text, Tried, event};
+use remit_policy::{
+    Answer, Attempt, Basis, Choice, Connect, Exec, Grant, Grants, Permit, Policy, Question,
+    Refusal, Verdict,
+};
+use remit_proxy::Carried;
+
+use crate::desk::{CannotAsk, Questions, Waiting};
+use crate::journal::Journal;
+use crate::process::Facts;
+
+/// The one place through which everything goes.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    policy: Policy,
+    grants: Mutex<Grants>,
+    pub(crate) journal: Journal,
+    pub(crate) questions: Questions,
+    session: String,
+    /// The command's own process, once it has tried to start.
+    pub(crate) command: OnceLock<u32>,
+}
+
+/// What came of judging an attempt.
+#[derive(Debug)]
+pub(crate) enum Judged<A> {
+    Permitted { attempt: u64, permit: Permit<A> },
+    Refused { attempt: u64, refusal: Refusal },
+    Asked(Box<Asked<A>>),
+}
+
+/// An attempt that waits for a person. Await [`Gate::settle`].
+#[derive(Debug)]
+pub(crate) struct Asked<A> {
+    pub(crate) attempt: u64,
+    question: Question<A>,
+    facts: Facts,
+    waiting: Waiting,
+    since: Instant,
+}
+
+/// What the gate must know of an attempt besides its verdict.
+pub(crate) trait Recorded: Attempt + Sized {
+    const TRIED: Tried;
+
+    fn judge(self, policy: &Policy, grants: &Grants) -> Verdict<Self>;
+
+    /// What a yes for the session covers.
+    fn grant(&self) -> Grant;
+
+    /// The event of the attempt, with what the policy said.
+    fn event(&self, facts: &Facts, verdict: event::Verdict, basis: Basis, attempt: u64) -> Kind;
+
+    /// The attempt as words for a refusal's event.
+    fn detail(&self) -> Vec<Text>;
+
+    /// Label and value for a person, most telling first.
+    fn particulars(&self, facts: &Facts) -> Vec<(String, String)>;
+}
+
+impl Gate {
+    pub(crate) fn new(
+        policy: Policy,
+        journal: Journal,
+        questions: Questions,
+        session: String,
+    ) -> Self {
+        Self {
+            policy,
+            grants: Mutex::default(),
+            journal,
+            questions,
+            session,
+            command: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What the policy says to an attempt, given the yeses so far. The verdict goes
+    /// to [`Gate::conclude`].
+    pub(crate) fn judge<A: Recorded>(&self, tried: A) -> Verdict<A> {
+        tried.judge(&self.policy, &self.grants())
+    }
+
+    /// Judges an attempt, writes it down, and asks if the policy wants that.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]: it could not be written down; refuse.
+    pub(crate) fn admit<A: Recorded>(
+        &self,
+        facts: &Facts,
+        tried: A,
+    ) -> Result<Judged<A>, AppendError> {
+        let detail = tried.detail();
+        let verdict = self.judge(tried);
+        self.conclude(facts, detail, verdict)
+    }
+
+    /// Writes down a verdict that was already given, and asks if it says so.
+    pub(crate) fn conclude<A: Recorded>(
+        &self,
+        facts: &Facts,
+        detail: Vec<Text>,
+        verdict: Verdict<A>,
+    ) -> Result<Judged<A>, AppendError> {
+        let attempt = self.journal.attempt();
+        let said = event::Verdict::from(&verdict);
+        match verdict {
+            Verdict::Allow(permit) => {
+                let basis = permit.basis().clone();
+                self.journal
+                    .write(permit.attempt().event(facts, said, basis, attempt))?;
+                Ok(Judged::Permitted { attempt, permit })
+            }
+            Verdict::Refuse(refusal) => {
+                self.record_refusal::<A>(facts, attempt, detail, &refusal)?;
+                Ok(Judged::Refused { attempt, refusal })
+            }
+            Verdict::Ask(question) => {
+                let basis = question.basis().clone();
+                self.journal
+                    .write(question.attempt().event(facts, said, basis, attempt))?;
+                self.ask(facts, attempt, question)
+            }
+        }
+    }
+
+    fn ask<A: Recorded>(
+        &self,
+        facts: &Facts,
+        attempt: u64,
+        question: Question<A>,
+    ) -> Result<Judged<A>, AppendError> {
+        let summary = question.attempt().summary();
+        let ask = Ask {
+            session: self.session.clone(),
+            kind: match A::TRIED {
+                Tried::Exec => "exec".to_owned(),
+                Tried::Connect => "connect".to_owned(),
+            },
+            summary: summary.clone(),
+            details: question.attempt().particulars(facts),
+            basis: question.basis().clone(),
+            posed_at: jiff::Timestamp::now().to_string(),
+        };
+        match self.questions.put(ask) {
+            Ok(waiting) => {
+                self.journal.write(Kind::Question {
+                    id: waiting.id.into(),
+                    attempt,
+                    process: facts.event(),
+                    summary,
+                    basis: question.basis().clone(),
+                })?;
+                let since = Instant::now();
+                Ok(Judged::Asked(Box::new(Asked {
+                    attempt,
+                    question,
+                    facts: facts.clone(),
+                    waiting,
+                    since,
+                })))
+            }
+            Err(why) => {
+                let detail = question.attempt().detail();
+                let refusal = question.unanswered(match why {
+                    CannotAsk::Nobody => {
+                        "this needs approval and nobody can be asked; run in a terminal or with --approvals queue"
+                    }
+                    CannotAsk::TooMany => {
+                        "this needs approval and too many questions wait already; try again later"
+                    }
+                });
+                self.record_refusal::<A>(facts, attempt, detail, &refusal)?;
+                Ok(Judged::Refused { attempt, refusal })
+            }
+        }
+    }
+
+    /// Waits for the answer and takes it back through the policy.
+    ///
+    /// Silence is a refusal, and so is an answer that cannot be written down.
+    pub(crate) async fn settle<A: Recorded>(&self, asked: Asked<A>) -> Result<Permit<A>, Refusal> {
+        let Asked {
+            attempt,
+            question,
+            facts,
+            waiting,
+            since,
+        } = asked;
+        let Waiting { id, answer } = waiting;
+        let patience = self.policy.approvals().patience;
+        let answer = match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => nobody("nobody (withdrawn)"),
+            Err(_) => {
+                self.questions.expire(id);
+                nobody("nobody (timed out)")
+            }
+        };
+        let detail = question.attempt().detail();
+        let written = self.journal.write(Kind::Answer {
+            id: id.into(),
+            attempt,
+            choice: answer.choice,
+            by: answer.by.clone(),
+            note: answer.note.clone(),
+            waited_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+        });
+        if written.is_err() {
+            return Err(
+                question.unanswered("the answer could not be written down; the session ends")
+            );
+        }
+        match question.settle(&answer) {
+            Ok(permit) => {
+                if answer.choice == Choice::Session {
+                    self.grants().add(permit.attempt().grant());
+                }
+                Ok(permit)
+            }
+            Err(refusal) => {
+                // Refused either way; a record that fails here ends the session.
+                let _ = self.record_refusal::<A>(&facts, attempt, detail, &refusal);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Writes down a refusal that came after, or without, a verdict of the policy.
+    pub(crate) fn record_refusal<A: Recorded>(
+        &self,
+        facts: &Facts,
+        attempt: u64,
+        detail: Vec<Text>,
+        refusal: &Refusal,
+    ) -> Result<(), AppendError> {
+        let refusal = refusal.clone();
+        self.journal.write(Kind::Refusal {
+            attempt,
+            process: facts.event(),
+            what: A::TRIED,
+            detail,
+            refusal,
+        })
+    }
+
+    fn grants(&self) -> MutexGuard<'_, Grants> {
+        // A set that only grows.
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn nobody(by: &str) -> Answer {
+    Answer {
+        choice: Choice::Refuse,
+        by: by.to_owned(),
+        note: None,
+    }
+}
+
+impl Recorded for Exec {
+    const TRIED: Tried = Tried::Exec;
+
+    fn judge(self, policy: &Policy, grants: &Grants) -> Verdict<Self> {
+        policy.exec(self, grants)
+    }
+
+    fn grant(&self) -> Grant {
+        self.into()
+    }
+
+    fn event(&self, facts: &Facts, verdict: event::Verdict, basis: Basis, attempt: u64) -> Kind {
+        let cwd = Text::from(self.cwd.as_path());
+        Kind::Exec {
+            process: facts.event(),
+            argv: self.detail(),
+            cwd,
+            verdict,
+            basis,
+            attempt,
+        }
+    }
+
+    fn detail(&self) -> Vec<Text> {
+        self.argv
+            .iter()
+            .map(|word| Text::from(word.as_os_str()))
+            .collect()
+    }
+
+    fn particulars(&self, facts: &Facts) -> Vec<(String, String)> {
+        let program = self.program.as_deref().unwrap_or(&self.path);
+        vec![
+            label("program", program.to_string_lossy()),
+            label("in", self.cwd.to_string_lossy()),
+            label(
+                "by",
+                format!(
+                    "{} (process {})",
+                    facts.program.to_string_lossy(),
+                    facts.process
+                ),
+            ),
+        ]
+    }
+}
+
+impl Recorded for Connect {
+    const TRIED: Tried = Tried::Connect;
+
+    fn judge(self, policy: &Policy, grants: &Grants) -> Verdict<Self> {
+        policy.connect(self, grants)
+    }
+
+    fn grant(&self) -> Grant {
+        self.into()
+    }
+
+    fn event(&self, facts: &Facts, verdict: event::Verdict, basis: Basis, attempt: u64) -> Kind {
+        Kind::Connect {
+            process: facts.event(),
+            destination: self.to_string(),
+            host: self.host.clone(),
+            port: self.port,
+            verdict,
+            basis,
+            attempt,
+        }
+    }
+
+    fn detail(&self) -> Vec<Text> {
+        vec![Text::from(self.to_string().as_str())]
+    }
+
+    fn particulars(&self, facts: &Facts) -> Vec<(String, String)> {
+        vec![
+            label("host", self.host.to_string()),
+            label("port", self.port.to_string()),
+            label(
+                "by",
+                format!(
+                    "{} (process {})",
+                    facts.program.to_string_lossy(),
+                    facts.process
+                ),
+            ),
+        ]
+    }
+}
+
+fn label(label: &str, value: impl Into<String>) -> (String, String) {
+    (label.to_owned(), value.into())
+}
+
+/// One captured connection, as the proxy sees the gate.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) attempt: u64,
+    pub(crate) facts: Facts,
+}
+
+// A record that fails in one of these ends the session; nothing was permitted
+// on the strength of it.
+impl remit_proxy::Gate for Connection {
+    fn address(&self, permitted: &Connect, answer: IpAddr) -> Result<(), Refusal> {
+        self.gate.policy.address(permitted, answer)
+    }
+
+    fn refused(&self, refusal: &Refusal) {
+        let detail = vec![Text::from(refusal.attempt.as_str())];
+        let _ = self
+            .gate
+            .record_refusal::<Connect>(&self.facts, self.attempt, detail, refusal);
+    }
+
+    fn failed(&self, error: String) {
+        let _ = self.gate.journal.write(Kind::Outcome {
+            attempt: self.attempt,
+            error,
+        });
+    }
+
+    fn ended(&self, carried: Carried) {
+        let Carried {
+            sent,
+            received,
+            reason,
+        } = carried;
+        let (attempt, reason) = (self.attempt, reason.to_owned());
+        let _ = self.gate.journal.write(Kind::ConnectEnded {
+            attempt,
+            sent,
+            received,
+            reason,
+        });
+    }
+}

@@ -1,0 +1,264 @@
+//! Lowers the policy's words about files into the [`Plan`] the kernel is told.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use remit_policy::{Filesystem, PathRule};
+use remit_sandbox::{Access, Floor, Mount, Network, Plan};
+
+/// The network inside. 198.18.0.0/15 is for benchmarks and routed nowhere
+/// (RFC 2544); the IPv6 range is a unique local one (RFC 4193) of our own.
+pub(crate) const NETWORK: Network = Network {
+    gateway: Ipv4Addr::new(198, 18, 0, 1),
+    prefix: 15,
+    gateway6: Ipv6Addr::new(0xfd72, 0x656d, 0x6974, 0, 0, 0, 0, 1),
+    prefix6: 64,
+};
+
+/// Directories that every session has for itself, with their modes.
+const PRIVATE: [(&str, u32); 3] = [("/run", 0o755), ("/tmp", 0o1777), ("/var/tmp", 0o1777)];
+
+/// Everything of the host that the floor leaves out, because the view has its
+/// own there.
+const OWN: [&str; 6] = ["/run", "/tmp", "/var/tmp", "/dev", "/proc", "/sys"];
+
+/// What is to run, already resolved.
+#[derive(Clone, Debug)]
+pub(crate) struct Command {
+    pub(crate) program: PathBuf,
+    pub(crate) argv: Vec<OsString>,
+    pub(crate) directory: PathBuf,
+    pub(crate) environment: Vec<(OsString, OsString)>,
+}
+
+/// The plan for a workspace, its policy and a command. Reads the host's
+/// directories to see what is there; changes nothing.
+pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, command: Command) -> Plan {
+    let hidden = existing(&filesystem.hidden);
+    let writable = writable(filesystem, workspace);
+    let mut mounts = Vec::new();
+    for (path, mode) in PRIVATE {
+        if Path::new(path).is_dir() {
+            mounts.push(Mount::Private {
+                path: path.into(),
+                mode,
+            });
+        }
+    }
+    mounts.extend([Mount::Processes, Mount::Devices]);
+    if filesystem.workspace == remit_policy::Access::Read && is_under_own(workspace) {
+        mounts.push(Mount::Host {
+            path: workspace.into(),
+            access: Access::Read,
+        });
+    }
+    for path in &writable {
+        mounts.push(Mount::Host {
+            path: path.clone(),
+            access: Access::Write,
+        });
+    }
+    if filesystem.workspace == remit_policy::Access::Write {
+        mounts.extend(protected(filesystem, workspace));
+    }
+    for path in &hidden {
+        let visible = !is_under_own(path) || writable.iter().any(|root| path.starts_with(root));
+        if visible {
+            mounts.push(Mount::Hidden {
+                path: path.clone(),
+                directory: path.is_dir(),
+            });
+        }
+    }
+    mounts.extend(texts());
+    Plan {
+        mounts,
+        floor: floor(&hidden, &writable, workspace),
+        network: NETWORK,
+        environment: command.environment,
+        directory: command.directory,
+        program: command.program,
+        argv: command.argv,
+    }
+}
+
+/// Those that are there, with links followed, so that what is covered is the
+/// thing and not its name. One inside another is covered with it.
+fn existing(paths: &[PathRule]) -> BTreeSet<PathBuf> {
+    let all: BTreeSet<PathBuf> = paths
+        .iter()
+        .filter_map(|rule| rule.path.canonicalize().ok())
+        .collect();
+    let outermost = |path: &&PathBuf| !path.ancestors().skip(1).any(|above| all.contains(above));
+    all.iter().filter(outermost).cloned().collect()
+}
+
+fn writable(filesystem: &Filesystem, workspace: &Path) -> BTreeSet<PathBuf> {
+    let mut roots: BTreeSet<PathBuf> = filesystem
+        .write
+        .iter()
+        .filter_map(|rule| rule.path.canonicalize().ok())
+        .collect();
+    if filesystem.workspace == remit_policy::Access::Write {
+        roots.insert(workspace.to_path_buf());
+    }
+    roots
+}
+
+/// Names inside the workspace that stay read-only.
+///
+/// The directory that holds one is mounted over itself first: a mount point
+/// cannot be renamed, so it cannot be moved away and rebuilt.
+fn protected(filesystem: &Filesystem, workspace: &Path) -> Vec<Mount> {
+    let mut holders = BTreeSet::new();
+    let mut shut = BTreeSet::new();
+    for rule in &filesystem.protected {
+        let path = workspace.join(&rule.path);
+        // A link is protected where it leads, and only if that is inside.
+        let Ok(target) = path.canonicalize() else {
+            continue;
+        };
+        if !target.starts_with(workspace) {
+            continue;
+        }
+        holders.extend(
+            target
+                .ancestors()
+                .skip(1)
+                .take_while(|above| *above != workspace)
+                .map(Path::to_path_buf),
+        );
+        shut.insert(target);
+    }
+    let holders = holders.into_iter().map(|path| Mount::Host {
+        path,
+        access: Access::Write,
+    });
+    let shut = shut.into_iter().map(|path| Mount::Host {
+        path,
+        access: Access::Read,
+    });
+    holders.chain(shut).collect()
+}
+
+fn is_under_own(path: &Path) -> bool {
+    OWN.iter().any(|own| path.starts_with(own))
+}
+
+/// The files that make names be looked up with us.
+fn texts() -> Vec<Mount> {
+    let resolver = format!(
+        "# Lookups end at the session's own resolver.\nnameserver {}\noptions edns0\n",
+        NETWORK.gateway
+    );
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let hosts = format!(
+        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{}\n",
+        host.trim()
+    );
+    [("/etc/resolv.conf", resolver), ("/etc/hosts", hosts)]
+        .into_iter()
+        .filter_map(|(path, text)| {
+            // Where it is a link into a private directory, its target is made there.
+            let path = match fs::canonicalize(path) {
+                Ok(path) => path,
+                Err(_) => fs::read_link(path)
+                    .ok()
+                    .map(|to| Path::new("/etc").join(to))?,
+            };
+            Some(Mount::Text {
+                path: lexically_clean(&path),
+                text,
+            })
+        })
+        .collect()
+}
+
+/// Without `.` and `..`, by spelling alone.
+fn lexically_clean(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            std::path::Component::ParentDir => {
+                clean.pop();
+            }
+            std::path::Component::Normal(name) => clean.push(name),
+            _ => {}
+        }
+    }
+    clean
+}
+
+/// The grants of the floor: everything but what is hidden, by listing around it.
+fn floor(hidden: &BTreeSet<PathBuf>, writable: &BTreeSet<PathBuf>, workspace: &Path) -> Vec<Floor> {
+    let mut left_out = hidden.clone();
+    left_out.extend(OWN.iter().map(PathBuf::from));
+    let mut grants = vec![Floor::List("/".into())];
+    grant_around(Path::new("/"), &left_out, &mut grants);
+    grants.extend(["/proc", "/sys"].map(|path| Floor::Read(path.into())));
+    grants.push(Floor::Device("/dev".into()));
+    grants.extend(PRIVATE.map(|(path, _)| Floor::Write(path.into())));
+    grants.push(Floor::Write("/dev/shm".into()));
+    if is_under_own(workspace) {
+        grants.push(Floor::Read(workspace.into()));
+    }
+    grants.extend(writable.iter().cloned().map(Floor::Write));
+    grants
+}
+
+/// Grants reading of a directory's children, going down only where something
+/// beneath is left out. What appears later in a directory gone down into is not
+/// granted.
+fn grant_around(directory: &Path, left_out: &BTreeSet<PathBuf>, grants: &mut Vec<Floor>) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    let mut children: Vec<_> = entries.flatten().collect();
+    children.sort_by_key(fs::DirEntry::file_name);
+    for child in children {
+        let path = child.path();
+        // A link grants nothing by itself; its target is granted where it is.
+        if left_out.contains(&path) || child.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            continue;
+        }
+        let next = left_out.range(path.clone()..).next();
+        if next.is_some_and(|beneath| beneath.starts_with(&path)) {
+            grant_around(&path, left_out, grants);
+        } else {
+            grants.push(Floor::Read(path));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_floor_lists_around_what_is_hidden() {
+        let home = tempfile::tempdir_in("/var/tmp").expect("a directory");
+        let at = |name: &str| home.path().join(name);
+        for directory in [".ssh", ".config/gh", ".config/git", "work"] {
+            fs::create_dir_all(at(directory)).expect("a directory");
+        }
+        let left_out = BTreeSet::from([at(".ssh"), at(".config/gh")]);
+        let mut grants = Vec::new();
+        grant_around(home.path(), &left_out, &mut grants);
+        assert_eq!(
+            grants,
+            [Floor::Read(at(".config/git")), Floor::Read(at("work"))]
+        );
+    }
+
+    #[test]
+    fn spelling_alone_cleans_a_path() {
+        assert_eq!(
+            lexically_clean(Path::new("/etc/../run/x/./y")),
+            Path::new("/run/x/y")
+        );
+        assert_eq!(lexically_clean(Path::new("/../a")), Path::new("/a"));
+    }
+}

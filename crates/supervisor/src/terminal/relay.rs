@@ -1,0 +1,712 @@
+//! The loop between the person's terminal and the program's: it passes bytes,
+//! and puts questions in between.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use remit_approvals::keys::{Decoder, Input, Piece};
+use remit_approvals::popup::{Area, Popup};
+use remit_approvals::wire::person;
+use remit_approvals::{Posed, QuestionId};
+use remit_policy::Answer;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::Signal;
+use rustix::termios::{OptionalActions, tcsetattr, tcsetwinsize};
+
+use super::mode::Outer;
+use super::screen::{Screen, Stop};
+use super::signals::{self, Signals};
+use super::{Message, Shared, lock, refuse};
+
+/// Output that waits for a slow terminal, and input for a slow program. Then
+/// the other side is no longer read.
+const QUEUED: usize = 64 * 1024;
+
+/// Output that is held back under a popup. Then the program waits.
+const HELD: usize = 1024 * 1024;
+
+/// A lone `ESC` is the key if nothing follows within this time.
+const LONE_ESC: Duration = Duration::from_millis(50);
+
+/// Any other sequence that is not continued within this time was none.
+const SEQUENCE: Duration = Duration::from_secs(1);
+
+/// How long a program may stay in the middle of a sequence when a question
+/// wants to be shown.
+const UNFINISHED: Duration = Duration::from_millis(150);
+
+/// How often to look whether we are in the foreground again, or the program's
+/// side open again; nothing announces these.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// After the command's end: how long its side must be silent, and how long
+/// passing on its last output may take altogether.
+const SILENCE: Duration = Duration::from_millis(30);
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+pub(super) struct Relay {
+    outer: Outer,
+    master: OwnedFd,
+    woken: UnixStream,
+    signals: Signals,
+    shared: Arc<Shared>,
+    /// How the person is named in an answer.
+    by: String,
+    screen: Screen,
+    decoder: Decoder,
+    /// How many of the decoder's pending bytes the program already has.
+    passed: usize,
+    /// Whether the paste that is going on began while a popup was shown.
+    popup_paste: bool,
+    last_input: Instant,
+    to_outer: Vec<u8>,
+    to_master: Vec<u8>,
+    held: Vec<u8>,
+    /// Open questions, oldest first.
+    questions: BTreeMap<QuestionId, Posed>,
+    shown: Option<Shown>,
+    /// Since when a question waits for the program to finish a sequence.
+    blocked_since: Option<Instant>,
+    /// The rest of a sequence that was cut off is not for the terminal.
+    discard_rest: bool,
+    outer_gone: bool,
+    background: bool,
+    /// When the program's side was last found closed.
+    master_closed: Option<Instant>,
+    finishing: Option<Instant>,
+    last_output: Instant,
+}
+
+/// The popup on the screen.
+struct Shown {
+    popup: Popup,
+    area: Area,
+    /// Whether it has left our queue, so that the person can have seen it.
+    sent: bool,
+    /// Whether it was drawn with the keys asleep.
+    asleep: bool,
+}
+
+impl Relay {
+    pub(super) fn new(
+        outer: &OwnedFd,
+        master: OwnedFd,
+        woken: UnixStream,
+        signals: Signals,
+        shared: Arc<Shared>,
+    ) -> io::Result<Self> {
+        let outer = Outer::open(outer)?;
+        let flags = rustix::fs::fcntl_getfl(&master)?;
+        rustix::fs::fcntl_setfl(&master, flags | rustix::fs::OFlags::NONBLOCK)?;
+        let size = outer.size()?;
+        tcsetwinsize(&master, size)?;
+        tcsetattr(&master, OptionalActions::Now, &outer.modes()?)?;
+        let now = Instant::now();
+        let mut relay = Self {
+            by: format!(
+                "{} at the session's terminal",
+                person(rustix::process::getuid().as_raw())
+            ),
+            screen: Screen::new(size.ws_col, size.ws_row),
+            outer,
+            master,
+            woken,
+            signals,
+            shared,
+            decoder: Decoder::default(),
+            passed: 0,
+            popup_paste: false,
+            last_input: now,
+            to_outer: Vec::new(),
+            to_master: Vec::new(),
+            held: Vec::new(),
+            questions: BTreeMap::new(),
+            shown: None,
+            blocked_since: None,
+            discard_rest: false,
+            outer_gone: false,
+            background: false,
+            master_closed: None,
+            finishing: None,
+            last_output: now,
+        };
+        relay.enter()?;
+        Ok(relay)
+    }
+
+    /// Runs until [`Message::Finish`], then puts the modes back.
+    pub(super) fn run(mut self) {
+        loop {
+            self.hear();
+            self.heed_signals();
+            if self.background && self.outer.in_foreground() {
+                self.reenter();
+            }
+            self.settle();
+            if self.is_done() {
+                break;
+            }
+            self.wait();
+            self.write_outer();
+            self.write_master();
+            if !self.background && !self.outer_gone && self.to_master.len() < QUEUED {
+                self.read_outer();
+            }
+            self.read_master();
+            self.time_out();
+        }
+        self.outer.restore();
+    }
+
+    // What comes from the rest of the program.
+
+    fn hear(&mut self) {
+        let mut bytes = [0; 256];
+        while matches!(self.woken.read(&mut bytes), Ok(1..)) {}
+        let messages = lock(&self.shared.inbox)
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default();
+        for message in messages {
+            match message {
+                Message::Ask(posed) if self.outer_gone => self.refuse(posed.id),
+                Message::Ask(posed) => drop(self.questions.insert(posed.id, posed)),
+                Message::Withdraw(id) => drop(self.questions.remove(&id)),
+                Message::Suspended => self.suspend(),
+                Message::Finish => {
+                    self.questions.clear();
+                    self.finishing.get_or_insert_with(Instant::now);
+                    self.last_output = Instant::now();
+                    // It may have been opened, written and closed since.
+                    self.master_closed = None;
+                }
+            }
+        }
+    }
+
+    fn heed_signals(&mut self) {
+        for signal in self.signals.ends() {
+            self.shared.desk.signalled(signal);
+        }
+        if self.signals.continued() {
+            self.reenter();
+        }
+        if self.signals.resized() {
+            self.resize();
+        }
+    }
+
+    fn refuse(&self, id: QuestionId) {
+        refuse(self.shared.desk.as_ref(), id);
+    }
+
+    // The terminal as a whole.
+
+    /// Takes the terminal, if it is ours to take now.
+    fn enter(&mut self) -> io::Result<()> {
+        self.background = !self.outer.in_foreground();
+        if self.background {
+            Ok(())
+        } else {
+            self.outer.make_raw()
+        }
+    }
+
+    /// Takes the terminal again after someone else had it.
+    fn reenter(&mut self) {
+        if self.enter().is_err() {
+            self.lose_outer();
+        }
+        self.resize();
+    }
+
+    fn resize(&mut self) {
+        let Ok(size) = self.outer.size() else { return };
+        // Without its own side open, the program has no size to be told.
+        let _ = tcsetwinsize(&self.master, size);
+        if (size.ws_col, size.ws_row) != self.screen.size() {
+            self.screen.resize(size.ws_col, size.ws_row);
+        }
+        let Some(shown) = &mut self.shown else { return };
+        if self.screen.is_alternate() {
+            self.to_outer.extend(self.screen.repaint());
+        } else {
+            self.to_outer.extend(b"\x1b[0m\x1b[2J");
+        }
+        let (cols, rows) = self.screen.size();
+        shown.area = shown.popup.area(cols, rows);
+        self.draw();
+    }
+
+    fn lose_outer(&mut self) {
+        if self.outer_gone {
+            return;
+        }
+        self.outer_gone = true;
+        self.shown = None;
+        self.to_outer.clear();
+        self.held.clear();
+        for id in std::mem::take(&mut self.questions).into_keys() {
+            self.refuse(id);
+        }
+        self.shared.desk.signalled(signals::SIGHUP);
+    }
+
+    /// Stops with the command, as the shell's job that we both are.
+    fn suspend(&mut self) {
+        self.hide();
+        // What it printed before it stopped, such as leaving the full screen.
+        let deadline = Instant::now() + LAST_WORDS;
+        while self.read_master() && Instant::now() < deadline {}
+        while !self.to_outer.is_empty() && !self.outer_gone && Instant::now() < deadline {
+            let mut fds = [PollFd::new(&self.outer, PollFlags::OUT)];
+            let _ = poll(&mut fds, Some(&timespec(SILENCE)));
+            self.write_outer();
+        }
+        self.outer.restore();
+        self.signals.continued();
+        // The default action stops all of us. Where the shell does no job
+        // control, the kernel ignores the signal, and so the wait has an end.
+        let stopped = rustix::process::kill_current_process_group(Signal::TSTP);
+        let patience = Instant::now() + SEQUENCE;
+        while stopped.is_ok() && !self.signals.continued() && Instant::now() < patience {
+            let _ = poll(
+                &mut [PollFd::new(&self.woken, PollFlags::IN)],
+                Some(&timespec(Duration::from_millis(20))),
+            );
+            let _ = self.woken.read(&mut [0; 256]);
+        }
+        self.reenter();
+        self.shared.desk.resume();
+    }
+
+    fn is_done(&self) -> bool {
+        let Some(since) = self.finishing else {
+            return false;
+        };
+        let silent = self.last_output.elapsed() >= SILENCE || self.master_closed.is_some();
+        let written = self.to_outer.is_empty() || self.outer_gone;
+        (silent && written && self.shown.is_none()) || since.elapsed() >= LAST_WORDS
+    }
+
+    // Questions.
+
+    /// Brings what is shown in line with which questions are open.
+    fn settle(&mut self) {
+        let oldest = self.questions.keys().next().copied();
+        if let Some(shown) = &mut self.shown {
+            let id = shown.popup.posed().id;
+            if self.questions.contains_key(&id) {
+                shown.popup.set_waiting(self.questions.len() - 1);
+            } else if oldest.is_some() {
+                // The next one takes its place.
+                let area = shown.area;
+                self.shown = None;
+                self.to_outer.extend(self.screen.wipe(area));
+                self.open(Instant::now());
+            } else {
+                self.hide();
+            }
+            return;
+        }
+        if oldest.is_none() || self.background || self.outer_gone {
+            self.blocked_since = None;
+        } else if self.screen.at_rest() {
+            self.to_outer.extend(self.screen.cover());
+            self.begin_input();
+            self.open(Instant::now());
+        } else {
+            self.interrupt();
+        }
+    }
+
+    /// The program is in the middle of a sequence. It gets a moment to finish
+    /// it; then the terminal is told to forget it, and hears it from its
+    /// beginning later.
+    fn interrupt(&mut self) {
+        let since = *self.blocked_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < UNFINISHED {
+            return;
+        }
+        self.to_outer.push(0x18); // CAN
+        match self.screen.unfinished() {
+            Some(beginning) => self.held.splice(0..0, beginning.to_vec()).for_each(drop),
+            None => self.discard_rest = true,
+        }
+        self.screen.forget_unfinished();
+        self.to_outer.extend(self.screen.cover());
+        self.begin_input();
+        self.open(Instant::now());
+    }
+
+    /// Shows the oldest question on a covered screen.
+    fn open(&mut self, now: Instant) {
+        self.blocked_since = None;
+        let Some(posed) = self.questions.values().next() else {
+            return;
+        };
+        let popup = Popup::new(posed.clone(), self.questions.len() - 1, now);
+        let (cols, rows) = self.screen.size();
+        let area = popup.area(cols, rows);
+        self.shown = Some(Shown {
+            popup,
+            area,
+            sent: false,
+            asleep: true,
+        });
+        self.draw();
+    }
+
+    fn draw(&mut self) {
+        let Some(shown) = &mut self.shown else { return };
+        let (cols, rows) = self.screen.size();
+        let area = shown.popup.area(cols, rows);
+        if area != shown.area {
+            self.to_outer.extend(self.screen.wipe(shown.area));
+            shown.area = area;
+        }
+        let now = Instant::now();
+        shown.asleep = shown.popup.wakes_at(now).is_some();
+        self.to_outer.extend(shown.popup.draw(cols, rows, now));
+        self.write_outer();
+    }
+
+    /// Takes the popup away and lets the program's output go on.
+    fn hide(&mut self) {
+        let Some(shown) = self.shown.take() else {
+            return;
+        };
+        self.to_outer.extend(self.screen.wipe(shown.area));
+        self.to_outer.extend(self.screen.uncover());
+        if !self.decoder.pasting() {
+            // A sequence that began under the popup goes on without it.
+            self.to_master
+                .extend(&self.decoder.pending()[self.passed..]);
+            self.passed = self.decoder.pending().len();
+        }
+        let held = std::mem::take(&mut self.held);
+        self.forward(&held);
+    }
+
+    fn answer(&mut self, id: QuestionId, answered: remit_approvals::popup::Answered) {
+        let answer = Answer {
+            choice: answered.choice,
+            by: self.by.clone(),
+            note: answered.note,
+        };
+        // Someone elsewhere may have been faster; then that stands.
+        let _ = self.shared.desk.answer(id, answer);
+        self.questions.remove(&id);
+        self.settle();
+    }
+
+    // Bytes from the program.
+
+    /// Reads once. Whether there may be more.
+    fn read_master(&mut self) -> bool {
+        let room = if self.shown.is_some() {
+            self.held.len() < HELD
+        } else {
+            self.to_outer.len() < QUEUED
+        };
+        let closed = self
+            .master_closed
+            .is_some_and(|since| since.elapsed() < LOOK_AGAIN);
+        if !room || closed {
+            return false;
+        }
+        let mut bytes = [0; 16 * 1024];
+        match rustix::io::read(&self.master, &mut bytes) {
+            Ok(count @ 1..) => {
+                self.master_closed = None;
+                self.last_output = Instant::now();
+                self.on_output(&bytes[..count]);
+                true
+            }
+            Err(Errno::AGAIN | Errno::INTR) => false,
+            // EIO: no program has the other side open now. One may again.
+            Ok(0) | Err(_) => {
+                self.master_closed = Some(Instant::now());
+                false
+            }
+        }
+    }
+
+    fn on_output(&mut self, bytes: &[u8]) {
+        if self.outer_gone {
+            self.screen.feed(bytes, Stop::AtEnd);
+        } else if self.shown.is_some() {
+            self.held.extend(bytes);
+        } else {
+            self.forward(bytes);
+        }
+    }
+
+    /// Passes output on; if a question waits, only to the end of the sequence
+    /// that the terminal is in the middle of.
+    fn forward(&mut self, bytes: &[u8]) {
+        let waits = !self.questions.is_empty() && !self.background;
+        let stop = if waits && !self.screen.at_rest() {
+            Stop::AtRest
+        } else {
+            Stop::AtEnd
+        };
+        let mut bytes = bytes;
+        if self.discard_rest {
+            let skipped = self.screen.skip(bytes);
+            self.discard_rest = !self.screen.at_rest();
+            bytes = &bytes[skipped..];
+        }
+        let fed = self.screen.feed(bytes, stop);
+        self.shared.full_screen.store(self.screen.is_alternate(), Ordering::Relaxed);
+        self.to_outer.extend(&bytes[..fed]);
+        if fed < bytes.len() {
+            self.held.extend(&bytes[fed..]);
+            self.settle();
+        }
+    }
+
+    fn write_outer(&mut self) {
+        if self.outer_gone || self.to_outer.is_empty() {
+            return;
+        }
+        let written = write_some(self.outer.as_fd(), &mut self.to_outer);
+        if written.is_err() {
+            self.lose_outer();
+        }
+        if self.to_outer.is_empty()
+            && let Some(shown) = &mut self.shown
+            && !shown.sent
+        {
+            shown.sent = true;
+            shown.popup.disturb(Instant::now());
+        }
+    }
+
+    // Bytes from the person.
+
+    fn write_master(&mut self) {
+        if write_some(self.master.as_fd(), &mut self.to_master).is_err() {
+            // Nobody has the other side open: nobody will read this.
+            self.to_master.clear();
+        }
+    }
+
+    fn read_outer(&mut self) {
+        let mut bytes = [0; 4096];
+        match rustix::io::read(&self.outer, &mut bytes) {
+            Ok(count @ 1..) => self.on_input(&bytes[..count]),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Ok(0) | Err(_) => self.lose_outer(),
+        }
+    }
+
+    fn on_input(&mut self, bytes: &[u8]) {
+        self.time_out();
+        self.last_input = Instant::now();
+        let pieces = self.decoder.push(bytes);
+        if self.shown.is_none() {
+            for piece in &pieces {
+                self.pass_on(piece);
+            }
+            if !(self.decoder.pasting() && self.popup_paste) {
+                self.to_master
+                    .extend(&self.decoder.pending()[self.passed..]);
+                self.passed = self.decoder.pending().len();
+            }
+            return;
+        }
+        let keys = pieces
+            .iter()
+            .filter(|piece| matches!(piece.input, Input::Key(_)))
+            .count();
+        for piece in &pieces {
+            self.take(piece, keys);
+        }
+        if self.shown.is_some() {
+            self.draw();
+        }
+    }
+
+    /// Input while no popup is shown belongs to the program, but for the rest
+    /// of a paste that began under one.
+    fn pass_on(&mut self, piece: &Piece) {
+        let passed = std::mem::take(&mut self.passed);
+        if piece.input == Input::Pasted {
+            if piece.raw == b"\x1b[200~" {
+                self.popup_paste = false;
+            }
+            if self.popup_paste {
+                return;
+            }
+        }
+        self.to_master.extend(&piece.raw[passed..]);
+    }
+
+    /// Input while a popup is shown: keys are for it, what the terminal says
+    /// to the program is not, and what began before it is the program's.
+    /// `keys` is how many keys came at once.
+    fn take(&mut self, piece: &Piece, keys: usize) {
+        let Some(shown) = &mut self.shown else {
+            // An answer closed the popup. A key that came with it was typed
+            // blindly; a report is still the program's.
+            if matches!(piece.input, Input::Report | Input::Position { .. }) {
+                self.to_master.extend(&piece.raw);
+            }
+            return;
+        };
+        if self.passed > 0 {
+            let passed = std::mem::take(&mut self.passed);
+            self.to_master.extend(&piece.raw[passed..]);
+            return;
+        }
+        match piece.input {
+            Input::Report | Input::Position { .. } => self.to_master.extend(&piece.raw),
+            Input::Pasted => {
+                if piece.raw == b"\x1b[200~" {
+                    self.popup_paste = true;
+                }
+                if !self.popup_paste {
+                    self.to_master.extend(&piece.raw);
+                }
+            }
+            Input::Other => {}
+            // Several keys at once are a paste without its marks, or typing
+            // ahead; and nobody can have read what was not sent yet.
+            Input::Key(_) if !shown.sent || (keys > 1 && !shown.popup.noting()) => {
+                shown.popup.disturb(self.last_input);
+            }
+            Input::Key(key) => {
+                let id = shown.popup.posed().id;
+                if let Some(answered) = shown.popup.key(key, self.last_input) {
+                    self.answer(id, answered);
+                }
+            }
+        }
+    }
+
+    /// The screen was just covered: sorts out input that is under way.
+    fn begin_input(&mut self) {
+        self.time_out();
+        self.popup_paste = false;
+    }
+
+    // Time.
+
+    fn time_out(&mut self) {
+        let limit = if self.decoder.pending() == [0x1b] {
+            LONE_ESC
+        } else {
+            SEQUENCE
+        };
+        if !self.decoder.pending().is_empty()
+            && self.last_input.elapsed() >= limit
+            && let Some(piece) = self.decoder.flush()
+        {
+            if self.shown.is_none() {
+                self.pass_on(&piece);
+            } else {
+                self.take(&piece, 1);
+                self.draw();
+            }
+        }
+        let now = Instant::now();
+        if self
+            .shown
+            .as_ref()
+            .is_some_and(|shown| shown.asleep && shown.popup.wakes_at(now).is_none())
+        {
+            self.draw();
+        }
+    }
+
+    fn wait(&mut self) {
+        let timeout = self.next_deadline().map(timespec);
+        let quiet = PollFlags::empty();
+        let mut for_outer = PollFlags::empty();
+        for_outer.set(
+            PollFlags::IN,
+            self.to_master.len() < QUEUED && !self.background,
+        );
+        for_outer.set(PollFlags::OUT, !self.to_outer.is_empty());
+        let room = if self.shown.is_some() {
+            self.held.len() < HELD
+        } else {
+            self.to_outer.len() < QUEUED
+        };
+        let mut for_master = PollFlags::empty();
+        for_master.set(PollFlags::IN, room);
+        for_master.set(PollFlags::OUT, !self.to_master.is_empty());
+        let mut fds = vec![PollFd::new(&self.woken, PollFlags::IN)];
+        // A hang-up is reported whether asked for or not; one that is known
+        // would keep us awake.
+        if !self.outer_gone && for_outer != quiet {
+            fds.push(PollFd::new(&self.outer, for_outer));
+        }
+        if self.master_closed.is_none() && for_master != quiet {
+            fds.push(PollFd::new(&self.master, for_master));
+        }
+        // An interrupted or failed wait is one that ended early.
+        let _ = poll(&mut fds, timeout.as_ref());
+    }
+
+    fn next_deadline(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let until = |at: Instant| at.saturating_duration_since(now);
+        let mut deadlines = Vec::new();
+        if let Some(shown) = &self.shown {
+            deadlines.extend(shown.popup.wakes_at(now).map(until));
+            if !self.decoder.pending().is_empty() && !self.decoder.pasting() {
+                let limit = if self.decoder.pending() == [0x1b] {
+                    LONE_ESC
+                } else {
+                    SEQUENCE
+                };
+                deadlines.push(until(self.last_input + limit));
+            }
+        }
+        deadlines.extend(self.blocked_since.map(|since| until(since + UNFINISHED)));
+        if self.background || self.master_closed.is_some() {
+            deadlines.push(LOOK_AGAIN);
+        }
+        if self.finishing.is_some() {
+            deadlines.push(SILENCE);
+        }
+        // A moment more, so that the deadline has passed when we wake.
+        deadlines
+            .into_iter()
+            .min()
+            .map(|left| left + Duration::from_millis(1))
+    }
+}
+
+/// Writes what can be written now and drops it from `bytes`.
+fn write_some(fd: BorrowedFd<'_>, bytes: &mut Vec<u8>) -> Result<(), Errno> {
+    let mut written = 0;
+    let result = loop {
+        if written == bytes.len() {
+            break Ok(());
+        }
+        match rustix::io::write(fd, &bytes[written..]) {
+            Ok(0) | Err(Errno::AGAIN) => break Ok(()),
+            Ok(count) => written += count,
+            Err(Errno::INTR) => {}
+            Err(error) => break Err(error),
+        }
+    };
+    bytes.drain(..written);
+    result
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec::try_from(duration).unwrap_or(Timespec {
+        tv_sec: 1,
+        tv_nsec: 0,
+    })
+}

@@ -1,0 +1,415 @@
+//! The thread in front of the notifications: it answers every trapped call of
+//! the session, and is the tracer of every program that starts.
+//!
+//! When it ends, the listener closes and every waiting and later call fails.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use remit_audit::Kind;
+use remit_policy::{Basis, Exec, Permit, Refusal};
+use remit_sandbox::notify::{self, Call, Change, Listener, Notification, Stop, Stopped};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+use crate::connect::Connector;
+use crate::exec::{self, Claimed, Started, libc_errno as errno};
+use crate::gate::{Asked, Gate, Judged, Recorded as _};
+use crate::process::Facts;
+use crate::resolve::Identity;
+
+/// The warden's state: what waits for its stop.
+#[derive(Debug)]
+pub(crate) struct Warden {
+    listener: Listener,
+    changes: OwnedFd,
+    gate: Arc<Gate>,
+    connector: Connector,
+    /// By the task that called `execve`.
+    armed: HashMap<u32, Armed>,
+    answered: Receiver<Answered>,
+    answer: Sender<Answered>,
+    bell: Arc<OwnedFd>,
+}
+
+/// A program that was let go and must be what was judged.
+#[derive(Debug)]
+struct Armed {
+    attempt: u64,
+    facts: Facts,
+    judged: Exec,
+    identity: Option<Identity>,
+}
+
+/// What an asked question came to; `then` says for which call.
+#[derive(Debug)]
+struct Answered {
+    then: Then,
+    attempt: u64,
+    facts: Facts,
+    outcome: Result<Permit<Exec>, Refusal>,
+}
+
+#[derive(Debug)]
+enum Then {
+    /// Continue this `execve`, or fail it.
+    Call {
+        call: Notification,
+        identity: Option<Identity>,
+    },
+    /// Release or end this process, which waits at its stop.
+    Process { process: u32, task: u32 },
+}
+
+/// A safety net under the wake-up by signal. Nothing should ever wait for it.
+const LONGEST_SLEEP: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
+
+impl Warden {
+    pub(crate) fn new(
+        listener: Listener,
+        changes: OwnedFd,
+        gate: Arc<Gate>,
+        connector: Connector,
+    ) -> std::io::Result<Self> {
+        let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let (answer, answered) = channel();
+        let armed = HashMap::new();
+        Ok(Self {
+            listener,
+            changes,
+            gate,
+            connector,
+            armed,
+            answered,
+            answer,
+            bell,
+        })
+    }
+
+    /// Serves until the session is over. Call it on the thread that shall be the
+    /// tracer.
+    pub(crate) fn serve(mut self) {
+        loop {
+            let mut fds = [
+                PollFd::new(&self.listener, PollFlags::IN),
+                PollFd::new(&self.changes, PollFlags::IN),
+                PollFd::new(&*self.bell, PollFlags::IN),
+            ];
+            if let Err(error) = poll(&mut fds, Some(&LONGEST_SLEEP))
+                && error != rustix::io::Errno::INTR
+            {
+                return;
+            }
+            let [called, changed, rung] = fds.map(|fd| fd.revents());
+            if changed.contains(PollFlags::IN) {
+                notify::acknowledge(self.changes.as_fd());
+            }
+            // Those that were ended must be waited for too, or their parents
+            // would never hear of it.
+            while let Some(change) = notify::next_change() {
+                self.change(change);
+            }
+            if rung.contains(PollFlags::IN) {
+                let _ = rustix::io::read(&*self.bell, &mut [0; 8]);
+            }
+            while let Ok(answered) = self.answered.try_recv() {
+                self.answered(answered);
+            }
+            if called.contains(PollFlags::IN) {
+                match self.listener.receive() {
+                    Ok(Some(call)) => self.call(&call),
+                    Ok(None) => {}
+                    Err(_) => return,
+                }
+            } else if called.contains(PollFlags::HUP) {
+                return;
+            }
+        }
+    }
+
+    fn call(&mut self, call: &Notification) {
+        match call.call() {
+            Call::Exec {
+                path,
+                argv,
+                directory,
+                ..
+            } => self.exec(call, path, argv, directory),
+            Call::Connect {
+                socket,
+                address,
+                length,
+            } => {
+                let waiting = || self.listener.is_waiting(call);
+                let result = self
+                    .connector
+                    .connect(waiting, call, socket, address, length);
+                self.listener.answer(call, result);
+            }
+            Call::Other(_) => self.listener.answer(call, errno::EPERM),
+        }
+    }
+
+    fn exec(&mut self, call: &Notification, path: u64, argv: u64, directory: Option<i32>) {
+        let Claimed {
+            facts,
+            exec,
+            identity,
+        } = match exec::claimed(call, path, argv, directory) {
+            Ok(claimed) => claimed,
+            Err(number) => return self.listener.answer(call, number),
+        };
+        if !self.listener.is_waiting(call) {
+            return;
+        }
+        let _ = self.gate.command.set(facts.process);
+        match self.gate.admit(&facts, exec) {
+            Ok(Judged::Permitted { attempt, permit }) => {
+                self.proceed(
+                    call,
+                    Armed {
+                        attempt,
+                        facts,
+                        judged: permit.spend(),
+                        identity,
+                    },
+                );
+            }
+            Ok(Judged::Refused { refusal, .. }) => {
+                self.tell(call.task, &refusal);
+                self.listener.answer(call, errno::EACCES);
+            }
+            Ok(Judged::Asked(asked)) => self.wait_for(
+                *asked,
+                facts,
+                Then::Call {
+                    call: *call,
+                    identity,
+                },
+            ),
+            Err(_) => self.listener.answer(call, errno::EIO),
+        }
+    }
+
+    /// Seizes the task, so that it stops before the first instruction of the new
+    /// program, and lets the call go.
+    fn proceed(&mut self, call: &Notification, armed: Armed) {
+        let attempt = armed.attempt;
+        let gone = match Stop::arm(call.task) {
+            Ok(stop) => {
+                self.armed.insert(call.task, armed);
+                self.listener.proceed(call, &stop).err()
+            }
+            Err(error) => Some(error),
+        };
+        if let Some(error) = gone {
+            self.listener.answer(call, errno::EPERM);
+            self.note(
+                attempt,
+                &format!("it could not be watched while it starts: {error}"),
+            );
+        }
+    }
+
+    fn wait_for(&self, asked: Asked<Exec>, facts: Facts, then: Then) {
+        let (gate, answer, bell) = (
+            Arc::clone(&self.gate),
+            self.answer.clone(),
+            Arc::clone(&self.bell),
+        );
+        self.connector.runtime.spawn(async move {
+            let attempt = asked.attempt;
+            let outcome = gate.settle(asked).await;
+            // Without a warden there is no session left to answer.
+            let _ = answer.send(Answered {
+                then,
+                attempt,
+                facts,
+                outcome,
+            });
+            let _ = rustix::io::write(&*bell, &1_u64.to_ne_bytes());
+        });
+    }
+
+    fn answered(&mut self, answered: Answered) {
+        let Answered {
+            then,
+            attempt,
+            facts,
+            outcome,
+        } = answered;
+        match (then, outcome) {
+            (Then::Call { call, identity }, Ok(permit)) => {
+                if self.listener.is_waiting(&call) {
+                    self.proceed(
+                        &call,
+                        Armed {
+                            attempt,
+                            facts,
+                            judged: permit.spend(),
+                            identity,
+                        },
+                    );
+                }
+            }
+            (Then::Call { call, .. }, Err(refusal)) => {
+                self.tell(call.task, &refusal);
+                self.listener.answer(&call, errno::EACCES);
+            }
+            (Then::Process { process, task }, outcome) => {
+                self.armed.remove(&task);
+                match outcome {
+                    Ok(permit) => {
+                        let _ = permit.spend();
+                        Stop::release(process);
+                    }
+                    Err(refusal) => self.end(process, &refusal),
+                }
+            }
+        }
+    }
+
+    /// A seized task stopped or died.
+    fn change(&mut self, change: Change) {
+        let process = match change {
+            Change::Stopped { process, .. } | Change::Gone { process } => process,
+        };
+        let Some(task) = self.task_of(process) else {
+            if let Change::Stopped { process, .. } = change {
+                Stop::release(process);
+            }
+            return;
+        };
+        match change {
+            Change::Gone { .. } => {
+                self.armed.remove(&task);
+            }
+            Change::Stopped {
+                how: Stopped::Failed(number),
+                ..
+            } => {
+                if let Some(armed) = self.armed.remove(&task) {
+                    let error = std::io::Error::from_raw_os_error(number);
+                    self.note(armed.attempt, &error.to_string());
+                }
+                Stop::release(process);
+            }
+            Change::Stopped {
+                how: Stopped::Replaced,
+                ..
+            } => self.replaced(task, process),
+        }
+    }
+
+    /// The task that this process was when it called: a thread that replaces its
+    /// process takes over the process's number.
+    fn task_of(&self, process: u32) -> Option<u32> {
+        if self.armed.contains_key(&process) {
+            return Some(process);
+        }
+        self.armed
+            .iter()
+            .find(|(_, armed)| armed.facts.process == process)
+            .map(|(task, _)| *task)
+    }
+
+    fn replaced(&mut self, task: u32, process: u32) {
+        let Some(armed) = self.armed.get(&task) else {
+            return;
+        };
+        match exec::compare(process, &armed.judged, armed.identity) {
+            Ok(Started::AsJudged) => {
+                self.armed.remove(&task);
+                Stop::release(process);
+            }
+            Ok(Started::Another(exec)) => self.another(task, process, exec),
+            Ok(Started::Changed { actual, program }) => {
+                let Some(armed) = self.armed.remove(&task) else {
+                    return;
+                };
+                let actual = remit_policy::show::command(&actual);
+                self.end_changed(
+                    process,
+                    armed,
+                    &format!("run `{actual}` ({})", program.display()),
+                );
+            }
+            Err(error) => {
+                let Some(armed) = self.armed.remove(&task) else {
+                    return;
+                };
+                self.end_changed(
+                    process,
+                    armed,
+                    &format!("run something unreadable ({error})"),
+                );
+            }
+        }
+    }
+
+    /// An interpreter, or what an unresolvable path led to: judged as it stands.
+    fn another(&mut self, task: u32, process: u32, exec: Exec) {
+        let Some(armed) = self.armed.get(&task) else {
+            return;
+        };
+        let mut facts = armed.facts.clone();
+        facts.process = process;
+        match self.gate.admit(&facts, exec) {
+            Ok(Judged::Permitted { permit, .. }) => {
+                let _ = permit.spend();
+                self.armed.remove(&task);
+                Stop::release(process);
+            }
+            Ok(Judged::Refused { refusal, .. }) => {
+                self.armed.remove(&task);
+                self.end(process, &refusal);
+            }
+            Ok(Judged::Asked(asked)) => {
+                self.wait_for(*asked, facts, Then::Process { process, task })
+            }
+            Err(_) => {
+                self.armed.remove(&task);
+                Stop::end(process);
+            }
+        }
+    }
+
+    /// What started is not what was judged: it never runs.
+    fn end_changed(&self, process: u32, armed: Armed, actual: &str) {
+        let refusal = Refusal {
+            attempt: actual.to_owned(),
+            basis: Basis::built_in("what runs must be what was judged"),
+            instead: Some("starting a program whose arguments nobody changes meanwhile".to_owned()),
+            note: None,
+        };
+        let detail = armed.judged.detail();
+        let written =
+            self.gate
+                .record_refusal::<Exec>(&armed.facts, armed.attempt, detail, &refusal);
+        // Ended either way; a record that fails ends the session as well.
+        let _ = written;
+        self.end(process, &refusal);
+    }
+
+    fn end(&self, process: u32, refusal: &Refusal) {
+        self.tell(process, refusal);
+        Stop::end(process);
+    }
+
+    fn tell(&self, task: u32, refusal: &Refusal) {
+        let free = !self.gate.questions.screen_is_taken();
+        notify::tell(task, &format!("remit: {refusal}\n"), free);
+    }
+
+    fn note(&self, attempt: u64, error: &str) {
+        // A record that fails ends the session; nothing hangs on this event.
+        let _ = self.gate.journal.write(Kind::Outcome {
+            attempt,
+            error: error.to_owned(),
+        });
+    }
+}
