@@ -65,13 +65,9 @@ pub(crate) enum ApprovalsError {
     Write { source: io::Error },
 }
 
-/// Lists or answers; without a command, lists. `state` is the directory that
-/// holds `sessions/`.
-pub(crate) fn run(
-    command: Option<ApprovalsCommand>,
-    state: &Path,
-) -> Result<ExitCode, ApprovalsError> {
-    match command.unwrap_or(ApprovalsCommand::List { json: false }) {
+/// Lists or answers. `state` is the directory that holds `sessions/`.
+pub(crate) fn run(command: ApprovalsCommand, state: &Path) -> Result<ExitCode, ApprovalsError> {
+    match command {
         ApprovalsCommand::List { json } => list(state, json, &mut io::stdout().lock())?,
         ApprovalsCommand::Answer { id, choice, note } => {
             let choice = choice.chosen();

@@ -110,11 +110,12 @@ impl Network {
                 None,
             );
         }
-        let judged = self.judge(&there);
-        let stated = judged.refusing_statement();
-        if let Some(basis) = stated {
+        // Asked of the statements and not of the ruling, where a refusing default,
+        // which is about names, could stand before a `deny` of this address.
+        if let Some(basis) = self.denied(&there) {
             return refuse(basis.clone(), None);
         }
+        let judged = self.judge(&there);
         let Host::Address(answer) = there.host else {
             return Ok(());
         };
@@ -148,32 +149,25 @@ impl Network {
             Host::Address(address) => address::special(*address),
             Host::Name(_) => needs_direct.then_some(Special::Loopback),
         };
-        // Indices and not references: a statement found twice counts once.
         let mut about: Vec<(usize, Decision)> = Vec::new();
         let mut named = special.is_none();
-        let mut consider = |hit: Hit, only_stricter: bool| {
+        self.visit(attempt, |hit| {
             let statement = &self.statements[hit.statement];
             let Say::Decide(decision) = statement.say else {
                 return;
             };
-            let restricts = decision != Decision::Allow;
-            let direct = hit.direct && !only_stricter && statement.force != Force::Allegation;
-            if direct && decision != Decision::Refuse {
-                named = true;
-            }
-            if restricts || (!only_stricter && (special.is_none() || hit.direct)) {
+            named |=
+                hit.direct && decision != Decision::Refuse && statement.force != Force::Allegation;
+            if decision != Decision::Allow || special.is_none() || hit.direct {
                 about.push((hit.statement, decision));
             }
-        };
-        self.index
-            .visit(&attempt.host, attempt.port, |hit| consider(hit, false));
-        if let Host::Address(address) = attempt.host {
-            for carried in address::carried(address) {
-                let host = Host::Address(IpAddr::V4(carried));
-                self.index
-                    .visit(&host, attempt.port, |hit| consider(hit, true));
+        });
+        self.visit_carried(attempt, |hit| match self.statements[hit.statement].say {
+            Say::Decide(decision) if decision != Decision::Allow => {
+                about.push((hit.statement, decision))
             }
-        }
+            _ => {}
+        });
         let about = about.iter().map(|(statement, decision)| {
             let statement = &self.statements[*statement];
             (*decision, statement.force, &statement.basis)
@@ -187,10 +181,42 @@ impl Network {
 
     fn is_internal(&self, attempt: &Connect) -> bool {
         let mut internal = false;
-        self.index.visit(&attempt.host, attempt.port, |hit| {
-            internal |= self.statements[hit.statement].say == Say::Internal;
+        self.visit(attempt, |hit| {
+            internal |= self.statements[hit.statement].say == Say::Internal
         });
         internal
+    }
+
+    /// What denies this host, or an address that its address carries.
+    fn denied(&self, attempt: &Connect) -> Option<&Basis> {
+        let mut denied = None;
+        let mut consider = |hit: Hit| {
+            let statement = &self.statements[hit.statement];
+            if statement.say == Say::Decide(Decision::Refuse) {
+                denied = Some(&statement.basis);
+            }
+        };
+        self.visit(attempt, &mut consider);
+        self.visit_carried(attempt, &mut consider);
+        denied
+    }
+
+    fn visit(&self, attempt: &Connect, found: impl FnMut(Hit)) {
+        self.index.visit(&attempt.host, attempt.port, found);
+    }
+
+    /// What is said about an address also restricts those that lead to it.
+    fn visit_carried(&self, attempt: &Connect, mut found: impl FnMut(Hit)) {
+        let Host::Address(address) = attempt.host else {
+            return;
+        };
+        for carried in address::carried(address) {
+            self.index.visit(
+                &Host::Address(IpAddr::V4(carried)),
+                attempt.port,
+                &mut found,
+            );
+        }
     }
 
     fn instead(&self, judged: &Judged<'_>) -> Option<String> {

@@ -150,7 +150,10 @@ impl Policy {
     /// Verdict on a connection to a server that the session itself runs, on its
     /// own loopback. Nothing of it reaches the host, so it is allowed.
     pub fn connect_inside(&self, attempt: Connect) -> Verdict<Connect> {
-        Verdict::Allow(Permit::new(attempt, Basis::built_in("network: the session's own loopback")))
+        Verdict::Allow(Permit::new(
+            attempt,
+            Basis::built_in("network: the session's own loopback"),
+        ))
     }
 
     /// Checks one answer of the real resolution of a permitted name, or the

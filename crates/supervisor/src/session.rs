@@ -473,9 +473,11 @@ fn serve(
         let ender = Arc::clone(&control);
         scope.spawn(move || gate.journal.keep_synced(&stopped, || ender.end()));
         scope.spawn(|| {
-            warden.serve();
-            // Without a warden nothing inside can start or connect any more.
-            control.end();
+            let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| warden.serve()));
+            if !matches!(served, Ok(Ok(()))) {
+                // Nothing inside can start or connect any more.
+                control.end();
+            }
         });
         let event = loop {
             match control.wait() {

@@ -4,6 +4,7 @@
 //! When it ends, the listener closes and every waiting and later call fails.
 
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -74,7 +75,7 @@ impl Warden {
         changes: OwnedFd,
         gate: Arc<Gate>,
         connector: Connector,
-    ) -> std::io::Result<Self> {
+    ) -> io::Result<Self> {
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let (answer, answered) = channel();
         let armed = HashMap::new();
@@ -90,9 +91,13 @@ impl Warden {
         })
     }
 
-    /// Serves until the session is over. Call it on the thread that shall be the
-    /// tracer.
-    pub(crate) fn serve(mut self) {
+    /// Serves until nobody is left to serve. Call it on the thread that shall be
+    /// the tracer.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot go on although the session does: the session must end.
+    pub(crate) fn serve(mut self) -> io::Result<()> {
         loop {
             let mut fds = [
                 PollFd::new(&self.listener, PollFlags::IN),
@@ -102,7 +107,7 @@ impl Warden {
             if let Err(error) = poll(&mut fds, Some(&LONGEST_SLEEP))
                 && error != rustix::io::Errno::INTR
             {
-                return;
+                return Err(error.into());
             }
             let [called, changed, rung] = fds.map(|fd| fd.revents());
             if changed.contains(PollFlags::IN) {
@@ -120,13 +125,11 @@ impl Warden {
                 self.answered(answered);
             }
             if called.contains(PollFlags::IN) {
-                match self.listener.receive() {
-                    Ok(Some(call)) => self.call(&call),
-                    Ok(None) => {}
-                    Err(_) => return,
+                if let Some(call) = self.listener.receive()? {
+                    self.call(&call);
                 }
             } else if called.contains(PollFlags::HUP) {
-                return;
+                return Ok(());
             }
         }
     }
@@ -293,7 +296,7 @@ impl Warden {
                 ..
             } => {
                 if let Some(armed) = self.armed.remove(&task) {
-                    let error = std::io::Error::from_raw_os_error(number);
+                    let error = io::Error::from_raw_os_error(number);
                     self.note(armed.attempt, &error.to_string());
                 }
                 Stop::release(process);

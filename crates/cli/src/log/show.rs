@@ -34,10 +34,15 @@ fn in_full(event: &Event, start: u64) -> String {
         .map_or_else(|_| event.time.to_string(), |time| format!("{time:.3}"));
     let since = units::since_start(event.mono.saturating_sub(start));
     let name = event.event.name();
-    let kind = serde_json::to_value(&event.event).expect("an event is strings and integers");
-    let fields = serde_json::to_string_pretty(&kind[name]).expect("a value is JSON");
+    let json =
+        serde_json::to_string_pretty(&event.event).expect("an event is strings and integers");
+    // Two lines of braces and the name enclose the fields.
+    let lines: Vec<_> = json.lines().collect();
+    let fields = lines
+        .get(2..lines.len().saturating_sub(2))
+        .unwrap_or_default();
     let mut text = format!("#{} {since} {time} {name}\n", event.seq);
-    for line in fields.lines() {
+    for line in fields {
         text.push_str(&words::plain(line));
         text.push('\n');
     }
@@ -57,10 +62,13 @@ mod tests {
             mono: 5_250_000_000,
             session: "s".parse().expect("a name"),
             prev: Digest::of(b""),
-            event: Kind::Degraded { what: "a\u{1b}[2J\u{202e}\u{9b}".to_owned(), why: "grün".to_owned() },
+            event: Kind::Degraded {
+                what: "a\u{1b}[2J\u{202e}\u{9b}".to_owned(),
+                why: "grün".to_owned(),
+            },
         };
         let expected = "#7 +0.250s 1970-01-01T00:00:01.000Z degraded\n\
-                        {\n  \"what\": \"a\\u001b[2J\\u{202e}\\u{9b}\",\n  \"why\": \"grün\"\n}\n";
+                        \x20   \"what\": \"a\\u001b[2J\\u{202e}\\u{9b}\",\n    \"why\": \"grün\"\n";
         assert_eq!(in_full(&event, 5_000_000_000), expected);
     }
 }

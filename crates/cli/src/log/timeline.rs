@@ -42,9 +42,16 @@ pub(super) fn render(events: &[Event], page: &Page) -> String {
     };
     let mut told = header(first, page);
     let mut rows: Vec<Row> = Vec::new();
-    let mut teller = Teller { start: first.mono, joined: Joined::of(events), tree: Tree::default(), totals: Totals::default() };
+    let mut teller = Teller {
+        start: first.mono,
+        joined: Joined::of(events),
+        tree: Tree::default(),
+        totals: Totals::default(),
+    };
     for event in events {
-        let Some(row) = teller.row(event) else { continue };
+        let Some(row) = teller.row(event) else {
+            continue;
+        };
         match rows.last_mut() {
             Some(last) if last.tells_the_same(&row) => last.fold(row),
             _ => rows.push(row),
@@ -60,28 +67,55 @@ pub(super) fn render(events: &[Event], page: &Page) -> String {
 fn header(first: &Event, page: &Page) -> String {
     let time = jiff::Timestamp::from_nanosecond(first.time.into()).map_or_else(
         |_| first.time.to_string(),
-        |time| time.to_zoned(page.zone.clone()).strftime("%-d %b %Y %H:%M:%S").to_string(),
+        |time| {
+            time.to_zoned(page.zone.clone())
+                .strftime("%-d %b %Y %H:%M:%S")
+                .to_string()
+        },
     );
-    let Kind::SessionStarted { agent, command, workspace, user, host, boundary, profile, terminal, .. } = &first.event
+    let Kind::SessionStarted {
+        agent,
+        command,
+        workspace,
+        user,
+        host,
+        boundary,
+        profile,
+        terminal,
+        ..
+    } = &first.event
     else {
         return format!("{}  {time}\n\n", first.session);
     };
     let layers: Vec<_> = boundary.layers.iter().map(Text::escaped).collect();
-    let at = if *terminal { "at a terminal" } else { "without a terminal" };
+    let at = if *terminal {
+        "at a terminal"
+    } else {
+        "without a terminal"
+    };
     let mut told = String::new();
     let room = page.width.saturating_sub(10).max(16);
     let mut entry = |label: &str, text: &str| {
         for (n, line) in wrap(&words::plain(text), room).iter().enumerate() {
             let label = if n == 0 { label } else { "" };
-            told.push_str(&format!("{} {line}\n", page.colours.dim(&format!("{label:>9}"))));
+            told.push_str(&format!(
+                "{} {line}\n",
+                page.colours.dim(&format!("{label:>9}"))
+            ));
         }
     };
     let command = units::shorten(&words::plain(&command_line(command)), room);
     entry("session", &format!("{} of {agent}, {time}", first.session));
     entry("command", &command);
     entry("in", &workspace.escaped());
-    entry("by", &format!("{} (uid {}) {at}, {}", user.name, user.uid, host.kernel));
-    entry("boundary", &format!("{}: {}", boundary.tier, layers.join(", ")));
+    entry(
+        "by",
+        &format!("{} (uid {}) {at}, {}", user.name, user.uid, host.kernel),
+    );
+    entry(
+        "boundary",
+        &format!("{}: {}", boundary.tier, layers.join(", ")),
+    );
     entry("profile", profile);
     told.push('\n');
     told
@@ -97,9 +131,18 @@ struct Teller<'a> {
 impl Teller<'_> {
     /// What this event adds to the story; None if another one tells it.
     fn row(&mut self, event: &Event) -> Option<Row> {
-        let row = |mark, depth, text: String| Row::new(mark, event.mono.saturating_sub(self.start), depth, &text);
+        let row = |mark, depth, text: String| {
+            Row::new(mark, event.mono.saturating_sub(self.start), depth, &text)
+        };
         Some(match &event.event {
-            Kind::Exec { process, argv, attempt, verdict, basis, .. } => {
+            Kind::Exec {
+                process,
+                argv,
+                attempt,
+                verdict,
+                basis,
+                ..
+            } => {
                 let depth = self.tree.depth(process);
                 let text = command_line(argv);
                 if self.joined.told_elsewhere(*attempt, *verdict) {
@@ -107,21 +150,38 @@ impl Teller<'_> {
                 }
                 if *verdict == Verdict::Refuse {
                     self.totals.refusals += 1;
-                    return Some(row(Mark::Refused, depth, format!("refused: {text}")).note(format!("by {basis}")));
+                    return Some(
+                        row(Mark::Refused, depth, format!("refused: {text}"))
+                            .note(format!("by {basis}")),
+                    );
                 }
                 self.tree.ran(process, depth);
                 self.totals.execs += 1;
                 self.joined.failures(*attempt, row(Mark::None, depth, text))
             }
-            Kind::Connect { process, host, port, attempt, verdict, basis, .. } => {
-                let connect = remit_policy::Connect { host: host.clone(), port: *port };
+            Kind::Connect {
+                process,
+                host,
+                port,
+                attempt,
+                verdict,
+                basis,
+                ..
+            } => {
+                let connect = remit_policy::Connect {
+                    host: host.clone(),
+                    port: *port,
+                };
                 let depth = self.tree.depth_below(process);
                 if self.joined.told_elsewhere(*attempt, *verdict) {
                     return None;
                 }
                 if *verdict == Verdict::Refuse {
                     self.totals.refusals += 1;
-                    return Some(row(Mark::Refused, depth, format!("refused: {connect}")).note(format!("by {basis}")));
+                    return Some(
+                        row(Mark::Refused, depth, format!("refused: {connect}"))
+                            .note(format!("by {basis}")),
+                    );
                 }
                 self.totals.connects += 1;
                 let mut row = row(Mark::None, depth, format!("→ {connect}"));
@@ -133,11 +193,20 @@ impl Teller<'_> {
                         open: 0,
                     },
                     None if self.joined.outcomes.contains_key(attempt) => Traffic::default(),
-                    None => Traffic { open: 1, ..Traffic::default() },
+                    None => Traffic {
+                        open: 1,
+                        ..Traffic::default()
+                    },
                 });
                 self.joined.failures(*attempt, row)
             }
-            Kind::Question { id, attempt, process, summary, .. } => {
+            Kind::Question {
+                id,
+                attempt,
+                process,
+                summary,
+                ..
+            } => {
                 self.totals.questions += 1;
                 let depth = self.tree.depth(process);
                 let row = row(Mark::Asked, depth, format!("asked: {summary}"));
@@ -147,35 +216,68 @@ impl Teller<'_> {
                         let waited = units::duration(answer.waited_ms.saturating_mul(1_000_000));
                         let said = format!("{} by {} after {waited}", answer.choice, answer.by);
                         let refused = answer.choice == Choice::Refuse;
-                        let mut row = if refused { row.warning(said) } else { row.note(said) };
-                        row = answer.note.iter().fold(row, |row, note| row.note(format!("note: {note}")));
+                        let mut row = if refused {
+                            row.warning(said)
+                        } else {
+                            row.note(said)
+                        };
+                        row = answer
+                            .note
+                            .iter()
+                            .fold(row, |row, note| row.note(format!("note: {note}")));
                         match self.joined.refusals.get(attempt) {
                             Some(refusal) if refused => instead(row, refusal),
-                            Some(refusal) => instead(row.warning(format!("refused by {}", refusal.basis)), refusal),
+                            Some(refusal) => instead(
+                                row.warning(format!("refused by {}", refusal.basis)),
+                                refusal,
+                            ),
                             None => row,
                         }
                     }
                 }
             }
-            Kind::Refusal { attempt, process, refusal, .. } => {
+            Kind::Refusal {
+                attempt,
+                process,
+                refusal,
+                ..
+            } => {
                 self.totals.refusals += 1;
                 if self.joined.questions.contains(attempt) {
                     return None;
                 }
                 let depth = self.tree.depth(process);
-                let mut row = row(Mark::Refused, depth, format!("refused: {}", refusal.attempt));
+                let mut row = row(
+                    Mark::Refused,
+                    depth,
+                    format!("refused: {}", refusal.attempt),
+                );
                 row = row.note(format!("by {}", refusal.basis));
                 if let Some(why) = &refusal.basis.justification {
                     row = row.note(format!("because: {why}"));
                 }
                 instead(row, refusal)
             }
-            Kind::Degraded { what, why } => row(Mark::Warning, 0, format!("not in force: {what}")).note(why.clone()),
-            Kind::Exit { status: Status::Code(0) } => row(Mark::None, 0, "the command ended well".to_owned()),
-            Kind::Exit { status: Status::Code(code) } => row(Mark::None, 0, format!("the command ended with status {code}")),
-            Kind::Exit { status: Status::Signal(signal) } => {
-                row(Mark::None, 0, format!("the command was ended by signal {signal}"))
+            Kind::Degraded { what, why } => {
+                row(Mark::Warning, 0, format!("not in force: {what}")).note(why.clone())
             }
+            Kind::Exit {
+                status: Status::Code(0),
+            } => row(Mark::None, 0, "the command ended well".to_owned()),
+            Kind::Exit {
+                status: Status::Code(code),
+            } => row(
+                Mark::None,
+                0,
+                format!("the command ended with status {code}"),
+            ),
+            Kind::Exit {
+                status: Status::Signal(signal),
+            } => row(
+                Mark::None,
+                0,
+                format!("the command was ended by signal {signal}"),
+            ),
             // Told in the header, with their attempt, or by the totals.
             Kind::SessionStarted { .. }
             | Kind::Answer { .. }
@@ -187,7 +289,9 @@ impl Teller<'_> {
 }
 
 fn instead(row: Row, refusal: &Refusal) -> Row {
-    refusal.instead.iter().fold(row, |row, instead| row.note(format!("allowed instead: {instead}")))
+    refusal.instead.iter().fold(row, |row, instead| {
+        row.note(format!("allowed instead: {instead}"))
+    })
 }
 
 fn command_line(argv: &[Text]) -> String {
@@ -207,7 +311,10 @@ impl Tree {
     /// not been seen stands below its parent, or below the command if a parent
     /// in between only forked.
     fn depth(&self, process: &Process) -> usize {
-        match (self.known.get(&process.pid), self.known.get(&process.parent)) {
+        match (
+            self.known.get(&process.pid),
+            self.known.get(&process.parent),
+        ) {
             (Some((started, depth)), _) if *started == process.started => *depth,
             (_, Some((_, depth))) => depth + 1,
             _ if self.known.is_empty() => 0,
@@ -250,8 +357,15 @@ impl Totals {
             units::count(self.questions, "question"),
             units::duration(took),
         );
-        let ended = matches!(events.last().map(|event| &event.event), Some(Kind::SessionEnded { .. }));
-        let last = if ended { "" } else { "no last word is recorded: the session still runs, or its supervisor died" };
+        let ended = matches!(
+            events.last().map(|event| &event.event),
+            Some(Kind::SessionEnded { .. })
+        );
+        let last = if ended {
+            ""
+        } else {
+            "no last word is recorded: the session still runs, or its supervisor died"
+        };
         [counted.as_str(), last]
             .iter()
             .filter(|line| !line.is_empty())

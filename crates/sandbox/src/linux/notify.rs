@@ -448,6 +448,9 @@ pub fn tell(task: u32, line: &str, terminal_is_free: bool) -> bool {
                 && sys::is_writable(fd.as_fd())
                 && sys::write(fd.as_fd(), line.as_bytes())? == line.len());
         }
+        if sys::is_regular_file(fd.as_fd())? {
+            return Ok(sys::write(fd.as_fd(), line.as_bytes())? == line.len());
+        }
         Ok(sys::write_at_once(fd.as_fd(), line.as_bytes())? == line.len())
     };
     attempt().unwrap_or(false)

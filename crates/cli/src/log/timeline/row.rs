@@ -53,18 +53,28 @@ impl Row {
     /// The text may be anything; it is escaped here.
     pub(super) fn new(mark: Mark, since: u64, depth: usize, text: &str) -> Self {
         let text = words::plain(text);
-        Self { mark, since, depth: depth.min(DEEPEST), text, notes: Vec::new(), traffic: None, times: 1 }
+        Self {
+            mark,
+            since,
+            depth: depth.min(DEEPEST),
+            text,
+            notes: Vec::new(),
+            traffic: None,
+            times: 1,
+        }
     }
 
     /// With a line below.
     pub(super) fn note(mut self, text: impl AsRef<str>) -> Self {
-        self.notes.push((Weight::Light, words::plain(text.as_ref())));
+        self.notes
+            .push((Weight::Light, words::plain(text.as_ref())));
         self
     }
 
     /// With a line below that stands out.
     pub(super) fn warning(mut self, text: impl AsRef<str>) -> Self {
-        self.notes.push((Weight::Heavy, words::plain(text.as_ref())));
+        self.notes
+            .push((Weight::Heavy, words::plain(text.as_ref())));
         self
     }
 
@@ -90,15 +100,26 @@ impl Row {
         let colours = page.colours;
         let indent = " ".repeat(MARGIN + self.depth * 2);
         let room = page.width.saturating_sub(indent.len()).max(16);
-        let times = if self.times > 1 { format!(" ×{}", self.times) } else { String::new() };
-        let traffic = self.traffic.map(|traffic| traffic.text()).unwrap_or_default();
-        let beside = words::width(&self.text) + words::width(&times) + 2 + words::width(&traffic) <= room;
+        let times = if self.times > 1 {
+            format!(" ×{}", self.times)
+        } else {
+            String::new()
+        };
+        let traffic = self
+            .traffic
+            .map(|traffic| traffic.text())
+            .unwrap_or_default();
+        let beside =
+            words::width(&self.text) + words::width(&times) + 2 + words::width(&traffic) <= room;
         let (amounts, below) = match traffic.as_str() {
             "" => (times, None),
             traffic if beside => (format!("{times}  {traffic}"), None),
             _ => (times, Some((Weight::Light, traffic))),
         };
-        let text = units::shorten(&self.text, room.saturating_sub(words::width(&amounts)).max(8));
+        let text = units::shorten(
+            &self.text,
+            room.saturating_sub(words::width(&amounts)).max(8),
+        );
         let (mark, text) = match self.mark {
             Mark::None => (" ".to_owned(), text),
             Mark::Refused => (colours.red("✗"), colours.red(&text)),
@@ -149,7 +170,10 @@ pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
             lines.push(word.to_owned());
         }
     }
-    lines.iter().flat_map(|line| words::wrap(line, room)).collect()
+    lines
+        .iter()
+        .flat_map(|line| words::wrap(line, room))
+        .collect()
 }
 
 impl Colours {

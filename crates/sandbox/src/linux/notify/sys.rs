@@ -250,6 +250,15 @@ pub(super) fn is_terminal(fd: BorrowedFd<'_>) -> bool {
     unsafe { libc::isatty(fd.as_raw_fd()) == 1 }
 }
 
+/// Whether the descriptor is a file on a disk, where a write waits for nobody.
+pub(super) fn is_regular_file(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    // SAFETY: all-zero is a valid stat.
+    let mut about: libc::stat = unsafe { mem::zeroed() };
+    // SAFETY: `about` is one writable stat.
+    check(unsafe { libc::fstat(fd.as_raw_fd(), &mut about) }.into())?;
+    Ok(about.st_mode & libc::S_IFMT == libc::S_IFREG)
+}
+
 pub(super) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: pointer and length are of one live slice.
     let sent = unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };

@@ -1,8 +1,6 @@
 //! Which hosts may be reached.
 
-mod common;
-
-use common::{check_host, codex, compile, connect, place, settings};
+use crate::common::{check_host, codex, compile, connect, place, settings};
 use remit_policy::{Connect, Grant, Grants, Layer, Policy, Verdict};
 
 fn policy(text: &str) -> Policy {
@@ -34,9 +32,18 @@ fn profiles_without_network_leave_the_agent_its_own_host_alone() {
 fn deny_outranks_ask_and_ask_outranks_allow_whoever_says_it() {
     let policy = compile(
         &[
-            settings(Layer::User, "[network]\nallow = ['**.a.example', '**.b.example', 'c.example']"),
-            settings(Layer::System, "[network]\ndeny = ['x.a.example']\nask = ['*.b.example']"),
-            settings(Layer::Project, "[network]\ndeny = ['c.example']\nask = ['y.a.example']"),
+            settings(
+                Layer::User,
+                "[network]\nallow = ['**.a.example', '**.b.example', 'c.example']",
+            ),
+            settings(
+                Layer::System,
+                "[network]\ndeny = ['x.a.example']\nask = ['*.b.example']",
+            ),
+            settings(
+                Layer::Project,
+                "[network]\ndeny = ['c.example']\nask = ['y.a.example']",
+            ),
         ],
         None,
     );
@@ -53,8 +60,14 @@ fn deny_outranks_ask_and_ask_outranks_allow_whoever_says_it() {
 fn a_refusing_system_is_not_undone_by_the_user() {
     let policy = compile(
         &[
-            settings(Layer::System, "[network]\ndefault = 'refuse'\nallow = ['ok.example']"),
-            settings(Layer::User, "[network]\ndefault = 'ask'\nallow = ['forge.example']\nask = ['q.example']"),
+            settings(
+                Layer::System,
+                "[network]\ndefault = 'refuse'\nallow = ['ok.example']",
+            ),
+            settings(
+                Layer::User,
+                "[network]\ndefault = 'ask'\nallow = ['forge.example']\nask = ['q.example']",
+            ),
         ],
         None,
     );
@@ -69,7 +82,10 @@ fn a_project_ask_does_not_turn_a_refusal_into_a_question() {
     let policy = compile(
         &[
             settings(Layer::User, "[network]\ndefault = 'refuse'"),
-            settings(Layer::Project, "[network]\nask = ['x.example', '10.0.0.5', 'localhost']"),
+            settings(
+                Layer::Project,
+                "[network]\nask = ['x.example', '10.0.0.5', 'localhost']",
+            ),
         ],
         None,
     );
@@ -80,7 +96,9 @@ fn a_project_ask_does_not_turn_a_refusal_into_a_question() {
 
 #[test]
 fn addresses_that_are_not_public_are_refused_unless_named() {
-    let policy = policy("[network]\nallow = ['10.0.0.5', '192.168.0.0/16:22', '172.0.0.0/8']\nask = ['10.0.0.6']");
+    let policy = policy(
+        "[network]\nallow = ['10.0.0.5', '192.168.0.0/16:22', '172.0.0.0/8']\nask = ['10.0.0.6']",
+    );
     check_host(&policy, "10.0.0.5:80", "allow by user");
     check_host(&policy, "[::ffff:10.0.0.5]:80", "allow by user");
     check_host(&policy, "[::10.0.0.5]:80", "refuse");
@@ -98,7 +116,13 @@ fn addresses_that_are_not_public_are_refused_unless_named() {
 
 #[test]
 fn even_the_systems_star_does_not_name_what_is_not_public() {
-    let policy = compile(&[settings(Layer::System, "[network]\nallow = ['*', '0.0.0.0/0', '::/0']")], None);
+    let policy = compile(
+        &[settings(
+            Layer::System,
+            "[network]\nallow = ['*', '0.0.0.0/0', '::/0']",
+        )],
+        None,
+    );
     check_host(&policy, "anything.example", "allow by system");
     check_host(&policy, "8.8.8.8", "allow by system");
     check_host(&policy, "10.0.0.1", "refuse by built-in");
@@ -115,11 +139,11 @@ fn a_denied_address_is_denied_inside_another() {
 
 #[test]
 fn localhost_is_loopback_unless_named_exactly() {
-    let named = policy("[network]\nallow = ['localhost:8080', '**.localhost']");
+    let named = policy("[network]\nallow = ['localhost:8080', '**.dev.localhost']");
     check_host(&named, "localhost:8080", "allow by user");
     check_host(&named, "LOCALHOST.:8080", "allow by user");
     check_host(&named, "localhost:8081", "refuse by built-in");
-    check_host(&named, "x.localhost:8080", "refuse by built-in");
+    check_host(&named, "x.dev.localhost:8080", "refuse by built-in");
 }
 
 /// `yes` if the answer of a permitted name may be dialled.
@@ -143,27 +167,87 @@ fn every_answer_is_checked_before_it_is_dialled() {
     );
     check_answer(&policy, "good.example", "8.8.8.8", "yes");
     check_answer(&policy, "good.example", "2606:4700::1111", "yes");
-    check_answer(&policy, "good.example", "9.9.9.9", "network.deny \"9.9.9.9\"");
-    check_answer(&policy, "good.example", "::ffff:9.9.9.9", "network.deny \"9.9.9.9\"");
-    check_answer(&policy, "good.example", "64:ff9b::909:909", "network.deny \"9.9.9.9\"");
-    check_answer(&policy, "good.example", "10.0.0.9", "network: private addresses");
-    check_answer(&policy, "good.example", "127.0.0.1", "network: loopback addresses");
+    check_answer(
+        &policy,
+        "good.example",
+        "9.9.9.9",
+        "network.deny \"9.9.9.9\"",
+    );
+    check_answer(
+        &policy,
+        "good.example",
+        "::ffff:9.9.9.9",
+        "network.deny \"9.9.9.9\"",
+    );
+    check_answer(
+        &policy,
+        "good.example",
+        "64:ff9b::909:909",
+        "network.deny \"9.9.9.9\"",
+    );
+    check_answer(
+        &policy,
+        "good.example",
+        "10.0.0.9",
+        "network: private addresses",
+    );
+    check_answer(
+        &policy,
+        "good.example",
+        "127.0.0.1",
+        "network: loopback addresses",
+    );
     check_answer(&policy, "good.example", "10.0.0.5", "yes");
-    check_answer(&policy, "unknown.example", "10.0.0.5", "network: private addresses");
+    check_answer(
+        &policy,
+        "unknown.example",
+        "10.0.0.5",
+        "network: private addresses",
+    );
     check_answer(&policy, "unknown.example", "8.8.8.8", "yes");
     check_answer(&policy, "db.corp.example", "10.0.0.9", "yes");
     check_answer(&policy, "db.corp.example", "fd00::9", "yes");
-    check_answer(&policy, "db.corp.example", "10.6.0.9", "network.deny \"10.6.0.0/16\"");
-    check_answer(&policy, "db.corp.example", "169.254.169.254", "network: link-local addresses");
-    check_answer(&policy, "db.corp.example", "64:ff9b::10.0.0.9", "network: private addresses");
+    check_answer(
+        &policy,
+        "db.corp.example",
+        "10.6.0.9",
+        "network.deny \"10.6.0.0/16\"",
+    );
+    check_answer(
+        &policy,
+        "db.corp.example",
+        "169.254.169.254",
+        "network: link-local addresses",
+    );
+    check_answer(
+        &policy,
+        "db.corp.example",
+        "64:ff9b::10.0.0.9",
+        "network: private addresses",
+    );
     check_answer(&policy, "q.corp.example", "10.0.0.9", "yes");
     check_answer(&policy, "localhost:8080", "127.0.0.1", "yes");
     check_answer(&policy, "localhost:8080", "::1", "yes");
-    check_answer(&policy, "localhost:8080", "10.0.0.9", "network: private addresses");
-    check_answer(&policy, "localhost:8081", "127.0.0.1", "network: loopback addresses");
+    check_answer(
+        &policy,
+        "localhost:8080",
+        "10.0.0.9",
+        "network: private addresses",
+    );
+    check_answer(
+        &policy,
+        "localhost:8081",
+        "127.0.0.1",
+        "network: loopback addresses",
+    );
     check_answer(&policy, "10.0.0.5:80", "10.0.0.5", "yes");
     check_answer(&policy, "10.0.0.5:80", "::ffff:10.0.0.5", "yes");
-    check_answer(&policy, "10.0.0.5:80", "8.8.8.8", "network: only the address that was judged");
+    check_answer(
+        &policy,
+        "10.0.0.5:80",
+        "8.8.8.8",
+        "network: only the address that was judged",
+    );
     check_answer(&policy, "8.8.8.8:53", "8.8.8.8", "yes");
 }
 
@@ -175,7 +259,11 @@ fn a_yes_for_the_session_covers_the_same_host_and_port_and_never_a_denied_one() 
         grants.add(Grant::from(&connect(host)));
     }
     let check = |host: &str, expected: &str| {
-        assert_eq!(common::words(&policy.connect(connect(host), &grants)), expected, "{host}");
+        assert_eq!(
+            crate::common::words(&policy.connect(connect(host), &grants)),
+            expected,
+            "{host}"
+        );
     };
     check("unknown.example:443", "allow by answer");
     check("unknown.example:80", "ask by built-in");
@@ -186,7 +274,8 @@ fn a_yes_for_the_session_covers_the_same_host_and_port_and_never_a_denied_one() 
 
 #[test]
 fn a_refusal_names_rule_layer_line_and_what_is_allowed_instead() {
-    let user = "[network]\ndefault = 'refuse'\nallow = [\n  'forge.example',\n]\ndeny = ['paste.example']";
+    let user =
+        "[network]\ndefault = 'refuse'\nallow = [\n  'forge.example',\n]\ndeny = ['paste.example']";
     let policy = policy(user);
     let shown = |host| match policy.connect(connect(host), &Grants::default()) {
         Verdict::Refuse(refusal) => refusal.to_string(),
@@ -197,7 +286,10 @@ fn a_refusal_names_rule_layer_line_and_what_is_allowed_instead() {
         "refused: connect to `unknown.example:443`\n  by `network.default = \"refuse\"` (user, user.toml line 2)\n  \
          allowed instead: hosts in `network.allow`: `forge.example`, `api.model.example:443`"
     );
-    assert!(shown("paste.example:443").contains("by `network.deny \"paste.example\"` (user, user.toml line 6)"));
+    assert!(
+        shown("paste.example:443")
+            .contains("by `network.deny \"paste.example\"` (user, user.toml line 6)")
+    );
     assert!(shown("10.0.0.1:443").contains("by `network: private addresses` (built-in)"));
 }
 
@@ -215,12 +307,25 @@ fn what_an_agent_needs_may_not_be_everything() {
     let mut agent = codex();
     agent.hosts = vec!["*".into()];
     let error = Policy::compile(&[], None, &agent, &place()).unwrap_err();
-    assert_eq!(error.to_string(), "what agent `codex` needs does not fit the policy: `*` covers too much");
+    assert_eq!(
+        error.to_string(),
+        "what agent `codex` needs does not fit the policy: `*` covers too much"
+    );
 }
 
 #[test]
 fn an_attempt_is_parsed_only_with_host_and_port() {
-    for bad in ["", "a.example", "a.example:", "a.example:0", ":80", "[10.0.0.1]:80", "::1:80", "a b:80", "127.1:80"] {
+    for bad in [
+        "",
+        "a.example",
+        "a.example:",
+        "a.example:0",
+        ":80",
+        "[10.0.0.1]:80",
+        "::1:80",
+        "a b:80",
+        "127.1:80",
+    ] {
         assert!(Connect::parse(bad).is_none(), "{bad}");
     }
     assert_eq!(connect("[::1]:80").to_string(), "[::1]:80");

@@ -1,11 +1,9 @@
 //! Which commands may run.
 
-mod common;
-
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
-use common::{check_exec, compile, exec, rules, settings};
+use crate::common::{check_exec, compile, exec, rules, settings};
 use remit_policy::{Grant, Grants, Layer, Verdict};
 
 const NO_PUSH: &str = r#"
@@ -20,44 +18,96 @@ prefix_rule(
 #[test]
 fn git_push_is_forbidden_however_git_is_reached() {
     let policy = compile(&[rules(Layer::User, NO_PUSH)], None);
-    check_exec(&policy, "/usr/bin/git /usr/bin/git git push", "refuse by user");
-    check_exec(&policy, "/usr/bin/git - git push origin main", "refuse by user");
-    check_exec(&policy, "/usr/lib/git-core/git - git push", "refuse by user");
+    check_exec(
+        &policy,
+        "/usr/bin/git /usr/bin/git git push",
+        "refuse by user",
+    );
+    check_exec(
+        &policy,
+        "/usr/bin/git - git push origin main",
+        "refuse by user",
+    );
+    check_exec(
+        &policy,
+        "/usr/lib/git-core/git - git push",
+        "refuse by user",
+    );
     check_exec(&policy, "./link /usr/bin/git ./link push", "refuse by user");
     check_exec(&policy, "/tmp/copy /tmp/copy git push", "refuse by user");
-    check_exec(&policy, "/proc/self/fd/7 - /opt/x/git push", "refuse by user");
+    check_exec(
+        &policy,
+        "/proc/self/fd/7 - /opt/x/git push",
+        "refuse by user",
+    );
     check_exec(&policy, "git - x push", "refuse by user");
     check_exec(&policy, "bin/git/ - x push", "refuse by user");
-    check_exec(&policy, "/usr/bin/git /usr/bin/git git status", "allow by built-in");
-    check_exec(&policy, "/usr/bin/git /usr/bin/git git pushy", "allow by built-in");
-    check_exec(&policy, "/usr/bin/git /usr/bin/git git", "allow by built-in");
-    check_exec(&policy, "/usr/bin/env /usr/bin/env env git push", "allow by built-in");
+    check_exec(
+        &policy,
+        "/usr/bin/git /usr/bin/git git status",
+        "allow by built-in",
+    );
+    check_exec(
+        &policy,
+        "/usr/bin/git /usr/bin/git git pushy",
+        "allow by built-in",
+    );
+    check_exec(
+        &policy,
+        "/usr/bin/git /usr/bin/git git",
+        "allow by built-in",
+    );
+    check_exec(
+        &policy,
+        "/usr/bin/env /usr/bin/env env git push",
+        "allow by built-in",
+    );
     check_exec(&policy, "/usr/bin/gitk - gitk push", "allow by built-in");
 }
 
 #[test]
 fn a_program_with_a_slash_is_that_path_alone() {
     let policy = compile(
-        &[rules(Layer::User, r#"prefix_rule(pattern=["/usr/bin/git", ["push", "fetch"]], decision="prompt")
-prefix_rule(pattern=["/home/alice/work/tool"], decision="forbidden")"#)],
+        &[rules(
+            Layer::User,
+            r#"prefix_rule(pattern=["/usr/bin/git", ["push", "fetch"]], decision="prompt")
+prefix_rule(pattern=["/home/alice/work/tool"], decision="forbidden")"#,
+        )],
         None,
     );
     check_exec(&policy, "/usr/bin/git - git push", "ask by user");
     check_exec(&policy, "/usr//bin/./git - git fetch", "ask by user");
     check_exec(&policy, "/tmp/link /usr/bin/git git fetch", "ask by user");
-    check_exec(&policy, "/usr/local/bin/git /usr/local/bin/git git push", "allow by built-in");
+    check_exec(
+        &policy,
+        "/usr/local/bin/git /usr/local/bin/git git push",
+        "allow by built-in",
+    );
     check_exec(&policy, "tool - tool", "refuse by user");
     check_exec(&policy, "./tool - tool", "refuse by user");
 }
 
 #[test]
 fn the_strictest_rule_of_all_layers_wins() {
-    let rule = |pattern: &str, decision: &str| format!("prefix_rule(pattern={pattern}, decision='{decision}')\n");
+    let rule = |pattern: &str, decision: &str| {
+        format!("prefix_rule(pattern={pattern}, decision='{decision}')\n")
+    };
     let policy = compile(
         &[
-            rules(Layer::User, &(rule("['a']", "allow") + &rule("['b']", "forbidden") + &rule("['c']", "allow"))),
-            rules(Layer::System, &(rule("['a', 'x']", "forbidden") + &rule("['b']", "allow") + &rule("['c']", "prompt"))),
-            rules(Layer::Project, &(rule("['a', 'y']", "prompt") + &rule("['b']", "allow"))),
+            rules(
+                Layer::User,
+                &(rule("['a']", "allow") + &rule("['b']", "forbidden") + &rule("['c']", "allow")),
+            ),
+            rules(
+                Layer::System,
+                &(rule("['a', 'x']", "forbidden")
+                    + &rule("['b']", "allow")
+                    + &rule("['c']", "prompt")),
+            ),
+            rules(
+                Layer::Project,
+                &(rule("['a', 'y']", "prompt") + &rule("['b']", "allow")),
+            ),
         ],
         None,
     );
@@ -73,7 +123,10 @@ fn a_project_can_neither_allow_nor_turn_a_refusal_into_a_question() {
     let policy = compile(
         &[
             settings(Layer::User, "[commands]\ndefault = 'forbidden'"),
-            rules(Layer::Project, "prefix_rule(['ls'])\nprefix_rule(['cat'], 'prompt')"),
+            rules(
+                Layer::Project,
+                "prefix_rule(['ls'])\nprefix_rule(['cat'], 'prompt')",
+            ),
         ],
         None,
     );
@@ -87,7 +140,10 @@ fn a_forbidding_system_is_not_undone_by_the_users_rules() {
         &[
             settings(Layer::System, "[commands]\ndefault = 'forbidden'"),
             rules(Layer::System, "prefix_rule(['ls'])"),
-            rules(Layer::User, "prefix_rule(['cat'])\nprefix_rule(['sed'], 'prompt')"),
+            rules(
+                Layer::User,
+                "prefix_rule(['cat'])\nprefix_rule(['sed'], 'prompt')",
+            ),
         ],
         None,
     );
@@ -101,7 +157,10 @@ fn a_name_that_the_caller_made_up_brings_no_permission() {
     let policy = compile(
         &[
             settings(Layer::User, "[commands]\ndefault = 'prompt'"),
-            rules(Layer::User, "prefix_rule(['ls'])\nprefix_rule(['cat'])\nhost_executable('cat', ['/bin/cat'])"),
+            rules(
+                Layer::User,
+                "prefix_rule(['ls'])\nprefix_rule(['cat'])\nhost_executable('cat', ['/bin/cat'])",
+            ),
         ],
         None,
     );
@@ -121,7 +180,11 @@ fn a_yes_covers_the_same_command_and_never_a_forbidden_one() {
         grants.add(Grant::from(&exec(line)));
     }
     let check = |line: &str, expected: &str| {
-        assert_eq!(common::words(&policy.exec(exec(line), &grants)), expected, "{line}");
+        assert_eq!(
+            crate::common::words(&policy.exec(exec(line), &grants)),
+            expected,
+            "{line}"
+        );
     };
     check("/bin/make - make all", "allow by answer");
     check("/bin/make - make install", "ask by user");
@@ -152,11 +215,20 @@ fn whatever_the_kernel_hands_over_is_judged() {
     let policy = compile(&[rules(Layer::User, NO_PUSH)], None);
     let mut strange = exec("/usr/bin/git -");
     strange.argv = Vec::new();
-    assert_eq!(common::words(&policy.exec(strange.clone(), &Grants::default())), "allow by built-in");
+    assert_eq!(
+        crate::common::words(&policy.exec(strange.clone(), &Grants::default())),
+        "allow by built-in"
+    );
     strange.path = OsString::from_vec(vec![0, 0xff, b'/', b'/']).into();
     strange.argv = vec![OsString::from_vec(vec![0xff]), OsString::from("push")];
-    assert_eq!(common::words(&policy.exec(strange.clone(), &Grants::default())), "allow by built-in");
+    assert_eq!(
+        crate::common::words(&policy.exec(strange.clone(), &Grants::default())),
+        "allow by built-in"
+    );
     strange.path = "".into();
     strange.argv = vec!["git".into(), "push".into()];
-    assert_eq!(common::words(&policy.exec(strange, &Grants::default())), "refuse by user");
+    assert_eq!(
+        crate::common::words(&policy.exec(strange, &Grants::default())),
+        "refuse by user"
+    );
 }

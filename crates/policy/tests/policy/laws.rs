@@ -1,0 +1,218 @@
+//! Laws of combining layers, tried on policies made up at random.
+
+use remit_policy::{Grants, Layer, Policy, PolicyText};
+
+use crate::common::{compile, connect, exec, rules, settings, strictness};
+
+/// A small deterministic generator (xorshift), so that a failure can be repeated.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 33) as usize % sides
+    }
+
+    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+        from[self.roll(from.len())]
+    }
+}
+
+const PATTERNS: [&str; 10] = [
+    "a.example",
+    "**.a.example",
+    "*.a.example",
+    "b.example:443",
+    "**.b.example:80",
+    "10.0.0.5",
+    "10.0.0.0/8",
+    "localhost:80",
+    "8.8.8.8",
+    "64:ff9b::/96",
+];
+const HOSTS: [&str; 14] = [
+    "a.example:443",
+    "x.a.example:80",
+    "b.example:443",
+    "b.example:80",
+    "x.b.example:80",
+    "c.example:80",
+    "10.0.0.5:80",
+    "10.0.0.6:80",
+    "localhost:80",
+    "localhost:81",
+    "8.8.8.8:80",
+    "9.9.9.9:80",
+    "[64:ff9b::808:808]:80",
+    "api.model.example:443",
+];
+const COMMANDS: [&str; 7] = [
+    "/usr/bin/git - git push",
+    "/usr/bin/git - git push -f",
+    "/usr/bin/git - git",
+    "/bin/rm - rm x",
+    "/tmp/git /tmp/git rm x",
+    "/tmp/x /usr/bin/git x push",
+    "/bin/ls - ls",
+];
+const PREFIXES: [&str; 6] = [
+    "['git']",
+    "['git', 'push']",
+    "['/usr/bin/git', 'push']",
+    "['rm']",
+    "['ls']",
+    "[['git', 'rm'], ['x', 'push']]",
+];
+
+fn any_settings(dice: &mut Dice, layer: Layer) -> PolicyText {
+    let mut text = String::from("[network]\n");
+    if dice.roll(3) == 0 {
+        text += &format!("default = '{}'\n", dice.pick(&["ask", "refuse"]));
+    }
+    let keys: &[&str] = match layer {
+        Layer::Project => &["ask", "deny"],
+        _ => &["allow", "ask", "deny", "internal"],
+    };
+    for key in keys {
+        let patterns: Vec<_> = (0..dice.roll(4))
+            .map(|_| format!("'{}'", dice.pick(&PATTERNS)))
+            .collect();
+        text += &format!("{key} = [{}]\n", patterns.join(", "));
+    }
+    if dice.roll(3) == 0 {
+        text += &format!(
+            "[commands]\ndefault = '{}'\n",
+            dice.pick(&["allow", "prompt", "forbidden"])
+        );
+    }
+    settings(layer, &text)
+}
+
+fn any_rules(dice: &mut Dice, layer: Layer, decisions: &[&str]) -> PolicyText {
+    let rule = |dice: &mut Dice| {
+        format!(
+            "prefix_rule({}, '{}')\n",
+            dice.pick(&PREFIXES),
+            dice.pick(decisions)
+        )
+    };
+    let text: String = (0..dice.roll(4)).map(|_| rule(dice)).collect();
+    rules(layer, &text)
+}
+
+fn any_policy(dice: &mut Dice) -> Vec<PolicyText> {
+    let mut texts = Vec::new();
+    for layer in [Layer::Project, Layer::User, Layer::System] {
+        if dice.roll(2) == 0 {
+            texts.push(any_settings(dice, layer));
+        }
+        if dice.roll(2) == 0 {
+            texts.push(any_rules(dice, layer, &["allow", "prompt", "forbidden"]));
+        }
+    }
+    texts
+}
+
+/// How strict a policy is about each host, each answer and each command.
+fn verdicts(policy: &Policy) -> Vec<(String, u8)> {
+    let none = Grants::default();
+    let mut all = Vec::new();
+    for host in HOSTS {
+        all.push((
+            host.to_owned(),
+            strictness(&policy.connect(connect(host), &none)),
+        ));
+        for answer in ["8.8.8.8", "10.0.0.5", "127.0.0.1", "64:ff9b::808:808"] {
+            let refused = policy
+                .address(&connect(host), answer.parse().unwrap())
+                .is_err();
+            all.push((format!("{host} at {answer}"), u8::from(refused)));
+        }
+    }
+    for command in COMMANDS {
+        all.push((
+            command.to_owned(),
+            strictness(&policy.exec(exec(command), &none)),
+        ));
+    }
+    all
+}
+
+/// Adds what `more` makes to a few hundred policies; nothing may become weaker,
+/// and something must become stricter at least once, or the law was not tried.
+fn check_narrows(more: impl Fn(&mut Dice) -> PolicyText) {
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let mut bit = false;
+    for _ in 0..400 {
+        let mut texts = any_policy(&mut dice);
+        let profile = [None, Some("offline")][dice.roll(2)];
+        let before = verdicts(&compile(&texts, profile));
+        texts.insert(dice.roll(texts.len() + 1), more(&mut dice));
+        let after = verdicts(&compile(&texts, profile));
+        for (before, after) in before.iter().zip(&after) {
+            assert!(
+                after.1 >= before.1,
+                "{before:?} became {after:?} under {texts:#?}"
+            );
+            bit |= after.1 > before.1;
+        }
+    }
+    assert!(bit, "nothing became stricter");
+}
+
+#[test]
+fn a_projects_text_never_allows_more() {
+    check_narrows(|dice| any_settings(dice, Layer::Project));
+    check_narrows(|dice| any_rules(dice, Layer::Project, &["allow", "prompt", "forbidden"]));
+}
+
+#[test]
+fn a_deny_of_any_layer_never_allows_more() {
+    check_narrows(|dice| {
+        let layer = [Layer::Project, Layer::User, Layer::System][dice.roll(3)];
+        settings(
+            layer,
+            &format!("[network]\ndeny = ['{}']", dice.pick(&PATTERNS)),
+        )
+    });
+}
+
+#[test]
+fn a_forbidding_rule_of_any_layer_never_allows_more() {
+    check_narrows(|dice| {
+        let layer = [Layer::Project, Layer::User, Layer::System][dice.roll(3)];
+        any_rules(dice, layer, &["forbidden"])
+    });
+}
+
+#[test]
+fn a_stricter_value_of_the_systems_never_allows_more() {
+    check_narrows(|dice| {
+        settings(
+            Layer::System,
+            dice.pick(&[
+                "network.default = 'refuse'",
+                "network.default = 'ask'",
+                "commands.default = 'forbidden'",
+                "commands.default = 'prompt'",
+                "commands.default = 'allow'",
+            ]),
+        )
+    });
+}
+
+#[test]
+fn the_order_of_texts_of_different_layers_does_not_matter() {
+    let mut dice = Dice(7);
+    for _ in 0..200 {
+        let texts = any_policy(&mut dice);
+        let backwards: Vec<_> = texts.iter().rev().cloned().collect();
+        assert_eq!(
+            verdicts(&compile(&texts, None)),
+            verdicts(&compile(&backwards, None)),
+            "{texts:#?}"
+        );
+    }
+}
