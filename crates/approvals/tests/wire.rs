@@ -212,7 +212,13 @@ fn a_socket_deep_in_a_tree_is_reached() {
     std::fs::rename(dir.path().join("s"), deep.join("s")).unwrap();
     let desk: Arc<dyn Desk> = Arc::new(Room::default());
     let _server = serve(listener, desk).unwrap();
-    assert!(Client::connect(&deep.join("s")).unwrap().list().unwrap().is_empty());
+    assert!(
+        Client::connect(&deep.join("s"))
+            .unwrap()
+            .list()
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]

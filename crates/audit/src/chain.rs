@@ -153,7 +153,9 @@ impl serde_json::ser::Formatter for Ascii {
 
 fn is_printable(bytes: &[u8]) -> bool {
     // Without an early exit, so that it is done many bytes at a time.
-    bytes.iter().fold(true, |all, b| all & matches!(b, b' '..=b'~'))
+    bytes
+        .iter()
+        .fold(true, |all, b| all & matches!(b, b' '..=b'~'))
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 //! and its predecessor disagree, the line after them tells which of the two was
 //! changed, since it continues what was really there.
 
-use std::io::{self, BufRead};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use remit_policy::show;
@@ -50,10 +51,20 @@ pub fn verify(
             "there is no file `checkpoints`",
         ));
     };
-    streams(record, checkpoints, session, key).map_err(|source| VerifyError {
-        path: directory.to_owned(),
-        source,
-    })
+    as_of_now(checkpoints)
+        .and_then(|checkpoints| streams(record, checkpoints, session, key))
+        .map_err(|source| VerifyError {
+            path: directory.to_owned(),
+            source,
+        })
+}
+
+/// No more of a file than there is at this moment. The session may still run:
+/// what a checkpoint of this moment covers is in the record by the time we get
+/// there; a later one may cover what was written after we had been there.
+fn as_of_now(file: BufReader<File>) -> io::Result<io::Take<BufReader<File>>> {
+    let length = file.get_ref().metadata()?.len();
+    Ok(file.take(length))
 }
 
 /// The files could not be read, so nothing is known about them.
@@ -438,5 +449,22 @@ fn absent(session: SessionId, fault: Fault, what: &str) -> Report {
         outcome: Outcome::Bad,
         bad: Some(bad),
         ..empty(session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_that_comes_while_we_read_is_not_read() {
+        let state = tempfile::tempdir().expect("a directory");
+        let path = state.path().join("checkpoints");
+        std::fs::write(&path, "then").expect("written");
+        let mut reader = as_of_now(read::open(&path).expect("opened")).expect("measured");
+        std::fs::write(&path, "then and now").expect("written");
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("read");
+        assert_eq!(text, "then");
     }
 }

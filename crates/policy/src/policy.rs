@@ -105,16 +105,13 @@ impl Policy {
         let mut rules = RulesSaid::default();
         for text in texts {
             let voice = Voice::of(text.layer, &text.file);
-            let source = Source {
-                file: &text.file,
-                text: &text.text,
-            };
+            let source = Source::new(&text.file, &text.text);
             match text.kind {
                 TextKind::Rules => rules::read(&mut rules, &voice, &text.file, &text.text, place)?,
                 TextKind::Settings => {
-                    let settings = SettingsText::parse(source)?;
-                    general.push((text.layer, settings.state(source, &voice, place)?));
-                    profiles.add(settings, source, &voice, place)?;
+                    let settings = SettingsText::parse(&source)?;
+                    general.push((text.layer, settings.state(&source, &voice, place)?));
+                    profiles.add(settings, &source, &voice, place)?;
                 }
             }
         }

@@ -38,7 +38,7 @@ impl Profiles {
         let mut profiles = BTreeMap::new();
         for (name, text) in BUILT_IN {
             let file = format!("built-in profile {name}");
-            let source = Source { file: &file, text };
+            let source = Source::new(&file, text);
             let (voice, extends) = match name {
                 "default" => (Voice::of(Layer::BuiltIn, &file), None),
                 _ => (
@@ -46,7 +46,7 @@ impl Profiles {
                     Some("default".to_owned()),
                 ),
             };
-            let stated = SettingsText::parse(source)?.state(source, &voice, &nowhere)?;
+            let stated = SettingsText::parse(&source)?.state(&source, &voice, &nowhere)?;
             profiles.insert(
                 name.to_owned(),
                 Profile {
@@ -64,7 +64,7 @@ impl Profiles {
     pub(crate) fn add(
         &mut self,
         settings: SettingsText,
-        source: Source<'_>,
+        source: &Source<'_>,
         voice: &Voice,
         place: &Place,
     ) -> Result<(), PolicyError> {

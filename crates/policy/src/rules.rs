@@ -45,9 +45,9 @@ pub(crate) struct RulesSaid {
 /// Bytes of one rule file. Ten thousand rules fit.
 const TEXT_LIMIT: usize = 4 << 20;
 /// Calls and turns of loops in one file.
-const TICK_LIMIT: u64 = 1_000_000;
+const TICK_LIMIT: u64 = 200_000;
 /// Bytes of values in one file.
-const HEAP_LIMIT: usize = 256 << 20;
+const HEAP_LIMIT: usize = 64 << 20;
 /// Calls within calls.
 const STACK_LIMIT: usize = 50;
 

@@ -96,15 +96,17 @@ struct RecordText {
 }
 
 /// A text with its name, to say where something stands in it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Source<'t> {
     pub(crate) file: &'t str,
-    pub(crate) text: &'t str,
+    text: &'t str,
+    /// Where each line but the first begins.
+    lines: Vec<usize>,
 }
 
 impl SettingsText {
     /// Parses a whole file. What stands in it is checked by [`state`](Self::state).
-    pub(crate) fn parse(source: Source<'_>) -> Result<Self, PolicyError> {
+    pub(crate) fn parse(source: &Source<'_>) -> Result<Self, PolicyError> {
         let settings: Self = toml::from_str(source.text).map_err(|error| source.explain(&error))?;
         if let Some(extends) = &settings.extends {
             return Err(source.wrong("extends", extends.span(), "only a profile extends another"));
@@ -125,7 +127,7 @@ impl SettingsText {
     /// Checks what is said here, outside the profiles, and lets `voice` say it.
     pub(crate) fn state(
         &self,
-        source: Source<'_>,
+        source: &Source<'_>,
         voice: &Voice,
         place: &Place,
     ) -> Result<Stated, PolicyError> {
@@ -195,7 +197,7 @@ impl SettingsText {
 
 /// Turns raw values into statements of one voice.
 struct Speaker<'t> {
-    source: Source<'t>,
+    source: &'t Source<'t>,
     voice: &'t Voice,
     place: &'t Place,
 }
@@ -323,11 +325,16 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-impl Source<'_> {
+impl<'t> Source<'t> {
+    pub(crate) fn new(file: &'t str, text: &'t str) -> Self {
+        let lines = text.match_indices('\n').map(|(at, _)| at + 1).collect();
+        Self { file, text, lines }
+    }
+
     /// The line where a span of the text begins, counted from 1.
     pub(crate) fn line(&self, span: Range<usize>) -> u32 {
-        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
-        u32::try_from(before.iter().filter(|b| **b == b'\n').count() + 1).unwrap_or(u32::MAX)
+        let before = self.lines.partition_point(|begin| *begin <= span.start);
+        u32::try_from(before + 1).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn wrong(&self, key: &str, span: Range<usize>, reason: impl Display) -> PolicyError {

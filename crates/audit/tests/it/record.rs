@@ -299,3 +299,30 @@ fn many_first_sessions_at_once_share_one_key() {
         );
     }
 }
+
+#[test]
+fn a_record_verifies_at_any_moment_while_it_is_written() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let state = tempfile::tempdir().expect("a directory");
+    let mut record = create(state.path());
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..40 {
+                let report = verify(state.path());
+                assert_eq!(report.outcome, Outcome::Intact, "{report}");
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        // The bound is for a failed check, which never says that it is over.
+        for n in 0..20_000 {
+            record.append(at(n), degraded()).expect("written");
+            if n % 7 == 0 {
+                record.commit().expect("committed");
+            }
+            if over.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+    });
+}

@@ -145,7 +145,7 @@ fn verdicts(policy: &Policy) -> Vec<(String, u8)> {
 fn check_narrows(more: impl Fn(&mut Dice) -> PolicyText) {
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let mut bit = false;
-    for _ in 0..400 {
+    for _ in 0..150 {
         let mut texts = any_policy(&mut dice);
         let profile = [None, Some("offline")][dice.roll(2)];
         let before = verdicts(&compile(&texts, profile));
@@ -206,7 +206,7 @@ fn a_stricter_value_of_the_systems_never_allows_more() {
 #[test]
 fn the_order_of_texts_of_different_layers_does_not_matter() {
     let mut dice = Dice(7);
-    for _ in 0..200 {
+    for _ in 0..100 {
         let texts = any_policy(&mut dice);
         let backwards: Vec<_> = texts.iter().rev().cloned().collect();
         assert_eq!(

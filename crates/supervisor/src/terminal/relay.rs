@@ -464,7 +464,9 @@ impl Relay {
             bytes = &bytes[skipped..];
         }
         let fed = self.screen.feed(bytes, stop);
-        self.shared.full_screen.store(self.screen.is_alternate(), Ordering::Relaxed);
+        self.shared
+            .full_screen
+            .store(self.screen.is_alternate(), Ordering::Relaxed);
         self.to_outer.extend(&bytes[..fed]);
         if fed < bytes.len() {
             self.held.extend(&bytes[fed..]);

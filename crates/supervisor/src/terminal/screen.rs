@@ -613,10 +613,7 @@ mod tests {
             "\x1b8back",
         );
         // Leaving the alternate screen under way.
-        check(
-            &format!("shell$ \x1b[?1049h\x1b[2Jfull\x1b[?1049l"),
-            "prompt",
-        );
+        check("shell$ \x1b[?1049h\x1b[2Jfull\x1b[?1049l", "prompt");
     }
 
     fn fed(text: &str) -> Screen {
