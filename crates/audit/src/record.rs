@@ -315,15 +315,19 @@ impl Record {
                 length: self.line.len(),
             });
         }
-        self.log.append(&self.line).map_err(|source| {
-            self.fail(AppendError::Write {
+        // Failed until the chain has taken the line in, so that a panic in
+        // between leaves a record that refuses, not one that goes on wrongly.
+        let phase = std::mem::replace(&mut self.phase, Phase::Failed);
+        self.log
+            .append(&self.line)
+            .map_err(|source| AppendError::Write {
                 seq: event.seq,
                 source,
-            })
-        })?;
+            })?;
         self.before = self.head;
         self.head = Digest::of(&self.line[..self.line.len() - 1]);
         self.events += 1;
+        self.phase = phase;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //!
 //! When it ends, the listener closes and every waiting and later call fails.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
@@ -29,6 +29,7 @@ pub(crate) struct Warden {
     connector: Connector,
     /// By the task that called `execve`.
     armed: HashMap<u32, Armed>,
+    refused: RecentlyRefused,
     answered: Receiver<Answered>,
     answer: Sender<Answered>,
     bell: Arc<OwnedFd>,
@@ -41,6 +42,33 @@ struct Armed {
     facts: Facts,
     judged: Exec,
     identity: Option<Identity>,
+}
+
+/// The last refusals. A shell that is refused a program tries the same file
+/// again by the next directory of PATH; that is one attempt, not two questions.
+#[derive(Debug, Default)]
+struct RecentlyRefused(VecDeque<(u32, u64, Exec, Option<Identity>)>);
+
+impl RecentlyRefused {
+    /// As many as there may be processes in the middle of such a search.
+    const MOST: usize = 64;
+
+    fn remember(&mut self, facts: &Facts, exec: Exec, identity: Option<Identity>) {
+        if self.0.len() == Self::MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back((facts.process, facts.started, exec, identity));
+    }
+
+    /// Whether the same process tries the same file with the same arguments.
+    fn holds(&self, facts: &Facts, tried: &Exec, identity: Option<Identity>) -> bool {
+        identity.is_some()
+            && self.0.iter().any(|(process, started, exec, file)| {
+                (*process, *started, *file) == (facts.process, facts.started, identity)
+                    && exec.argv == tried.argv
+                    && exec.path != tried.path
+            })
+    }
 }
 
 /// What an asked question came to; `then` says for which call.
@@ -169,8 +197,11 @@ impl Warden {
         if !self.listener.is_waiting(call) {
             return;
         }
+        if self.refused.holds(&facts, &exec, identity) {
+            return self.listener.answer(call, errno::EACCES);
+        }
         let _ = self.gate.command.set(facts.process);
-        match self.gate.admit(&facts, exec) {
+        match self.gate.admit(&facts, exec.clone()) {
             Ok(Judged::Permitted { attempt, permit }) => {
                 self.proceed(
                     call,
@@ -246,7 +277,7 @@ impl Warden {
             outcome,
         } = answered;
         match (then, outcome) {
-            (Then::Call { call, identity }, Ok(permit)) => {
+            (Then::Call { call, identity, .. }, Ok(permit)) => {
                 if self.listener.is_waiting(&call) {
                     self.proceed(
                         &call,
@@ -259,7 +290,8 @@ impl Warden {
                     );
                 }
             }
-            (Then::Call { call, .. }, Err(refusal)) => {
+            (Then::Call { call, exec, identity }, Err(refusal)) => {
+                self.refused.remember(&facts, exec, identity);
                 self.tell(call.task, &refusal);
                 self.listener.answer(&call, errno::EACCES);
             }
