@@ -28,8 +28,13 @@ use project::Project;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DemoError {
     #[error("cannot {doing}")]
-    System { doing: &'static str, source: io::Error },
-    #[error("the session ended with status {0}, which the script does not expect; `remit doctor` may say why")]
+    System {
+        doing: &'static str,
+        source: io::Error,
+    },
+    #[error(
+        "the session ended with status {0}, which the script does not expect; `remit doctor` may say why"
+    )]
     Status(i32),
     #[error("nobody asked within {} seconds, though the script does", PATIENCE.as_secs())]
     NoQuestion,
@@ -57,11 +62,18 @@ pub(crate) fn run() -> Result<ExitCode, DemoError> {
         return Err(DemoError::Status(status.code().unwrap_or(-1)));
     }
     say::line("");
-    say::line("What the record says, outside the agent's reach:");
+    say::line("The record, kept outside the agent's reach:");
     say::line("");
     let latest = || "latest".to_owned();
     log::run(LogCommand::Timeline { session: latest() }, &project.state())?;
-    let verify = LogCommand::Verify { session: latest(), all: false, key: None, json: false };
+    say::line("");
+    say::line("Verification of the record:");
+    let verify = LogCommand::Verify {
+        session: latest(),
+        all: false,
+        key: None,
+        json: false,
+    };
     Ok(log::run(verify, &project.state())?)
 }
 

@@ -37,7 +37,8 @@ pub(crate) struct Command {
 /// The plan for a workspace, its policy and a command. Reads the host's
 /// directories to see what is there; changes nothing.
 pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, command: Command) -> Plan {
-    let hidden = existing(&filesystem.hidden);
+    let named = resolved(&filesystem.hidden);
+    let hidden = existing(&named);
     let writable = writable(filesystem, workspace);
     let mut mounts = Vec::new();
     for (path, mode) in PRIVATE {
@@ -76,7 +77,7 @@ pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, command: Command)
     mounts.extend(texts());
     Plan {
         mounts,
-        floor: floor(&hidden, &writable, workspace),
+        floor: floor(&named, &writable, workspace),
         network: NETWORK,
         environment: command.environment,
         directory: command.directory,
@@ -85,15 +86,34 @@ pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, command: Command)
     }
 }
 
-/// Those that are there, with links followed, so that what is covered is the
-/// thing and not its name. One inside another is covered with it.
-fn existing(paths: &[PathRule]) -> BTreeSet<PathBuf> {
-    let all: BTreeSet<PathBuf> = paths
+/// The paths with links followed as far as they lead, so that what is covered
+/// is the thing and not its name.
+fn resolved(rules: &[PathRule]) -> BTreeSet<PathBuf> {
+    let resolve = |path: &Path| {
+        path.ancestors().find_map(|above| {
+            let there = above.canonicalize().ok()?;
+            let rest = path.strip_prefix(above).ok()?;
+            Some(if rest.as_os_str().is_empty() {
+                there
+            } else {
+                there.join(rest)
+            })
+        })
+    };
+    rules
         .iter()
-        .filter_map(|rule| rule.path.canonicalize().ok())
-        .collect();
+        .filter_map(|rule| resolve(&rule.path))
+        .collect()
+}
+
+/// Those that are there. One inside another is covered with it.
+fn existing(all: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     let outermost = |path: &&PathBuf| !path.ancestors().skip(1).any(|above| all.contains(above));
-    all.iter().filter(outermost).cloned().collect()
+    all.iter()
+        .filter(|path| path.exists())
+        .filter(outermost)
+        .cloned()
+        .collect()
 }
 
 fn writable(filesystem: &Filesystem, workspace: &Path) -> BTreeSet<PathBuf> {
@@ -192,7 +212,8 @@ fn lexically_clean(path: &Path) -> PathBuf {
     clean
 }
 
-/// The grants of the floor: everything but what is hidden, by listing around it.
+/// The grants of the floor: everything but what is hidden, by listing around it,
+/// whether it is there already or not.
 fn floor(hidden: &BTreeSet<PathBuf>, writable: &BTreeSet<PathBuf>, workspace: &Path) -> Vec<Floor> {
     let mut left_out = hidden.clone();
     left_out.extend(OWN.iter().map(PathBuf::from));

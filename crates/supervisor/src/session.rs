@@ -63,13 +63,15 @@ pub enum RunError {
     UnknownCommand(PathBuf),
     #[error("cannot run `{}`: it is not an executable file", .0.display())]
     NotExecutable(PathBuf),
-    #[error("cannot make the agent's directory `{}`", path.display())]
-    State { path: PathBuf, source: io::Error },
+    #[error("cannot make `{}`, which the session needs", path.display())]
+    Make { path: PathBuf, source: io::Error },
     #[error("cannot start the record in `{}`", path.display())]
     Record { path: PathBuf, source: CreateError },
     #[error("cannot write the record; make room on the disk that holds `{}`", path.display())]
     Write { path: PathBuf, source: AppendError },
-    #[error("cannot build the boundary; `remit doctor` says what this host lacks")]
+    #[error(
+        "cannot build the boundary; `remit doctor` says what this host lacks and how to get it"
+    )]
     Launch(#[source] LaunchError),
     #[error("cannot {doing}")]
     System {
@@ -195,29 +197,21 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     let system = |doing| move |source| RunError::System { doing, source };
     let changes = notify::changes().map_err(system("watch for programs that start"))?;
     let mut made = Made::default();
-    // The plan names places that must be there before they are mounted.
     made.make(&prepared.missing)?;
-    let prepared = if prepared.missing.is_empty() {
-        prepared
-    } else {
-        prepared.replan()
-    };
+    // The record's place is there before the plan is made, so that it is hidden.
+    made.directory(&prepared.places.state)?;
+    let prepared = prepared.replan();
     let session = session_id().map_err(system("name the session"))?;
-    let record = create_record(&prepared, session)?;
 
     let terminal = person().filter(|person| person.stdio.terminal.contains(&true));
     let stdio = terminal
         .as_ref()
         .map_or_else(Stdio::default, |person| person.stdio);
-    let launched = match remit_sandbox::launch(&prepared.plan, stdio) {
-        Ok(launched) => launched,
-        Err(error) => {
-            record.discard();
-            return Err(RunError::Launch(error));
-        }
-    };
+    let launched = remit_sandbox::launch(&prepared.plan, stdio).map_err(RunError::Launch)?;
+    // The command waits for the verdict on its own start, so nothing happens
+    // before there is a record.
+    let journal = Journal::new(create_record(&prepared, session)?);
     let started = started(&prepared, &launched.applied, terminal.is_some());
-    let journal = Journal::new(record);
     journal.write(started).map_err(|source| RunError::Write {
         path: prepared.places.state.clone(),
         source,
@@ -272,38 +266,42 @@ struct Made(Vec<PathBuf>);
 impl Made {
     fn make(&mut self, missing: &[Missing]) -> Result<(), RunError> {
         for Missing { path, text } in missing {
-            let failed = |source| RunError::State {
+            let Some(text) = text else {
+                self.directory(path)?;
+                continue;
+            };
+            if let Some(directory) = path.parent() {
+                self.directory(directory)?;
+            }
+            let failed = |source| RunError::Make {
                 path: path.clone(),
                 source,
             };
-            let directory = if text.is_some() {
-                path.parent()
-            } else {
-                Some(path.as_path())
+            let mut options = fs::OpenOptions::new();
+            let options = options.write(true).create_new(true).mode(0o600);
+            let mut file = options.open(path).map_err(failed)?;
+            self.0.push(path.clone());
+            io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a directory and those above it, for its owner alone.
+    fn directory(&mut self, path: &Path) -> Result<(), RunError> {
+        let absent: Vec<_> = path
+            .ancestors()
+            .take_while(|above| above.symlink_metadata().is_err())
+            .collect();
+        for above in absent.into_iter().rev() {
+            let failed = |source| RunError::Make {
+                path: above.to_path_buf(),
+                source,
             };
-            let absent: Vec<_> = directory
-                .into_iter()
-                .flat_map(Path::ancestors)
-                .take_while(|above| above.symlink_metadata().is_err())
-                .collect();
-            for above in absent.into_iter().rev() {
-                fs::DirBuilder::new()
-                    .mode(0o700)
-                    .create(above)
-                    .map_err(failed)?;
-                self.0.push(above.to_path_buf());
-            }
-            if let Some(text) = text {
-                let mut options = fs::OpenOptions::new();
-                let mut file = options
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(path)
-                    .map_err(failed)?;
-                self.0.push(path.clone());
-                io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
-            }
+            fs::DirBuilder::new()
+                .mode(0o700)
+                .create(above)
+                .map_err(failed)?;
+            self.0.push(above.to_path_buf());
         }
         Ok(())
     }
@@ -457,9 +455,8 @@ fn serve(
     };
     // Asking from elsewhere is a convenience; without it questions still pop up.
     let socket = directory.join("approvals.sock");
-    let approvals = bind_within(&socket).and_then(|listener| {
-        wire::serve(listener, desk.clone() as Arc<dyn wire::Desk>)
-    });
+    let approvals = bind_within(&socket)
+        .and_then(|listener| wire::serve(listener, desk.clone() as Arc<dyn wire::Desk>));
     if let Err(error) = &approvals {
         let why = error.to_string();
         let _ = gate.journal.write(Kind::Degraded {

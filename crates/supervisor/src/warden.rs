@@ -57,7 +57,8 @@ impl RecentlyRefused {
         if self.0.len() == Self::MOST {
             self.0.pop_front();
         }
-        self.0.push_back((facts.process, facts.started, exec, identity));
+        self.0
+            .push_back((facts.process, facts.started, exec, identity));
     }
 
     /// Whether the same process tries the same file with the same arguments.
@@ -85,6 +86,7 @@ enum Then {
     /// Continue this `execve`, or fail it.
     Call {
         call: Notification,
+        exec: Exec,
         identity: Option<Identity>,
     },
     /// Release or end this process, which waits at its stop.
@@ -113,6 +115,7 @@ impl Warden {
             gate,
             connector,
             armed,
+            refused: RecentlyRefused::default(),
             answered,
             answer,
             bell,
@@ -222,6 +225,7 @@ impl Warden {
                 facts,
                 Then::Call {
                     call: *call,
+                    exec,
                     identity,
                 },
             ),
@@ -290,7 +294,14 @@ impl Warden {
                     );
                 }
             }
-            (Then::Call { call, exec, identity }, Err(refusal)) => {
+            (
+                Then::Call {
+                    call,
+                    exec,
+                    identity,
+                },
+                Err(refusal),
+            ) => {
                 self.refused.remember(&facts, exec, identity);
                 self.tell(call.task, &refusal);
                 self.listener.answer(&call, errno::EACCES);

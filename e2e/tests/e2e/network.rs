@@ -126,7 +126,7 @@ fn an_allowed_name_is_reached_by_every_kind_of_program(world: &World) {
         ),
         (
             "busybox wget",
-            format!("busybox wget -q -T 10 -O - http://{NAME}/"),
+            format!("busybox wget -q -O - http://{NAME}/"),
         ),
         (
             "a proxy variable is not needed",

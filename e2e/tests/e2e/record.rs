@@ -65,7 +65,10 @@ pub fn file_of(session: &Path) -> PathBuf {
         })
     };
     let longest = entries
-        .filter(|path| path.is_file())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "jsonl")
+        })
         .max_by_key(lines)
         .expect("a file of events");
     assert!(

@@ -210,6 +210,9 @@ fn a_question_covers_vim_and_leaves_no_trace(world: &World) {
 #[track_caller]
 fn press(screen: &Screen<'_>, offer: &str) {
     screen.shows(offer);
+    // A key counts half a second after the popup appeared, so that nobody who
+    // is typing approves by accident.
+    std::thread::sleep(Duration::from_millis(900));
     screen.types(&offer[..1]);
 }
 
@@ -241,8 +244,12 @@ fn a_refusal_by_key_refuses(world: &World) {
 fn the_terminal_is_sane_afterwards(world: &World) {
     let screen = Screen::new(world);
     screen.runs("stty -a > before");
-    screen.runs_inside("true");
-    screen.runs_inside("sh -c 'stty raw -echo; kill -9 $$'");
+    screen.runs_inside("sh -c 'echo on''ce'");
+    screen.shows("once");
+    screen.settles();
+    screen.runs_inside("sh -c 'echo twi''ce; stty raw -echo; kill -9 $$'");
+    screen.shows("twice");
+    screen.settles();
     screen.runs("stty -a > after; echo fin''ished");
     screen.shows("finished");
     let read = |name: &str| {

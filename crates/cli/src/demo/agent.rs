@@ -24,9 +24,13 @@ const MOST_STEPS: usize = 20;
 pub(crate) fn run(model: &str) -> Result<ExitCode, AgentError> {
     let mut results: Vec<String> = Vec::new();
     while results.len() < MOST_STEPS {
-        let body = json!({"task": "Fix the greeting and release it.", "results": results}).to_string();
-        let answer = http(model, "POST", "/v1/next", &body)
-            .map_err(|source| AgentError::Model { model: model.to_owned(), source })?;
+        let body =
+            json!({"task": "Fix the greeting and release it.", "results": results}).to_string();
+        let answer =
+            http(model, "POST", "/v1/next", &body).map_err(|source| AgentError::Model {
+                model: model.to_owned(),
+                source,
+            })?;
         let step: Value = serde_json::from_str(&answer).map_err(|_| AgentError::Answer)?;
         let argument = step["argument"].as_str().ok_or(AgentError::Answer)?;
         let result = match step["tool"].as_str() {
@@ -60,7 +64,8 @@ fn fetch(url: &str) -> String {
     tell(&format!("  > fetch {url}"));
     let address = url.trim_start_matches("http://");
     let (host, path) = address.split_once('/').unwrap_or((address, ""));
-    let result = http(host, "GET", &format!("/{path}"), "").unwrap_or_else(|error| error.to_string());
+    let result =
+        http(host, "GET", &format!("/{path}"), "").unwrap_or_else(|error| error.to_string());
     tell_indented(&result);
     result
 }
@@ -77,7 +82,9 @@ fn http(host: &str, method: &str, path: &str, body: &str) -> io::Result<String> 
                     body.len()
                 )?;
                 let reply = read_all(&mut stream)?;
-                return Ok(reply.split_once("\r\n\r\n").map_or(reply.clone(), |(_, body)| body.to_owned()));
+                return Ok(reply
+                    .split_once("\r\n\r\n")
+                    .map_or(reply.clone(), |(_, body)| body.to_owned()));
             }
             Err(error) => last = error,
         }

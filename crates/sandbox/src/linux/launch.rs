@@ -56,7 +56,7 @@ pub enum LaunchError {
     Nul(String),
     #[error("this kernel has no Landlock, the floor under the file boundary")]
     NoLandlock,
-    #[error("cannot create namespaces")]
+    #[error("cannot create user namespaces and the others under them")]
     Namespaces { source: io::Error },
     #[error("cannot talk to the process inside")]
     Talk { source: io::Error },
