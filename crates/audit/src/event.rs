@@ -136,10 +136,7 @@ impl Kind {
     pub fn is_synced_at_once(&self) -> bool {
         matches!(
             self,
-            Kind::SessionStarted { .. }
-                | Kind::Answer { .. }
-                | Kind::Refusal { .. }
-                | Kind::SessionEnded { .. }
+            Kind::Answer { .. } | Kind::Refusal { .. } | Kind::SessionEnded { .. }
         )
     }
 

@@ -23,7 +23,7 @@ use crate::session::SessionId;
 /// What waits for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sync {
-    /// Answers, refusals, the start and the end at once; the rest when the
+    /// Answers, refusals and the end at once; the rest when the
     /// caller commits.
     Grouped,
     /// Every event at once.

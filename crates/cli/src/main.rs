@@ -115,7 +115,7 @@ fn run(arguments: Run) -> ExitCode {
         if arguments.print_plan {
             let mut out = std::io::stdout().lock();
             // A reader that has seen enough is no error.
-            let _ = write!(out, "{}", prepared.plan);
+            let _ = write!(out, "{}", prepared.plan());
             return Ok(ExitCode::SUCCESS);
         }
         remit_supervisor::run(prepared)

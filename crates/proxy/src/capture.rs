@@ -108,7 +108,7 @@ mod tests {
     fn captured(gate: u64) -> Captured<u64> {
         let (_, never) = oneshot::channel();
         Captured {
-            attempt,
+            gate,
             admission: Admission::Pending(never),
         }
     }

@@ -112,7 +112,7 @@ pub(crate) fn compare(
     identity: Option<Identity>,
 ) -> io::Result<Started> {
     // The kernel's own copy of the arguments, on a stack that nobody shares.
-    let actual = split(fs::read(format!("/proc/{process}/cmdline"))?);
+    let actual = split(&fs::read(format!("/proc/{process}/cmdline"))?);
     let (running, program) = resolve::running(process)?;
     if identity == Some(running) && actual == judged.argv {
         return Ok(Started::AsJudged);
@@ -150,11 +150,10 @@ fn is_descriptor(script: &OsString) -> bool {
     Path::new(script).starts_with("/dev/fd")
 }
 
-fn split(mut bytes: Vec<u8>) -> Vec<OsString> {
-    if bytes.last() == Some(&0) {
-        bytes.pop();
-    }
+fn split(bytes: &[u8]) -> Vec<OsString> {
     bytes
+        .strip_suffix(&[0])
+        .unwrap_or(bytes)
         .split(|byte| *byte == 0)
         .map(|word| OsString::from_vec(word.to_vec()))
         .collect()
@@ -194,11 +193,8 @@ mod tests {
 
     #[test]
     fn empty_arguments_survive() {
-        assert_eq!(
-            split(b"a\0\0b\0".to_vec()),
-            ["a", "", "b"].map(OsString::from)
-        );
-        assert_eq!(split(b"a\0\0".to_vec()), ["a", ""].map(OsString::from));
-        assert_eq!(split(b"\0".to_vec()), [""].map(OsString::from));
+        assert_eq!(split(b"a\0\0b\0"), ["a", "", "b"].map(OsString::from));
+        assert_eq!(split(b"a\0\0"), ["a", ""].map(OsString::from));
+        assert_eq!(split(b"\0"), [""].map(OsString::from));
     }
 }

@@ -86,7 +86,7 @@ pub struct Prepared {
     pub places: Places,
     pub workspace: PathBuf,
     pub policy: Policy,
-    pub plan: Plan,
+    program: Command,
     agent: Option<&'static Adapter>,
     missing: Vec<Missing>,
     queue: bool,
@@ -119,7 +119,6 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         directory: workspace.clone(),
         environment,
     };
-    // The plan speaks of the agent's places as if they were there already.
     let missing: Vec<Missing> = agent
         .map(|agent| {
             agent
@@ -128,12 +127,11 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
                 .collect()
         })
         .unwrap_or_default();
-    let plan = plan::lower(policy.filesystem(), &workspace, command);
     Ok(Prepared {
         places,
         workspace,
         policy,
-        plan,
+        program: command,
         agent,
         missing,
         queue: request.queue,
@@ -200,14 +198,14 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     made.make(&prepared.missing)?;
     // The record's place is there before the plan is made, so that it is hidden.
     made.directory(&prepared.places.state)?;
-    let prepared = prepared.replan();
+    let plan = prepared.plan();
     let session = session_id().map_err(system("name the session"))?;
 
     let terminal = person().filter(|person| person.stdio.terminal.contains(&true));
     let stdio = terminal
         .as_ref()
         .map_or_else(Stdio::default, |person| person.stdio);
-    let launched = remit_sandbox::launch(&prepared.plan, stdio).map_err(RunError::Launch)?;
+    let launched = remit_sandbox::launch(&plan, stdio).map_err(RunError::Launch)?;
     // The command waits for the verdict on its own start, so nothing happens
     // before there is a record.
     let journal = Journal::new(create_record(&prepared, session)?);
@@ -234,16 +232,13 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
 }
 
 impl Prepared {
-    /// The same plan, now that the agent's places are there.
-    fn replan(mut self) -> Self {
-        let command = Command {
-            program: self.plan.program,
-            argv: self.plan.argv,
-            directory: self.plan.directory,
-            environment: self.plan.environment,
-        };
-        self.plan = plan::lower(self.policy.filesystem(), &self.workspace, command);
-        self
+    /// What the kernel is told, from what is on the host now. Changes nothing.
+    pub fn plan(&self) -> Plan {
+        plan::lower(
+            self.policy.filesystem(),
+            &self.workspace,
+            self.program.clone(),
+        )
     }
 }
 
