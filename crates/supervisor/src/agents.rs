@@ -25,22 +25,25 @@ pub(crate) struct Adapter {
     moved_by: Option<&'static str>,
     /// Words put behind `argv[0]`, such as its own switch for its own sandbox.
     arguments: &'static [&'static str],
+    /// Variables it gets unless its user set them; `~/` is the home directory.
+    defaults: &'static [(&'static str, &'static str)],
 }
 
 /// A place where an agent keeps its state.
 #[derive(Clone, Copy, Debug)]
 enum State {
     Directory(&'static str),
-    /// A file, with what it starts as when it is not there yet.
-    File(&'static str, &'static str),
+    /// A file in one of its directories that starts as a copy of another, if
+    /// that is there: `to`, `from`.
+    Copy(&'static str, &'static str),
 }
 
 /// What to make on the host before the boundary is built, if it is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Missing {
     pub(crate) path: PathBuf,
-    /// `None` for a directory.
-    pub(crate) text: Option<&'static str>,
+    /// `None` for a directory; otherwise the file it starts as a copy of.
+    pub(crate) copy_of: Option<PathBuf>,
 }
 
 const ADAPTERS: [&Adapter; 4] = [
@@ -64,7 +67,11 @@ impl Adapter {
         remit_policy::AgentNeeds {
             name: self.name.to_owned(),
             hosts: self.hosts.iter().map(|host| (*host).to_owned()).collect(),
-            write: self.places(home).map(|missing| missing.path).collect(),
+            write: self
+                .places(home)
+                .filter(|place| place.copy_of.is_none())
+                .map(|place| place.path)
+                .collect(),
             environment: self
                 .environment
                 .iter()
@@ -78,17 +85,26 @@ impl Adapter {
         let moved = self.moved_by.and_then(std::env::var_os).map(PathBuf::from);
         let home = home.to_path_buf();
         self.state.iter().enumerate().map(move |(i, state)| {
-            let (name, text) = match state {
+            let (name, copy_of) = match state {
                 State::Directory(name) => (name, None),
-                State::File(name, text) => (name, Some(*text)),
+                State::Copy(to, from) => (to, Some(home.join(from))),
             };
-            let own = home.join(name);
-            let path = moved
-                .clone()
-                .filter(|moved| i == 0 && moved.is_absolute())
-                .unwrap_or(own);
-            Missing { path, text }
+            let moved = moved.clone().filter(|moved| i == 0 && moved.is_absolute());
+            let path = moved.unwrap_or_else(|| home.join(name));
+            Missing { path, copy_of }
         })
+    }
+
+    /// The variables it gets unless its user set them.
+    pub(crate) fn defaults(&self, home: &Path) -> Vec<(OsString, OsString)> {
+        let value = |value: &str| match value.strip_prefix("~/") {
+            Some(rest) => home.join(rest).into(),
+            None => OsString::from(value),
+        };
+        self.defaults
+            .iter()
+            .map(|(name, text)| (OsString::from(name), value(text)))
+            .collect()
     }
 
     /// The argument vector with the agent's own sandbox told to stand back.

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -107,7 +107,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         workspace: workspace.clone(),
     };
     let policy = Policy::compile(&texts, request.profile.as_deref(), &needs, &place)?;
-    let environment = environment(&policy, &places);
+    let environment = environment(&policy, &places, agent);
     let program = find(first, &workspace, &environment)?;
     let argv = agent.map_or_else(
         || request.command.clone(),
@@ -140,7 +140,11 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
 }
 
 /// The clean environment: what the policy lets pass, and what every program needs.
-fn environment(policy: &Policy, places: &Places) -> Vec<(OsString, OsString)> {
+fn environment(
+    policy: &Policy,
+    places: &Places,
+    agent: Option<&Adapter>,
+) -> Vec<(OsString, OsString)> {
     let mut variables: Vec<_> = std::env::vars_os()
         .filter(|(name, _)| {
             name.to_str()
@@ -151,6 +155,14 @@ fn environment(policy: &Policy, places: &Places) -> Vec<(OsString, OsString)> {
     variables.push(("HOME".into(), places.home.clone().into()));
     if !variables.iter().any(|(name, _)| name == "PATH") {
         variables.push(("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()));
+    }
+    for (name, value) in agent
+        .map(|agent| agent.defaults(&places.home))
+        .unwrap_or_default()
+    {
+        if !variables.iter().any(|(set, _)| *set == name) {
+            variables.push((name, value));
+        }
     }
     variables.sort();
     variables
@@ -260,23 +272,20 @@ struct Made(Vec<PathBuf>);
 
 impl Made {
     fn make(&mut self, missing: &[Missing]) -> Result<(), RunError> {
-        for Missing { path, text } in missing {
-            let Some(text) = text else {
-                self.directory(path)?;
-                continue;
-            };
-            if let Some(directory) = path.parent() {
-                self.directory(directory)?;
-            }
+        for Missing { path, copy_of } in missing {
             let failed = |source| RunError::Make {
                 path: path.clone(),
                 source,
             };
-            let mut options = fs::OpenOptions::new();
-            let options = options.write(true).create_new(true).mode(0o600);
-            let mut file = options.open(path).map_err(failed)?;
-            self.0.push(path.clone());
-            io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
+            match copy_of {
+                None => self.directory(path)?,
+                // Nothing to copy: the agent starts from nothing, as it would anyway.
+                Some(from) if !from.is_file() => {}
+                Some(from) => {
+                    fs::copy(from, path).map_err(failed)?;
+                    self.0.push(path.clone());
+                }
+            }
         }
         Ok(())
     }

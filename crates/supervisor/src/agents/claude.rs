@@ -10,6 +10,7 @@ pub(super) const ADAPTER: Adapter = Adapter {
         "claude.ai",
         "console.anthropic.com",
         "platform.claude.com",
+        "downloads.claude.ai",
         "statsig.anthropic.com",
         "mcp-proxy.anthropic.com",
     ],
@@ -26,8 +27,15 @@ pub(super) const ADAPTER: Adapter = Adapter {
     ],
     state: &[
         State::Directory(".claude"),
-        State::File(".claude.json", "{}\n"),
+        State::Copy(".claude/.claude.json", ".claude.json"),
     ],
     moved_by: Some("CLAUDE_CONFIG_DIR"),
     arguments: &[],
+    defaults: &[
+        // It replaces `~/.claude.json` by renaming, for which it would have to
+        // write in the home directory. Here it keeps that file in its own.
+        ("CLAUDE_CONFIG_DIR", "~/.claude"),
+        // Updates, surveys and a plug-in market: each would be a question.
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+    ],
 };

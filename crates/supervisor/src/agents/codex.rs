@@ -20,4 +20,5 @@ pub(super) const ADAPTER: Adapter = Adapter {
     // Its bubblewrap cannot start inside any Landlock domain. Its approvals stay
     // as its user has set them.
     arguments: &["-c", r#"sandbox_mode="danger-full-access""#],
+    defaults: &[],
 };

@@ -25,4 +25,5 @@ pub(super) const ADAPTER: Adapter = Adapter {
     state: &[State::Directory(".gemini")],
     moved_by: None,
     arguments: &[],
+    defaults: &[],
 };

@@ -16,4 +16,5 @@ pub(super) const ADAPTER: Adapter = Adapter {
     ],
     moved_by: None,
     arguments: &[],
+    defaults: &[],
 };
