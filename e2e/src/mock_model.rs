@@ -48,10 +48,8 @@ impl MockModel {
     /// If the address cannot be bound.
     pub fn start(address: SocketAddr, script: Script, log: File) -> io::Result<Self> {
         let server = Arc::new(Server::http(address).map_err(io::Error::other)?);
-        let address = server
-            .server_addr()
-            .to_ip()
-            .ok_or_else(|| io::Error::other("no IP address"))?;
+        let address =
+            server.server_addr().to_ip().ok_or_else(|| io::Error::other("no IP address"))?;
         let log = Arc::new(Mutex::new(log));
         let threads = (0..WORKERS)
             .map(|_| {
@@ -63,11 +61,7 @@ impl MockModel {
                 })
             })
             .collect();
-        Ok(Self {
-            address,
-            server: Stopper(server),
-            threads,
-        })
+        Ok(Self { address, server: Stopper(server), threads })
     }
 
     /// Where it listens.
@@ -106,12 +100,7 @@ fn answer(mut request: Request, script: &Script, log: &Mutex<File>) {
     let mut raw = Vec::new();
     let read = request.as_reader().read_to_end(&mut raw);
     let body: Value = serde_json::from_slice(&raw).unwrap_or(Value::Null);
-    let path = request
-        .url()
-        .split('?')
-        .next()
-        .unwrap_or_default()
-        .to_owned();
+    let path = request.url().split('?').next().unwrap_or_default().to_owned();
     let seen = wire::recognise(&path, &body);
     let line = json!({
         "method": request.method().as_str(),
@@ -148,9 +137,6 @@ fn answer(mut request: Request, script: &Script, log: &Mutex<File>) {
 }
 
 fn header(request: &Request, name: &'static str) -> Option<String> {
-    let found = request
-        .headers()
-        .iter()
-        .find(|header| header.field.equiv(name))?;
+    let found = request.headers().iter().find(|header| header.field.equiv(name))?;
     Some(found.value.as_str().to_owned())
 }

@@ -111,12 +111,7 @@ impl<'a> Question<'a> {
         }
         let kind = u16::from_be_bytes([*packet.get(at)?, *packet.get(at + 1)?]);
         let section = packet.get(12..at + 4)?;
-        Some(Self {
-            id: packet.get(..2)?,
-            name: labels.join("."),
-            kind,
-            section,
-        })
+        Some(Self { id: packet.get(..2)?, name: labels.join("."), kind, section })
     }
 
     fn answer(&self, address: Option<Ipv4Addr>) -> Vec<u8> {

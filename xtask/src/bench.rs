@@ -28,10 +28,7 @@ pub(crate) fn run(rounds: usize) -> Result<(), Failure> {
     show(&mut cargo(&["build", "--release", "--package=remit-cli"]))?;
     let place = Place::new(install::account()?)?;
     let contenders = contenders(&workspace, &place)?;
-    say(&format!(
-        "{rounds} rounds of {} contenders",
-        contenders.len()
-    ));
+    say(&format!("{rounds} rounds of {} contenders", contenders.len()));
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let mut times = vec![Vec::with_capacity(rounds); contenders.len()];
     for round in 0..WARM_UP + rounds {
@@ -109,16 +106,12 @@ fn contenders(workspace: &Workspace, place: &Place) -> Result<Vec<Contender>, Fa
 
 fn words(program: &Path, rest: &str) -> Vec<String> {
     let program = program.display().to_string();
-    std::iter::once(program)
-        .chain(rest.split(' ').map(str::to_owned))
-        .collect()
+    std::iter::once(program).chain(rest.split(' ').map(str::to_owned)).collect()
 }
 
 /// The native binary within npm's platform package.
 fn codex(target: &Path) -> Option<PathBuf> {
-    let packages = fs::read_dir(target.join("agents/node_modules/@openai"))
-        .ok()?
-        .flatten();
+    let packages = fs::read_dir(target.join("agents/node_modules/@openai")).ok()?.flatten();
     let vendors = packages.filter_map(|package| fs::read_dir(package.path().join("vendor")).ok());
     vendors
         .flatten()
@@ -138,11 +131,7 @@ impl Place {
     fn new(account: Account) -> Result<Self, Failure> {
         let home = Path::new(&account.home).join(format!("remit-bench-{}", std::process::id()));
         let place = Self { account, home };
-        for folder in [
-            place.home.clone(),
-            place.home.join("work"),
-            place.home.join(".codex"),
-        ] {
+        for folder in [place.home.clone(), place.home.join("work"), place.home.join(".codex")] {
             fs::create_dir(&folder)?;
             chown(&folder, Some(place.account.uid), Some(place.account.gid))?;
         }
@@ -151,10 +140,7 @@ impl Place {
 
     fn command(&self, words: &[String]) -> Command {
         let mut command = Command::new(&words[0]);
-        command
-            .args(&words[1..])
-            .current_dir(self.home.join("work"))
-            .env_clear();
+        command.args(&words[1..]).current_dir(self.home.join("work")).env_clear();
         command
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", &self.home)
@@ -170,10 +156,7 @@ impl Place {
     fn time(&self, contender: &Contender) -> Result<Duration, Failure> {
         let mut command = self.command(&contender.words);
         let start = Instant::now();
-        let done = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .output()?;
+        let done = command.stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
         let time = start.elapsed();
         if done.status.success() {
             return Ok(time);
@@ -234,27 +217,12 @@ fn page(contenders: &[Contender], times: &[Vec<Duration>], load: &str, place: &P
             contender.name
         );
     }
-    let versions: Vec<_> = contenders
-        .iter()
-        .map(|contender| contender.version.as_str())
-        .collect();
-    let versions: Vec<_> = versions
-        .into_iter()
-        .filter(|version| !version.is_empty())
-        .collect();
-    let first_line = |path: &str| {
-        fs::read_to_string(path)
-            .unwrap_or_default()
-            .trim()
-            .to_owned()
-    };
+    let versions: Vec<_> = contenders.iter().map(|contender| contender.version.as_str()).collect();
+    let versions: Vec<_> = versions.into_iter().filter(|version| !version.is_empty()).collect();
+    let first_line = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let date = output(Command::new("date").args(["-u", "+%Y-%m-%d"])).unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let who = if place.account.uid == 0 {
-        "root"
-    } else {
-        "an ordinary user"
-    };
+    let who = if place.account.uid == 0 { "root" } else { "an ordinary user" };
     format!(
         "# Benchmarks\n\n\
          Written by `cargo xtask bench` on {date}; kernel {kernel}, {cores} cores, load before the run {load}; \

@@ -29,29 +29,20 @@ const PROGRAMS: [(&str, &str); 15] = [
 ];
 
 /// The agents, as npm knows them; the second is the newest that Node 20 takes.
-const AGENTS: [(&str, &str); 2] = [
-    ("@openai/codex", "0.169.0"),
-    ("@anthropic-ai/claude-code", "2.1.197"),
-];
+const AGENTS: [(&str, &str); 2] =
+    [("@openai/codex", "0.169.0"), ("@anthropic-ai/claude-code", "2.1.197")];
 
 /// The ordinary account that root borrows.
 const ORDINARY: &str = "remit-test";
 
 /// Installs Debian packages. Returns what is still missing, one line each.
 pub(crate) fn programs() -> Vec<String> {
-    let missing = || {
-        PROGRAMS
-            .iter()
-            .filter(|(program, _)| find(program).is_none())
-    };
+    let missing = || PROGRAMS.iter().filter(|(program, _)| find(program).is_none());
     let packages: Vec<&str> = missing().map(|(_, package)| *package).collect();
     if !packages.is_empty()
         && let Err(reason) = debian(&packages)
     {
-        say(&format!(
-            "SKIPPED: cannot install {}: {reason}",
-            packages.join(" ")
-        ));
+        say(&format!("SKIPPED: cannot install {}: {reason}", packages.join(" ")));
     }
     missing()
         .map(|(program, package)| format!("what needs `{program}`, from Debian's `{package}`"))
@@ -68,12 +59,9 @@ fn debian(packages: &[&str]) -> Result<(), Failure> {
         return Err("not root, and `sudo` would ask for a password".into());
     };
     let apt = |words: &[&str]| {
-        let all = [
-            become_root,
-            &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"],
-            words,
-        ]
-        .concat();
+        let all =
+            [become_root, &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"], words]
+                .concat();
         run(Command::new(all[0]).args(&all[1..]))
     };
     apt(&["update"])?;
@@ -89,11 +77,7 @@ pub(crate) fn agents(target: &Path) -> Vec<String> {
         serde_json::from_slice(&text)
             .is_ok_and(|manifest: serde_json::Value| manifest["version"] == version)
     };
-    let missing = || {
-        AGENTS
-            .iter()
-            .filter(|(name, version)| !is_there(name, version))
-    };
+    let missing = || AGENTS.iter().filter(|(name, version)| !is_there(name, version));
     if missing().next().is_some()
         && let Err(reason) = npm(&folder)
     {
@@ -162,11 +146,6 @@ fn account_with(field: usize, value: &str) -> Option<Account> {
             return None;
         }
         let (uid, gid) = (uid.parse().ok()?, gid.parse().ok()?);
-        Some(Account {
-            uid,
-            gid,
-            name: name.to_owned(),
-            home: home.to_owned(),
-        })
+        Some(Account { uid, gid, name: name.to_owned(), home: home.to_owned() })
     })
 }

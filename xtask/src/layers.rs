@@ -48,36 +48,20 @@ impl Table {
     fn parse(text: &str) -> Result<Self, Failure> {
         let cells = |line: &str| -> Vec<String> {
             let inner = line.trim().trim_matches('|');
-            inner
-                .split('|')
-                .map(|cell| cell.trim().replace('`', ""))
-                .collect()
+            inner.split('|').map(|cell| cell.trim().replace('`', "")).collect()
         };
-        let mut lines = text
-            .lines()
-            .skip_while(|line| cells(line) != ["crate", "one line", "depends on"]);
-        lines
-            .next()
-            .ok_or("ARCHITECTURE.md has no table `| crate | one line | depends on |`")?;
+        let mut lines =
+            text.lines().skip_while(|line| cells(line) != ["crate", "one line", "depends on"]);
+        lines.next().ok_or("ARCHITECTURE.md has no table `| crate | one line | depends on |`")?;
         let mut table: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for line in lines
-            .skip(1)
-            .take_while(|line| line.trim_start().starts_with('|'))
-        {
+        for line in lines.skip(1).take_while(|line| line.trim_start().starts_with('|')) {
             let [name, _, depends_on] = <[String; 3]>::try_from(cells(line)).map_err(|cells| {
-                format!(
-                    "a row of the crate table has {} columns: `{line}`",
-                    cells.len()
-                )
+                format!("a row of the crate table has {} columns: `{line}`", cells.len())
             })?;
             let allowed = match depends_on.strip_prefix("all below") {
                 Some(rest) => {
                     let except = names(rest.trim().strip_prefix("but").unwrap_or_default());
-                    table
-                        .keys()
-                        .filter(|name| !except.contains(*name))
-                        .cloned()
-                        .collect()
+                    table.keys().filter(|name| !except.contains(*name)).cloned().collect()
                 }
                 None => names(&depends_on),
             };
@@ -99,10 +83,7 @@ impl Table {
 
 fn names(list: &str) -> BTreeSet<String> {
     let words = list.split(',').map(str::trim);
-    words
-        .filter(|word| !["", "–", "-", "—"].contains(word))
-        .map(str::to_owned)
-        .collect()
+    words.filter(|word| !["", "–", "-", "—"].contains(word)).map(str::to_owned).collect()
 }
 
 /// The name by which a package is known in the table.
@@ -111,10 +92,7 @@ fn title(package: &str) -> &str {
 }
 
 fn edges(table: &Table, packages: &[Package]) -> Vec<String> {
-    let ours: BTreeSet<&str> = packages
-        .iter()
-        .map(|package| package.name.as_str())
-        .collect();
+    let ours: BTreeSet<&str> = packages.iter().map(|package| package.name.as_str()).collect();
     let none = BTreeSet::new();
     let mut problems = Vec::new();
     for package in packages {
@@ -128,17 +106,11 @@ fn edges(table: &Table, packages: &[Package]) -> Vec<String> {
             Some(allowed) => allowed,
             None if OUTSIDE.contains(&name) => &none,
             None => {
-                problems.push(format!(
-                    "crate `{name}` has no row in the table of ARCHITECTURE.md"
-                ));
+                problems.push(format!("crate `{name}` has no row in the table of ARCHITECTURE.md"));
                 continue;
             }
         };
-        for other in package
-            .depends_on
-            .iter()
-            .filter(|other| ours.contains(other.as_str()))
-        {
+        for other in package.depends_on.iter().filter(|other| ours.contains(other.as_str())) {
             let other = title(other);
             if !allowed.contains(other) {
                 problems.push(format!(
@@ -167,14 +139,8 @@ fn unsafe_code(package: &Package, root: &Path, problems: &mut Vec<String>) -> Re
         return Ok(());
     }
     for file in &package.roots {
-        if !read(file)?
-            .lines()
-            .any(|line| line.trim() == "#![forbid(unsafe_code)]")
-        {
-            problems.push(format!(
-                "`{}` lacks `#![forbid(unsafe_code)]`",
-                short(file, root)
-            ));
+        if !read(file)?.lines().any(|line| line.trim() == "#![forbid(unsafe_code)]") {
+            problems.push(format!("`{}` lacks `#![forbid(unsafe_code)]`", short(file, root)));
         }
     }
     Ok(())
@@ -186,11 +152,7 @@ fn sources(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
             found.extend(sources(&entry.path())?);
-        } else if entry
-            .path()
-            .extension()
-            .is_some_and(|extension| extension == "rs")
-        {
+        } else if entry.path().extension().is_some_and(|extension| extension == "rs") {
             found.push(entry.path());
         }
     }
@@ -199,9 +161,7 @@ fn sources(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 /// Whether the keyword stands anywhere outside a line comment.
 fn says_unsafe(text: &str) -> bool {
-    let code = text
-        .lines()
-        .map(|line| line.split("//").next().unwrap_or_default());
+    let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
     let mut words = code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'));
     words.any(|word| word == "unsafe")
 }
@@ -242,19 +202,10 @@ More | words | here";
 
     #[test]
     fn edges_within_the_table_pass_and_others_do_not() {
-        check(
-            &[
-                ("remit-policy", &["serde"]),
-                ("remit-audit", &["remit-policy"]),
-            ],
-            &[],
-        );
+        check(&[("remit-policy", &["serde"]), ("remit-audit", &["remit-policy"])], &[]);
         let upwards = [("remit-policy", &["remit-audit"][..]), ("remit-audit", &[])];
         check(&upwards, &["`policy` must not depend on `audit`"]);
-        let across = [
-            ("remit-sandbox", &["remit-policy"][..]),
-            ("remit-policy", &[]),
-        ];
+        let across = [("remit-sandbox", &["remit-policy"][..]), ("remit-policy", &[])];
         check(&across, &["`sandbox` must not depend on `policy`"]);
     }
 
@@ -266,16 +217,11 @@ More | words | here";
             ("remit-audit", &[]),
             ("remit-server", &[]),
         ];
-        let all: (&str, &[&str]) = (
-            "remit-supervisor",
-            &["remit-policy", "remit-sandbox", "remit-audit"],
-        );
+        let all: (&str, &[&str]) =
+            ("remit-supervisor", &["remit-policy", "remit-sandbox", "remit-audit"]);
         check(&[&below[..], &[all]].concat(), &[]);
         let server: (&str, &[&str]) = ("remit-supervisor", &["remit-server"]);
-        check(
-            &[&below[..], &[server]].concat(),
-            &["`supervisor` must not depend on `server`"],
-        );
+        check(&[&below[..], &[server]].concat(), &["`supervisor` must not depend on `server`"]);
     }
 
     #[test]

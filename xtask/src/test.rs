@@ -22,10 +22,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<(), Failure> {
     tally.step("layers", layers::run());
     tally.step("lints", show(&mut cargo(&LINTS)));
     if find("cargo-deny").is_some() {
-        tally.step(
-            "licences and advisories",
-            show(&mut cargo(&["deny", "check"])),
-        );
+        tally.step("licences and advisories", show(&mut cargo(&["deny", "check"])));
     } else {
         skipped.push("licences and advisories: `cargo deny` is not installed".to_owned());
     }
@@ -36,20 +33,8 @@ pub(crate) fn run(filter: Option<&str>) -> Result<(), Failure> {
     report(&skipped, &tally)
 }
 
-const LINTS: [&str; 6] = [
-    "clippy",
-    "--workspace",
-    "--all-targets",
-    "--",
-    "--deny",
-    "warnings",
-];
-const BINARIES: [&str; 4] = [
-    "build",
-    "--package=remit-cli",
-    "--package=remit-e2e",
-    "--bins",
-];
+const LINTS: [&str; 6] = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+const BINARIES: [&str; 4] = ["build", "--package=remit-cli", "--package=remit-e2e", "--bins"];
 
 /// How it went. Steps and tests count alike.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -97,9 +82,7 @@ impl Tally {
 /// The test that a line says has failed.
 fn failure(line: &str) -> Option<&str> {
     if let Some(rest) = line.strip_prefix("test ") {
-        return rest
-            .strip_suffix("FAILED")
-            .map(|name| name.trim_end_matches([' ', '.']));
+        return rest.strip_suffix("FAILED").map(|name| name.trim_end_matches([' ', '.']));
     }
     let bad = ["FAIL [", "TIMEOUT [", "ABORT [", "SIGSEGV ["];
     let rest = bad.iter().find_map(|word| line.strip_prefix(word))?;
@@ -115,11 +98,7 @@ fn tests(filter: Option<&str>, tally: &mut Tally) {
     // Nextest does not run the examples in documentation.
     let examples = "test --workspace --doc --no-fail-fast --color=never";
     let alone = "test --workspace --no-fail-fast --color=never";
-    let runs = if find("cargo-nextest").is_some() {
-        vec![nextest, examples]
-    } else {
-        vec![alone]
-    };
+    let runs = if find("cargo-nextest").is_some() { vec![nextest, examples] } else { vec![alone] };
     for words in runs {
         let known = tally.failed.len();
         let mut command = cargo(&words.split(' ').collect::<Vec<_>>());
@@ -137,10 +116,7 @@ fn tests(filter: Option<&str>, tally: &mut Tally) {
 fn watch(command: &mut Command, mut read: impl FnMut(&str)) -> Result<(), Failure> {
     // One pipe for both streams keeps their lines in order.
     let (pipe, end) = std::io::pipe()?;
-    command
-        .stdin(Stdio::null())
-        .stdout(end.try_clone()?)
-        .stderr(end);
+    command.stdin(Stdio::null()).stdout(end.try_clone()?).stderr(end);
     let mut child = command.spawn()?;
     // The command's own copies of the writing end would keep the pipe open.
     command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -152,11 +128,7 @@ fn watch(command: &mut Command, mut read: impl FnMut(&str)) -> Result<(), Failur
         line.clear();
     }
     let status = child.wait()?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(status.to_string().into())
-    }
+    if status.success() { Ok(()) } else { Err(status.to_string().into()) }
 }
 
 /// What the end-to-end tests cannot do here, with reasons.
@@ -168,37 +140,18 @@ fn end_to_end_skips() -> Result<Vec<String>, Failure> {
 
 fn report(skipped: &[String], tally: &Tally) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "\nskipped here:{}",
-        if skipped.is_empty() { " nothing" } else { "" }
-    )?;
+    writeln!(out, "\nskipped here:{}", if skipped.is_empty() { " nothing" } else { "" })?;
     for reason in skipped {
         writeln!(out, "  {reason}")?;
     }
     for name in &tally.failed {
         writeln!(out, "failed: {name}")?;
     }
-    let word = if tally.failed.is_empty() {
-        "ok"
-    } else {
-        "FAILED"
-    };
-    let Tally {
-        passed,
-        skipped,
-        failed,
-    } = tally;
+    let word = if tally.failed.is_empty() { "ok" } else { "FAILED" };
+    let Tally { passed, skipped, failed } = tally;
     let failed = failed.len();
-    writeln!(
-        out,
-        "\ntest result: {word}. {passed} passed; {failed} failed; {skipped} ignored"
-    )?;
-    if failed == 0 {
-        Ok(())
-    } else {
-        Err(format!("{failed} of the checks and tests").into())
-    }
+    writeln!(out, "\ntest result: {word}. {passed} passed; {failed} failed; {skipped} ignored")?;
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} of the checks and tests").into()) }
 }
 
 #[cfg(test)]
@@ -209,14 +162,7 @@ mod tests {
         let mut tally = Tally::default();
         text.lines().for_each(|line| tally.read(line));
         let failed = failed.iter().map(|name| (*name).to_owned()).collect();
-        assert_eq!(
-            tally,
-            Tally {
-                passed,
-                skipped,
-                failed
-            }
-        );
+        assert_eq!(tally, Tally { passed, skipped, failed });
     }
 
     #[test]
@@ -226,12 +172,7 @@ mod tests {
      Summary [   9.105s] 120 tests run: 118 passed (1 slow), 2 failed, 3 skipped
         FAIL [   0.119s] (  5/120) remit-e2e::e2e user::a::b
      TIMEOUT [  60.001s] remit-audit chain::slow";
-        check(
-            text,
-            118,
-            3,
-            &["remit-e2e::e2e user::a::b", "remit-audit chain::slow"],
-        );
+        check(text, 118, 3, &["remit-e2e::e2e user::a::b", "remit-audit chain::slow"]);
     }
 
     #[test]

@@ -62,17 +62,10 @@ impl Workspace {
 }
 
 fn list(package: &Value, key: &str, field: &str) -> Option<Vec<String>> {
-    package[key]
-        .as_array()?
-        .iter()
-        .map(|item| Some(item[field].as_str()?.to_owned()))
-        .collect()
+    package[key].as_array()?.iter().map(|item| Some(item[field].as_str()?.to_owned())).collect()
 }
 
 /// A path as the reader of a message knows it.
 pub(crate) fn short(path: &Path, root: &Path) -> String {
-    path.strip_prefix(root)
-        .unwrap_or(path)
-        .display()
-        .to_string()
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
 }

@@ -68,28 +68,15 @@ impl Decoder {
         for &byte in bytes {
             // `ESC ESC` is an Esc that was pressed, then something new. Within
             // a paste, an `ESC` may begin the marker that ends it.
-            let afresh = if self.pasting {
-                !self.pending.is_empty()
-            } else {
-                self.pending == [0x1b]
-            };
+            let afresh =
+                if self.pasting { !self.pending.is_empty() } else { self.pending == [0x1b] };
             if byte == 0x1b && afresh {
-                let input = if self.pasting {
-                    Input::Pasted
-                } else {
-                    Input::Key(Key::Esc)
-                };
-                pieces.push(Piece {
-                    input,
-                    raw: std::mem::take(&mut self.pending),
-                });
+                let input = if self.pasting { Input::Pasted } else { Input::Key(Key::Esc) };
+                pieces.push(Piece { input, raw: std::mem::take(&mut self.pending) });
             }
             self.pending.push(byte);
             if let Step::Done(input) = self.step() {
-                pieces.push(Piece {
-                    input,
-                    raw: std::mem::take(&mut self.pending),
-                });
+                pieces.push(Piece { input, raw: std::mem::take(&mut self.pending) });
             }
         }
         pieces
@@ -103,11 +90,7 @@ impl Decoder {
         }
         let raw = std::mem::take(&mut self.pending);
         self.overlong = false;
-        let input = if raw == [0x1b] {
-            Input::Key(Key::Esc)
-        } else {
-            Input::Other
-        };
+        let input = if raw == [0x1b] { Input::Key(Key::Esc) } else { Input::Other };
         Some(Piece { input, raw })
     }
 
@@ -196,19 +179,11 @@ fn parse_csi(body: &[u8]) -> Step {
     };
     // SOURCE: xterm control sequences, X10 mouse: `CSI M` and three bytes.
     if body[0] == b'M' {
-        return if body.len() < 4 {
-            Step::More
-        } else {
-            Step::Done(Input::Other)
-        };
+        return if body.len() < 4 { Step::More } else { Step::Done(Input::Other) };
     }
     // SOURCE: the Linux console's function keys F1 to F5, `CSI [ A` to `CSI [ E`.
     if body[0] == b'[' {
-        return if body.len() < 2 {
-            Step::More
-        } else {
-            Step::Done(Input::Other)
-        };
+        return if body.len() < 2 { Step::More } else { Step::Done(Input::Other) };
     }
     if (0x20..0x40).contains(&last) {
         return Step::More;
@@ -239,9 +214,8 @@ fn parse_string(bytes: &[u8]) -> Step {
 
 fn position(params: &[u8]) -> Input {
     let text = std::str::from_utf8(params).unwrap_or_default();
-    let parsed = text
-        .split_once(';')
-        .and_then(|(row, col)| Some((row.parse().ok()?, col.parse().ok()?)));
+    let parsed =
+        text.split_once(';').and_then(|(row, col)| Some((row.parse().ok()?, col.parse().ok()?)));
     match parsed {
         Some((row, col)) if row > 0 && col > 0 => Input::Position { row, col },
         _ => Input::Report,
@@ -261,11 +235,7 @@ fn kitty_key(params: &[u8]) -> Input {
     if event != "1" {
         return Input::Other;
     }
-    modified_key(
-        code.unwrap_or_default(),
-        shifted.unwrap_or_default(),
-        modifiers,
-    )
+    modified_key(code.unwrap_or_default(), shifted.unwrap_or_default(), modifiers)
 }
 
 /// SOURCE: xterm's modifyOtherKeys: `CSI 27 ; modifiers ; code ~`.
@@ -291,11 +261,7 @@ fn modified_key(code: &str, shifted: &str, modifiers: &str) -> Input {
     let Ok(code) = code.parse::<u32>() else {
         return Input::Other;
     };
-    let shown = if modifiers & SHIFT != 0 {
-        shifted.parse().unwrap_or(code)
-    } else {
-        code
-    };
+    let shown = if modifiers & SHIFT != 0 { shifted.parse().unwrap_or(code) } else { code };
     match (code, modifiers) {
         (99, CTRL) => Input::Key(Key::CtrlC),
         (13, 0) => Input::Key(Key::Enter),
@@ -331,12 +297,7 @@ mod tests {
 
     fn verify(bytes: &[u8], pieces: &[Piece], expected: &[Input], split: usize) {
         let inputs: Vec<Input> = pieces.iter().map(|piece| piece.input).collect();
-        assert_eq!(
-            inputs,
-            expected,
-            "{:?} split at {split}",
-            String::from_utf8_lossy(bytes)
-        );
+        assert_eq!(inputs, expected, "{:?} split at {split}", String::from_utf8_lossy(bytes));
         let raw: Vec<u8> = pieces.iter().flat_map(|piece| piece.raw.clone()).collect();
         assert_eq!(raw, bytes, "every byte is in a piece");
     }
@@ -390,10 +351,7 @@ mod tests {
     #[test]
     fn pasted_text_answers_nothing_and_ends_where_it_ends() {
         check(b"\x1b[200~o\x1b[201~", &[Input::Pasted; 3]);
-        check(
-            b"\x1b[200~\x1b[201~r",
-            &[Input::Pasted, Input::Pasted, char('r')],
-        );
+        check(b"\x1b[200~\x1b[201~r", &[Input::Pasted, Input::Pasted, char('r')]);
         let paste = [&[Input::Pasted; 5][..], &[char('r')]].concat();
         check(b"\x1b[200~o\x1b\x1b[20\x1b[201~r", &paste);
     }
@@ -457,23 +415,10 @@ mod tests {
         check(b"\xff", &[Input::Other]);
         check(b"\xffo", &[Input::Other, char('o')]);
         let mut decoder = Decoder::default();
-        let long: Vec<u8> = b"\x1b]52;c;"
-            .iter()
-            .copied()
-            .chain(std::iter::repeat_n(b'o', 10_000))
-            .collect();
-        assert!(
-            decoder
-                .push(&long)
-                .iter()
-                .all(|piece| piece.input == Input::Other)
-        );
-        assert!(
-            decoder
-                .push(b"oo\x07")
-                .iter()
-                .all(|piece| piece.input == Input::Other)
-        );
+        let long: Vec<u8> =
+            b"\x1b]52;c;".iter().copied().chain(std::iter::repeat_n(b'o', 10_000)).collect();
+        assert!(decoder.push(&long).iter().all(|piece| piece.input == Input::Other));
+        assert!(decoder.push(b"oo\x07").iter().all(|piece| piece.input == Input::Other));
         assert_eq!(decoder.push(b"o")[0].input, char('o'));
     }
 }

@@ -58,13 +58,7 @@ pub struct Area {
 impl Popup {
     /// A question that appears at `now`; `waiting` more come after it.
     pub fn new(posed: Posed, waiting: usize, now: Instant) -> Self {
-        Self {
-            posed,
-            waiting,
-            awake_at: now + REST,
-            note: None,
-            readable: false,
-        }
+        Self { posed, waiting, awake_at: now + REST, note: None, readable: false }
     }
 
     /// The question.
@@ -87,12 +81,7 @@ impl Popup {
             self.awake_at = now + REST;
             return None;
         }
-        let refused = |note| {
-            Some(Answered {
-                choice: Choice::Refuse,
-                note,
-            })
-        };
+        let refused = |note| Some(Answered { choice: Choice::Refuse, note });
         let allowed = |choice| Some(Answered { choice, note: None });
         if let Some(note) = &mut self.note {
             match key {

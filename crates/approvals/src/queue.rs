@@ -94,11 +94,7 @@ pub struct Full {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum NotOpen {
     #[error("question {id} was already {choice} by {by}")]
-    Answered {
-        id: QuestionId,
-        choice: Choice,
-        by: String,
-    },
+    Answered { id: QuestionId, choice: Choice, by: String },
     #[error("question {id} expired before anyone answered")]
     Expired { id: QuestionId },
     #[error("question {id} was withdrawn before anyone answered")]
@@ -118,11 +114,7 @@ pub struct Queue<W> {
 
 impl<W> Default for Queue<W> {
     fn default() -> Self {
-        Self {
-            last: 0,
-            open: BTreeMap::new(),
-            closed: VecDeque::new(),
-        }
+        Self { last: 0, open: BTreeMap::new(), closed: VecDeque::new() }
     }
 }
 
@@ -133,36 +125,17 @@ impl<W> Queue<W> {
     ///
     /// [`Full`] with 64 open questions. Callers refuse.
     pub fn pose(&mut self, ask: Ask, waiter: W) -> Result<QuestionId, Full> {
-        let full = Full {
-            open: self.open.len(),
-        };
+        let full = Full { open: self.open.len() };
         if self.open.len() >= OPEN_LIMIT {
             return Err(full);
         }
         self.last = self.last.checked_add(1).ok_or(full)?;
         let id = QuestionId(self.last);
-        let Ask {
-            session,
-            kind,
-            summary,
-            details,
-            basis,
-            posed_at,
-        } = ask;
+        let Ask { session, kind, summary, details, basis, posed_at } = ask;
         let text = |text| words::bound(text, TEXT_LIMIT);
-        let details = details
-            .into_iter()
-            .map(|(label, value)| (text(label), text(value)))
-            .collect();
-        let posed = Posed {
-            id,
-            session,
-            kind,
-            summary: text(summary),
-            details,
-            basis,
-            posed_at,
-        };
+        let details =
+            details.into_iter().map(|(label, value)| (text(label), text(value))).collect();
+        let posed = Posed { id, session, kind, summary: text(summary), details, basis, posed_at };
         self.open.insert(id, (posed, waiter));
         Ok(id)
     }
@@ -174,11 +147,7 @@ impl<W> Queue<W> {
     /// [`NotOpen`] if it was closed before; the first answer stands.
     pub fn answer(&mut self, id: QuestionId, answer: &Answer) -> Result<W, NotOpen> {
         let by = answer.by.clone();
-        match self.close(NotOpen::Answered {
-            id,
-            choice: answer.choice,
-            by,
-        }) {
+        match self.close(NotOpen::Answered { id, choice: answer.choice, by }) {
             Some(waiter) => Ok(waiter),
             None => Err(self.why_not(id)),
         }
@@ -215,11 +184,7 @@ impl<W> Queue<W> {
     }
 
     fn why_not(&self, id: QuestionId) -> NotOpen {
-        self.closed
-            .iter()
-            .find(|end| end.id() == id)
-            .cloned()
-            .unwrap_or(NotOpen::Unknown { id })
+        self.closed.iter().find(|end| end.id() == id).cloned().unwrap_or(NotOpen::Unknown { id })
     }
 }
 
@@ -251,21 +216,14 @@ mod tests {
     }
 
     fn answer(choice: Choice, by: &str) -> Answer {
-        Answer {
-            choice,
-            by: by.to_owned(),
-            note: None,
-        }
+        Answer { choice, by: by.to_owned(), note: None }
     }
 
     #[test]
     fn the_first_answer_wins_and_later_ones_hear_who_it_was() {
         let mut queue = Queue::default();
         let id = queue.pose(ask("a"), "waiter").unwrap();
-        assert_eq!(
-            queue.answer(id, &answer(Choice::Refuse, "alice")),
-            Ok("waiter")
-        );
+        assert_eq!(queue.answer(id, &answer(Choice::Refuse, "alice")), Ok("waiter"));
         let late = queue.answer(id, &answer(Choice::Once, "bob")).unwrap_err();
         assert_eq!(late.to_string(), "question 1 was already refused by alice");
         assert_eq!(queue.expire(id), None);
@@ -299,33 +257,19 @@ mod tests {
         queue.expire(expired);
         queue.withdraw(withdrawn);
         let yes = answer(Choice::Once, "bob");
-        assert_eq!(
-            queue.answer(expired, &yes),
-            Err(NotOpen::Expired { id: expired })
-        );
-        assert_eq!(
-            queue.answer(withdrawn, &yes),
-            Err(NotOpen::Withdrawn { id: withdrawn })
-        );
+        assert_eq!(queue.answer(expired, &yes), Err(NotOpen::Expired { id: expired }));
+        assert_eq!(queue.answer(withdrawn, &yes), Err(NotOpen::Withdrawn { id: withdrawn }));
         let never = QuestionId(99);
-        assert_eq!(
-            queue.answer(never, &yes),
-            Err(NotOpen::Unknown { id: never })
-        );
+        assert_eq!(queue.answer(never, &yes), Err(NotOpen::Unknown { id: never }));
     }
 
     #[test]
     fn a_flood_is_bounded_and_none_of_it_is_approved() {
         let mut queue = Queue::default();
-        let posed = (0..100)
-            .filter(|n| queue.pose(ask("flood"), *n).is_ok())
-            .count();
+        let posed = (0..100).filter(|n| queue.pose(ask("flood"), *n).is_ok()).count();
         assert_eq!(posed, OPEN_LIMIT);
         assert_eq!(queue.open().count(), OPEN_LIMIT);
-        assert_eq!(
-            queue.pose(ask("one more"), 0),
-            Err(Full { open: OPEN_LIMIT })
-        );
+        assert_eq!(queue.pose(ask("one more"), 0), Err(Full { open: OPEN_LIMIT }));
         queue.expire(QuestionId(1));
         assert_eq!(queue.pose(ask("room again"), 0), Ok(QuestionId(65)));
     }
@@ -344,24 +288,16 @@ mod tests {
 
     #[test]
     fn numbers_that_run_out_are_a_full_queue() {
-        let mut queue = Queue {
-            last: u32::MAX,
-            ..Queue::default()
-        };
+        let mut queue = Queue { last: u32::MAX, ..Queue::default() };
         assert_eq!(queue.pose(ask("x"), ()), Err(Full { open: 0 }));
     }
 
     #[test]
     fn a_huge_text_keeps_its_ends() {
         let mut queue = Queue::default();
-        let id = queue
-            .pose(ask(&format!("run `a{}z`", "x".repeat(1 << 20))), ())
-            .unwrap();
+        let id = queue.pose(ask(&format!("run `a{}z`", "x".repeat(1 << 20))), ()).unwrap();
         let summary = &queue.get(id).unwrap().summary;
         assert!(summary.len() < TEXT_LIMIT + 64);
-        assert!(
-            summary.starts_with("run `ax") && summary.ends_with("xz`"),
-            "{summary}"
-        );
+        assert!(summary.starts_with("run `ax") && summary.ends_with("xz`"), "{summary}");
     }
 }

@@ -80,10 +80,7 @@ fn read_line(stream: &mut impl BufRead, limit: u64) -> io::Result<Option<Vec<u8>
             io::ErrorKind::InvalidData,
             format!("a line is longer than {limit} bytes"),
         )),
-        Some(_) => Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "the last line has no end",
-        )),
+        Some(_) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the last line has no end")),
     }
 }
 

@@ -98,10 +98,8 @@ pub fn lookalikes(text: &str) -> Option<String> {
     if seen.is_empty() {
         return None;
     }
-    let named = seen
-        .iter()
-        .take(3)
-        .map(|c| format!("`{}` U+{:04X}", plain(&c.to_string()), u32::from(*c)));
+    let named =
+        seen.iter().take(3).map(|c| format!("`{}` U+{:04X}", plain(&c.to_string()), u32::from(*c)));
     let mut said = named.collect::<Vec<_>>().join(", ");
     if seen.len() > 3 {
         let _ = write!(said, " and {} more", seen.len() - 3);
@@ -174,24 +172,14 @@ mod tests {
         for room in 2..30 {
             let lines = wrap(text, room);
             assert_eq!(lines.concat(), text);
-            assert!(
-                lines.iter().all(|line| width(line) <= room),
-                "{room}: {lines:?}"
-            );
+            assert!(lines.iter().all(|line| width(line) <= room), "{room}: {lines:?}");
         }
     }
 
     #[test]
     fn a_bounded_text_says_how_much_is_gone() {
         let short = bound("é".repeat(100), 21);
-        assert_eq!(
-            short,
-            format!(
-                "{}…(90 characters not shown)…{}",
-                "é".repeat(5),
-                "é".repeat(5)
-            )
-        );
+        assert_eq!(short, format!("{}…(90 characters not shown)…{}", "é".repeat(5), "é".repeat(5)));
         assert_eq!(bound("short".to_owned(), 21), "short");
     }
 

@@ -39,11 +39,7 @@ impl World {
         let listener = UnixListener::bind(dir.path().join("s")).unwrap();
         let desk: Arc<dyn Desk> = room.clone();
         let server = serve(listener, desk).unwrap();
-        Self {
-            dir,
-            room,
-            server: Some(server),
-        }
+        Self { dir, room, server: Some(server) }
     }
 
     fn pose(&self, summary: &str) -> QuestionId {
@@ -78,15 +74,10 @@ fn another_terminal_lists_and_answers_and_is_named_by_the_kernel() {
     let id = world.pose("run `make`");
     let mut client = world.client();
     assert_eq!(client.list().unwrap()[0].summary, "run `make`");
-    client
-        .answer(id, Choice::Refuse, Some("not now".to_owned()))
-        .unwrap();
+    client.answer(id, Choice::Refuse, Some("not now".to_owned())).unwrap();
     assert!(client.list().unwrap().is_empty());
     let answer = world.room.answers.lock().unwrap()[0].clone();
-    assert_eq!(
-        (answer.choice, answer.note.as_deref()),
-        (Choice::Refuse, Some("not now"))
-    );
+    assert_eq!((answer.choice, answer.note.as_deref()), (Choice::Refuse, Some("not now")));
     let pid = format!("at another terminal (pid {})", std::process::id());
     assert!(answer.by.ends_with(&pid), "{}", answer.by);
 }
@@ -98,13 +89,7 @@ fn the_second_answer_hears_who_was_first() {
     world.client().answer(id, Choice::Once, None).unwrap();
     let late = world.client().answer(id, Choice::Refuse, None).unwrap_err();
     assert!(
-        matches!(
-            late,
-            AnswerError::NotOpen(NotOpen::Answered {
-                choice: Choice::Once,
-                ..
-            })
-        ),
+        matches!(late, AnswerError::NotOpen(NotOpen::Answered { choice: Choice::Once, .. })),
         "{late}"
     );
     assert_eq!(world.room.answers.lock().unwrap().len(), 1);
@@ -148,11 +133,7 @@ fn an_over_long_line_is_cut_off_and_answers_nothing() {
         world.say(format!("{pad}{{\"answer\":{{\"id\":1,\"choice\":\"once\"}}}}\n").as_bytes());
     assert!(reply.contains("longer than 65536 bytes"), "{reply}");
     assert_eq!(world.room.queue.lock().unwrap().open().count(), 1);
-    assert_eq!(
-        world.client().list().unwrap().len(),
-        1,
-        "the server lives on"
-    );
+    assert_eq!(world.client().list().unwrap().len(), 1, "the server lives on");
 }
 
 #[test]
@@ -160,9 +141,7 @@ fn a_request_without_its_end_answers_nothing() {
     let world = World::new();
     world.pose("run `make`");
     let mut stream = UnixStream::connect(world.dir.path().join("s")).unwrap();
-    stream
-        .write_all(b"{\"answer\":{\"id\":1,\"choice\":\"once\"}}")
-        .unwrap();
+    stream.write_all(b"{\"answer\":{\"id\":1,\"choice\":\"once\"}}").unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
@@ -174,13 +153,9 @@ fn a_request_without_its_end_answers_nothing() {
 fn a_crowd_is_bounded_and_room_comes_back() {
     let world = World::new();
     let path = world.dir.path().join("s");
-    let crowd: Vec<UnixStream> = (0..40)
-        .map(|_| UnixStream::connect(&path).unwrap())
-        .collect();
+    let crowd: Vec<UnixStream> = (0..40).map(|_| UnixStream::connect(&path).unwrap()).collect();
     let closed = crowd.iter().filter(|stream| {
-        stream
-            .set_read_timeout(Some(std::time::Duration::from_millis(50)))
-            .unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_millis(50))).unwrap();
         matches!((&**stream).read(&mut [0]), Ok(0))
     });
     assert_eq!(closed.count(), 40 - 16);
@@ -197,9 +172,7 @@ fn a_session_that_ended_refuses_connections() {
     let mut world = World::new();
     world.server = None;
     let error = Client::connect(&world.dir.path().join("s")).unwrap_err();
-    let ClientError::Connect { source, .. } = error else {
-        panic!("{error}")
-    };
+    let ClientError::Connect { source, .. } = error else { panic!("{error}") };
     assert_eq!(source.kind(), std::io::ErrorKind::ConnectionRefused);
 }
 
@@ -212,13 +185,7 @@ fn a_socket_deep_in_a_tree_is_reached() {
     std::fs::rename(dir.path().join("s"), deep.join("s")).unwrap();
     let desk: Arc<dyn Desk> = Arc::new(Room::default());
     let _server = serve(listener, desk).unwrap();
-    assert!(
-        Client::connect(&deep.join("s"))
-            .unwrap()
-            .list()
-            .unwrap()
-            .is_empty()
-    );
+    assert!(Client::connect(&deep.join("s")).unwrap().list().unwrap().is_empty());
 }
 
 #[test]

@@ -117,9 +117,7 @@ pub fn encode(event: &Event, line: &mut Vec<u8>) {
 pub fn decode(line: &[u8]) -> Result<Event, serde_json::Error> {
     // JSON would allow it; a line of ours never has it.
     if !is_printable(line) {
-        return Err(serde_json::Error::custom(
-            "it holds a byte that is not printable ASCII",
-        ));
+        return Err(serde_json::Error::custom("it holds a byte that is not printable ASCII"));
     }
     serde_json::from_slice(line)
 }
@@ -153,9 +151,7 @@ impl serde_json::ser::Formatter for Ascii {
 
 fn is_printable(bytes: &[u8]) -> bool {
     // Without an early exit, so that it is done many bytes at a time.
-    bytes
-        .iter()
-        .fold(true, |all, b| all & matches!(b, b' '..=b'~'))
+    bytes.iter().fold(true, |all, b| all & matches!(b, b' '..=b'~'))
 }
 
 #[cfg(test)]
@@ -185,10 +181,7 @@ mod tests {
             "ab".repeat(32)
         );
         assert_eq!(String::from_utf8(line.clone()).expect("ASCII"), expected);
-        assert_eq!(
-            decode(&line[..line.len() - 1]).expect("a line of ours"),
-            event
-        );
+        assert_eq!(decode(&line[..line.len() - 1]).expect("a line of ours"), event);
     }
 
     #[test]
@@ -218,9 +211,6 @@ mod tests {
     #[test]
     fn the_first_link_is_over_the_domain_and_the_session() {
         let session: SessionId = "abc".parse().expect("a name");
-        assert_eq!(
-            Digest::first(&session),
-            Digest::of(b"remit.dev/record/v1\nabc")
-        );
+        assert_eq!(Digest::first(&session), Digest::of(b"remit.dev/record/v1\nabc"));
     }
 }

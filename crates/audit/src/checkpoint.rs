@@ -103,33 +103,22 @@ fn judge(note: &[u8], session: &SessionId, key: &PublicKey) -> Result<Checkpoint
     let [first, count, head, b"", signature, b"", b""] = lines[..] else {
         return Err(Flaw::Malformed);
     };
-    let signature = signature
-        .strip_prefix(format!("— {NAME} ").as_bytes())
-        .ok_or(Flaw::Malformed)?;
+    let signature =
+        signature.strip_prefix(format!("— {NAME} ").as_bytes()).ok_or(Flaw::Malformed)?;
     let signed = first.len() + count.len() + head.len() + 3;
-    key.check(&note[..signed], signature)
-        .map_err(|bad| match bad {
-            BadSignature::Malformed => Flaw::Malformed,
-            BadSignature::OtherKey => Flaw::OtherKey,
-            BadSignature::Wrong => Flaw::Signature,
-        })?;
+    key.check(&note[..signed], signature).map_err(|bad| match bad {
+        BadSignature::Malformed => Flaw::Malformed,
+        BadSignature::OtherKey => Flaw::OtherKey,
+        BadSignature::Wrong => Flaw::Signature,
+    })?;
     if first != origin(session).as_bytes() {
         return Err(Flaw::OtherSession);
     }
-    let number: u64 = str::from_utf8(count)
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .ok_or(Flaw::Malformed)?;
-    let head = STANDARD
-        .decode(head)
-        .ok()
-        .and_then(|bytes| bytes.try_into().ok());
+    let number: u64 =
+        str::from_utf8(count).ok().and_then(|n| n.parse().ok()).ok_or(Flaw::Malformed)?;
+    let head = STANDARD.decode(head).ok().and_then(|bytes| bytes.try_into().ok());
     let head = Digest(head.ok_or(Flaw::Malformed)?);
-    Ok(Checkpoint {
-        session: *session,
-        events: number,
-        head,
-    })
+    Ok(Checkpoint { session: *session, events: number, head })
 }
 
 /// Whether more bytes could make a note of this: it is what a write leaves that
@@ -141,15 +130,8 @@ fn could_become_a_note(tail: &[u8], session: &SessionId) -> bool {
     lines.iter().enumerate().all(|(n, line)| {
         let whole = n + 1 < lines.len();
         let base64 = |text: &[u8], length: usize| {
-            let letters = text
-                .iter()
-                .all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(b));
-            letters
-                && if whole {
-                    text.len() == length
-                } else {
-                    text.len() <= length
-                }
+            let letters = text.iter().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(b));
+            letters && if whole { text.len() == length } else { text.len() <= length }
         };
         match n {
             0 if whole => *line == origin.as_bytes(),
@@ -174,12 +156,7 @@ mod tests {
     }
 
     fn note(key: &DeviceKey) -> String {
-        Checkpoint {
-            session: session(),
-            events: 12,
-            head: Digest([9; 32]),
-        }
-        .sign(key)
+        Checkpoint { session: session(), events: 12, head: Digest([9; 32]) }.sign(key)
     }
 
     fn next(bytes: &[u8], key: &DeviceKey) -> Next {
@@ -191,21 +168,14 @@ mod tests {
         let key = DeviceKey::from_seed(&[1; 32]);
         let two = note(&key).repeat(2);
         let mut from = two.as_bytes();
-        let expected = Checkpoint {
-            session: session(),
-            events: 12,
-            head: Digest([9; 32]),
-        };
+        let expected = Checkpoint { session: session(), events: 12, head: Digest([9; 32]) };
         for _ in 0..2 {
             assert_eq!(
                 read(&mut from, &session(), key.public()).expect("memory"),
                 Next::Note(expected)
             );
         }
-        assert_eq!(
-            read(&mut from, &session(), key.public()).expect("memory"),
-            Next::End
-        );
+        assert_eq!(read(&mut from, &session(), key.public()).expect("memory"), Next::End);
         assert!(note(&key).starts_with("remit.dev/record/20261121-041500-k3v9\n12\nCQkJ"));
     }
 
@@ -225,23 +195,14 @@ mod tests {
 
     #[test]
     fn another_key_and_another_session_are_told_apart() {
-        let (ours, theirs) = (
-            DeviceKey::from_seed(&[1; 32]),
-            DeviceKey::from_seed(&[2; 32]),
-        );
-        assert_eq!(
-            next(note(&theirs).as_bytes(), &ours),
-            Next::Bad(Flaw::OtherKey)
-        );
+        let (ours, theirs) = (DeviceKey::from_seed(&[1; 32]), DeviceKey::from_seed(&[2; 32]));
+        assert_eq!(next(note(&theirs).as_bytes(), &ours), Next::Bad(Flaw::OtherKey));
         let other = Checkpoint {
             session: "other".parse().expect("a name"),
             events: 1,
             head: Digest([9; 32]),
         };
-        assert_eq!(
-            next(other.sign(&ours).as_bytes(), &ours),
-            Next::Bad(Flaw::OtherSession)
-        );
+        assert_eq!(next(other.sign(&ours).as_bytes(), &ours), Next::Bad(Flaw::OtherSession));
         assert_eq!(next(&[b'x'; 4096], &ours), Next::Bad(Flaw::Malformed));
     }
 }

@@ -134,10 +134,7 @@ pub enum Kind {
 impl Kind {
     /// Whether it has to be on the disk before the program goes on.
     pub fn is_synced_at_once(&self) -> bool {
-        matches!(
-            self,
-            Kind::Answer { .. } | Kind::Refusal { .. } | Kind::SessionEnded { .. }
-        )
+        matches!(self, Kind::Answer { .. } | Kind::Refusal { .. } | Kind::SessionEnded { .. })
     }
 
     /// The name it has on disk.

@@ -8,18 +8,13 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-const DIRECTORY: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Opens the state directory, making it and its parents (0700) where missing.
 /// It must be ours, and nobody else may write to it.
 pub(crate) fn state(path: &Path) -> io::Result<OwnedFd> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let directory = rustix::fs::open(path, DIRECTORY, Mode::empty())?;
     let stat = rustix::fs::fstat(&directory)?;
     if stat.st_uid != rustix::process::geteuid().as_raw() {
@@ -55,12 +50,7 @@ pub(crate) fn create(directory: BorrowedFd<'_>, name: &str) -> io::Result<OwnedF
         | OFlags::EXCL
         | OFlags::NOFOLLOW
         | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(
-        directory,
-        name,
-        flags,
-        Mode::RUSR | Mode::WUSR,
-    )?)
+    Ok(rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)?)
 }
 
 /// Opens a regular file for reading.
@@ -70,10 +60,7 @@ pub(crate) fn open(directory: BorrowedFd<'_>, name: &Path) -> io::Result<OwnedFd
     let file = rustix::fs::openat(directory, name, flags, Mode::empty())?;
     let stat = rustix::fs::fstat(&file)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
     Ok(file)
 }
@@ -82,10 +69,8 @@ pub(crate) fn open(directory: BorrowedFd<'_>, name: &Path) -> io::Result<OwnedFd
 pub(crate) fn write_once(file: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
     let written = rustix::io::retry_on_intr(|| rustix::io::write(file, bytes))?;
     if written < bytes.len() {
-        let short = format!(
-            "only {written} of {} bytes were written; the disk may be full",
-            bytes.len()
-        );
+        let short =
+            format!("only {written} of {} bytes were written; the disk may be full", bytes.len());
         return Err(io::Error::new(io::ErrorKind::StorageFull, short));
     }
     Ok(())
@@ -96,9 +81,8 @@ pub(crate) fn write_once(file: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
 pub(crate) fn publish(directory: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> io::Result<()> {
     let draft = format!("{name}.new-{:016x}", u64::from_ne_bytes(random()?));
     let file = create(directory, &draft)?;
-    let placed = write_once(&file, bytes)
-        .and_then(|()| Ok(rustix::fs::fsync(&file)?))
-        .and_then(|()| {
+    let placed =
+        write_once(&file, bytes).and_then(|()| Ok(rustix::fs::fsync(&file)?)).and_then(|()| {
             match rustix::fs::linkat(directory, &*draft, directory, name, AtFlags::empty()) {
                 Err(Errno::EXIST) => Ok(()),
                 linked => Ok(linked?),

@@ -63,10 +63,7 @@ impl DeviceKey {
         let path = at.join("key");
         let text = match read(state, Path::new("key"), Secrecy::Private) {
             Err(source) if source.kind() == io::ErrorKind::NotFound => {
-                create(state).map_err(|source| KeyError::Create {
-                    path: path.clone(),
-                    source,
-                })?;
+                create(state).map_err(|source| KeyError::Create { path: path.clone(), source })?;
                 read(state, Path::new("key"), Secrecy::Private)
             }
             read => read,
@@ -75,10 +72,7 @@ impl DeviceKey {
             io::ErrorKind::PermissionDenied if source.get_ref().is_some() => {
                 KeyError::Exposed { path: path.clone() }
             }
-            _ => KeyError::Read {
-                path: path.clone(),
-                source,
-            },
+            _ => KeyError::Read { path: path.clone(), source },
         })?;
         let key = Self::parse(&text).ok_or(KeyError::Malformed { path })?;
 
@@ -86,18 +80,11 @@ impl DeviceKey {
         let public = match read(state, Path::new("key.pub"), Secrecy::Public) {
             Err(source) if source.kind() == io::ErrorKind::NotFound => {
                 let text = format!("{}\n", key.public);
-                files::publish(state, "key.pub", text.as_bytes()).map_err(|source| {
-                    KeyError::Create {
-                        path: path.clone(),
-                        source,
-                    }
-                })?;
+                files::publish(state, "key.pub", text.as_bytes())
+                    .map_err(|source| KeyError::Create { path: path.clone(), source })?;
                 text
             }
-            read => read.map_err(|source| KeyError::Read {
-                path: path.clone(),
-                source,
-            })?,
+            read => read.map_err(|source| KeyError::Read { path: path.clone(), source })?,
         };
         if PublicKey::parse(&public).as_ref() != Some(&key.public) {
             return Err(KeyError::Mismatch { path });
@@ -154,22 +141,14 @@ impl PublicKey {
             .chain_update([b'\n', ED25519])
             .chain_update(key.as_bytes())
             .finalize();
-        Self {
-            key,
-            id: [hash[0], hash[1], hash[2], hash[3]],
-        }
+        Self { key, id: [hash[0], hash[1], hash[2], hash[3]] }
     }
 
     /// Loads a public key file, such as `<state>/key.pub`.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let text =
-            read(rustix::fs::CWD, path, Secrecy::Public).map_err(|source| KeyError::Read {
-                path: path.to_owned(),
-                source,
-            })?;
-        Self::parse(&text).ok_or_else(|| KeyError::Malformed {
-            path: path.to_owned(),
-        })
+        let text = read(rustix::fs::CWD, path, Secrecy::Public)
+            .map_err(|source| KeyError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text).ok_or_else(|| KeyError::Malformed { path: path.to_owned() })
     }
 
     /// Reads the text form, with or without its newline.
@@ -180,18 +159,14 @@ impl PublicKey {
     }
 
     pub(crate) fn check(&self, text: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
-        let bytes = STANDARD
-            .decode(signature)
-            .map_err(|_| BadSignature::Malformed)?;
+        let bytes = STANDARD.decode(signature).map_err(|_| BadSignature::Malformed)?;
         let bytes: [u8; 68] = bytes.try_into().map_err(|_| BadSignature::Malformed)?;
         let (id, signature) = bytes.split_first_chunk::<4>().expect("68 bytes hold 4");
         if *id != self.id {
             return Err(BadSignature::OtherKey);
         }
         let signature = Signature::from_slice(signature).map_err(|_| BadSignature::Malformed)?;
-        self.key
-            .verify_strict(text, &signature)
-            .map_err(|_| BadSignature::Wrong)
+        self.key.verify_strict(text, &signature).map_err(|_| BadSignature::Wrong)
     }
 }
 
@@ -204,19 +179,12 @@ impl fmt::Display for PublicKey {
 fn written(id: &[u8; 4], key: &[u8; 32]) -> String {
     let mut bytes = [ED25519; 33];
     bytes[1..].copy_from_slice(key);
-    format!(
-        "{NAME}+{:08x}+{}",
-        u32::from_be_bytes(*id),
-        STANDARD.encode(bytes)
-    )
+    format!("{NAME}+{:08x}+{}", u32::from_be_bytes(*id), STANDARD.encode(bytes))
 }
 
 /// The key id and the 32 bytes in `remit+<key id>+<base64>`.
 fn parts(text: &str) -> Option<([u8; 4], [u8; 32])> {
-    let (id, key) = text
-        .strip_prefix(NAME)?
-        .strip_prefix('+')?
-        .split_once('+')?;
+    let (id, key) = text.strip_prefix(NAME)?.strip_prefix('+')?.split_once('+')?;
     let number = u32::from_str_radix(id, 16).ok()?;
     if format!("{number:08x}") != id {
         return None;
@@ -239,15 +207,10 @@ fn read(directory: BorrowedFd<'_>, name: &Path, secrecy: Secrecy) -> io::Result<
     let stat = rustix::fs::fstat(&file)?;
     let ours = stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o077 == 0;
     if secrecy == Secrecy::Private && !ours {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            "not ours alone",
-        ));
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "not ours alone"));
     }
     let mut text = String::new();
-    std::fs::File::from(file)
-        .take(4096)
-        .read_to_string(&mut text)?;
+    std::fs::File::from(file).take(4096).read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -269,16 +232,8 @@ mod tests {
             .split_once('+')
             .expect("an id and a key");
         let bytes = STANDARD.decode(key).expect("base64");
-        let hash = Sha256::new_with_prefix("PeterNeumann\n")
-            .chain_update(&bytes)
-            .finalize();
-        assert_eq!(
-            format!(
-                "{:02x}{:02x}{:02x}{:02x}",
-                hash[0], hash[1], hash[2], hash[3]
-            ),
-            id
-        );
+        let hash = Sha256::new_with_prefix("PeterNeumann\n").chain_update(&bytes).finalize();
+        assert_eq!(format!("{:02x}{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2], hash[3]), id);
     }
 
     #[test]

@@ -17,10 +17,7 @@ pub fn events(
     directory: &Path,
 ) -> Result<impl Iterator<Item = Result<Event, ReadError>> + use<>, ReadError> {
     let path = directory.join("record.jsonl");
-    let mut from = open(&path).map_err(|source| ReadError::Read {
-        path: path.clone(),
-        source,
-    })?;
+    let mut from = open(&path).map_err(|source| ReadError::Read { path: path.clone(), source })?;
     let mut number = 0;
     let mut line = Vec::new();
     let mut over = false;
@@ -39,14 +36,8 @@ pub fn events(
                 over = true;
                 return None;
             }
-            Ok(Line::TooLong) => Err(ReadError::TooLong {
-                path: path.clone(),
-                line: number,
-            }),
-            Err(source) => Err(ReadError::Read {
-                path: path.clone(),
-                source,
-            }),
+            Ok(Line::TooLong) => Err(ReadError::TooLong { path: path.clone(), line: number }),
+            Err(source) => Err(ReadError::Read { path: path.clone(), source }),
         };
         over = event.is_err();
         Some(event)
@@ -59,11 +50,7 @@ pub enum ReadError {
     #[error("cannot read record `{}`", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("record `{}` line {line} is not an event; `remit log verify` tells more", path.display())]
-    NotAnEvent {
-        path: PathBuf,
-        line: u64,
-        source: serde_json::Error,
-    },
+    NotAnEvent { path: PathBuf, line: u64, source: serde_json::Error },
     #[error("record `{}` line {line} is longer than any event; `remit log verify` tells more", path.display())]
     TooLong { path: PathBuf, line: u64 },
 }

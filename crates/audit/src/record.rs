@@ -113,10 +113,7 @@ impl Record {
     /// Starts the record of a session under `state`, making directories and the
     /// device's key where they are missing.
     pub fn create(state: &Path, session: SessionId, sync: Sync) -> Result<Self, CreateError> {
-        let in_state = |source| CreateError::State {
-            path: state.to_owned(),
-            source,
-        };
+        let in_state = |source| CreateError::State { path: state.to_owned(), source };
         let top = files::state(state).map_err(in_state)?;
         let key = DeviceKey::load(top.as_fd(), state)?;
         let sessions =
@@ -125,19 +122,12 @@ impl Record {
             files::directory(sessions.as_fd(), session.as_str(), Before::No).map_err(|source| {
                 match source.kind() {
                     io::ErrorKind::AlreadyExists => CreateError::Exists { session },
-                    _ => CreateError::Files {
-                        path: session.directory(state),
-                        source,
-                    },
+                    _ => CreateError::Files { path: session.directory(state), source },
                 }
             })?;
         let start = || -> io::Result<(Log, Log)> {
             let mut checkpoints = Log::create(&own, "checkpoints")?;
-            let empty = Checkpoint {
-                session,
-                events: 0,
-                head: Digest::first(&session),
-            };
+            let empty = Checkpoint { session, events: 0, head: Digest::first(&session) };
             checkpoints.append(empty.sign(&key).as_bytes())?;
             let log = Log::create(&own, "record.jsonl")?;
             // For `is_open` alone, so nothing depends on getting it.
@@ -146,10 +136,7 @@ impl Record {
         };
         let (log, checkpoints) = start().map_err(|source| {
             files::remove_session(&sessions, &own, session.as_str());
-            CreateError::Files {
-                path: session.directory(state),
-                source,
-            }
+            CreateError::Files { path: session.directory(state), source }
         })?;
         Ok(Self {
             session,
@@ -209,14 +196,7 @@ impl Record {
     /// Writes the last word, [`Kind::SessionEnded`], with the record's own counts.
     pub fn end(&mut self, at: At) -> Result<u64, AppendError> {
         let (refusals, questions) = (self.refusals, self.questions);
-        self.append(
-            at,
-            Kind::SessionEnded {
-                events: self.events + 1,
-                refusals,
-                questions,
-            },
-        )
+        self.append(at, Kind::SessionEnded { events: self.events + 1, refusals, questions })
     }
 
     /// Takes everything back, for a session that did not come to start.
@@ -252,17 +232,10 @@ impl Record {
         if !self.dirty() {
             return Ok(None);
         }
-        if let Some(what) = self
-            .log
-            .disturbed(["removed the record", "changed the record"])
-        {
+        if let Some(what) = self.log.disturbed(["removed the record", "changed the record"]) {
             return Err(self.fail(AppendError::Disturbed { what }));
         }
-        let checkpoint = |events, head| Checkpoint {
-            session: self.session,
-            events,
-            head,
-        };
+        let checkpoint = |events, head| Checkpoint { session: self.session, events, head };
         // Nothing will ever continue the last word, so a checkpoint before it
         // lets a change there be told from one in the events before.
         let before_the_last = self.phase == Phase::Ended && self.covered + 1 < self.events;
@@ -279,26 +252,20 @@ impl Record {
     /// the sync had failed.
     pub fn finish(&mut self, signed: Signed) -> Result<(), AppendError> {
         self.ready()?;
-        let notes = signed
-            .notes
-            .map_err(|source| self.fail(AppendError::Sync { source }))?;
+        let notes = signed.notes.map_err(|source| self.fail(AppendError::Sync { source }))?;
         if signed.events <= self.covered {
             return Ok(()); // Another commit overtook this one.
         }
-        if let Some(what) = self
-            .checkpoints
-            .disturbed(["removed the checkpoints", "changed the checkpoints"])
+        if let Some(what) =
+            self.checkpoints.disturbed(["removed the checkpoints", "changed the checkpoints"])
         {
             return Err(self.fail(AppendError::Disturbed { what }));
         }
         let ended = self.phase == Phase::Ended;
-        let written = self
-            .checkpoints
-            .append(notes.as_bytes())
-            .and_then(|()| match ended {
-                true => Ok(rustix::fs::fdatasync(&self.checkpoints.file)?),
-                false => Ok(()),
-            });
+        let written = self.checkpoints.append(notes.as_bytes()).and_then(|()| match ended {
+            true => Ok(rustix::fs::fdatasync(&self.checkpoints.file)?),
+            false => Ok(()),
+        });
         written.map_err(|source| self.fail(AppendError::Checkpoint { source }))?;
         self.covered = signed.events;
         self.rooted = true;
@@ -311,19 +278,14 @@ impl Record {
         self.line.shrink_to(64 << 10);
         chain::encode(event, &mut self.line);
         if self.line.len() > MAX_LINE {
-            return Err(AppendError::TooLong {
-                length: self.line.len(),
-            });
+            return Err(AppendError::TooLong { length: self.line.len() });
         }
         // Failed until the chain has taken the line in, so that a panic in
         // between leaves a record that refuses, not one that goes on wrongly.
         let phase = std::mem::replace(&mut self.phase, Phase::Failed);
         self.log
             .append(&self.line)
-            .map_err(|source| AppendError::Write {
-                seq: event.seq,
-                source,
-            })?;
+            .map_err(|source| AppendError::Write { seq: event.seq, source })?;
         self.before = self.head;
         self.head = Digest::of(&self.line[..self.line.len() - 1]);
         self.events += 1;
@@ -370,10 +332,7 @@ impl Pending {
             let both = self.earlier.iter().chain([&self.checkpoint]);
             both.map(|checkpoint| checkpoint.sign(&self.key)).collect()
         };
-        Signed {
-            events: self.checkpoint.events,
-            notes: synced().map(|()| notes()),
-        }
+        Signed { events: self.checkpoint.events, notes: synced().map(|()| notes()) }
     }
 }
 
@@ -413,16 +372,10 @@ mod tests {
     use super::*;
     use rustix::fs::{Mode, OFlags};
 
-    const AT: At = At {
-        wall_ns: 1,
-        mono_ns: 2,
-    };
+    const AT: At = At { wall_ns: 1, mono_ns: 2 };
 
     fn degraded() -> Kind {
-        Kind::Degraded {
-            what: "udp".to_owned(),
-            why: "a test".to_owned(),
-        }
+        Kind::Degraded { what: "udp".to_owned(), why: "a test".to_owned() }
     }
 
     fn record(state: &tempfile::TempDir) -> Record {
@@ -437,15 +390,9 @@ mod tests {
         // SOURCE: full(4): writing to it fails with ENOSPC.
         let full = rustix::fs::open("/dev/full", OFlags::WRONLY, Mode::empty()).expect("/dev/full");
         record.log.file = Arc::new(full);
-        assert!(matches!(
-            record.append(AT, degraded()),
-            Err(AppendError::Write { seq: 0, .. })
-        ));
+        assert!(matches!(record.append(AT, degraded()), Err(AppendError::Write { seq: 0, .. })));
         record.log.file = real;
-        assert!(matches!(
-            record.append(AT, degraded()),
-            Err(AppendError::Failed)
-        ));
+        assert!(matches!(record.append(AT, degraded()), Err(AppendError::Failed)));
         assert!(matches!(record.end(AT), Err(AppendError::Failed)));
         assert!(matches!(record.commit(), Err(AppendError::Failed)));
     }
@@ -458,14 +405,8 @@ mod tests {
         let mut pending = record.begin_commit().expect("healthy").expect("dirty");
         // A pipe cannot be synced (EINVAL).
         pending.file = Arc::new(std::io::pipe().expect("a pipe").1.into());
-        assert!(matches!(
-            record.finish(pending.sync()),
-            Err(AppendError::Sync { .. })
-        ));
-        assert!(matches!(
-            record.append(AT, degraded()),
-            Err(AppendError::Failed)
-        ));
+        assert!(matches!(record.finish(pending.sync()), Err(AppendError::Sync { .. })));
+        assert!(matches!(record.append(AT, degraded()), Err(AppendError::Failed)));
     }
 
     #[test]
@@ -473,11 +414,7 @@ mod tests {
         let state = tempfile::tempdir().expect("a directory");
         let mut record = record(&state);
         record.append(AT, degraded()).expect("written");
-        let slow = record
-            .begin_commit()
-            .expect("healthy")
-            .expect("dirty")
-            .sync();
+        let slow = record.begin_commit().expect("healthy").expect("dirty").sync();
         record.append(AT, degraded()).expect("written");
         record.commit().expect("committed");
         let length = record.checkpoints.length;
@@ -488,10 +425,7 @@ mod tests {
     #[test]
     fn a_record_that_somebody_removed_or_changed_takes_nothing_more() {
         for (file, disturb) in [
-            (
-                "record.jsonl",
-                (|path| std::fs::remove_file(path)) as fn(&Path) -> io::Result<()>,
-            ),
+            ("record.jsonl", (|path| std::fs::remove_file(path)) as fn(&Path) -> io::Result<()>),
             ("record.jsonl", |path| std::fs::write(path, "x")),
             ("checkpoints", |path| std::fs::remove_file(path)),
             ("checkpoints", |path| std::fs::write(path, "")),
@@ -500,14 +434,8 @@ mod tests {
             let mut record = record(&state);
             record.append(AT, degraded()).expect("written");
             disturb(&state.path().join("sessions/s").join(file)).expect("disturbed");
-            assert!(
-                matches!(record.commit(), Err(AppendError::Disturbed { .. })),
-                "{file}"
-            );
-            assert!(matches!(
-                record.append(AT, degraded()),
-                Err(AppendError::Failed)
-            ));
+            assert!(matches!(record.commit(), Err(AppendError::Disturbed { .. })), "{file}");
+            assert!(matches!(record.append(AT, degraded()), Err(AppendError::Failed)));
         }
     }
 }

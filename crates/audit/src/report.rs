@@ -100,11 +100,7 @@ impl fmt::Display for Report {
         }
         write!(f, "intact: {}, ", count(self.events, "event"))?;
         match self.uncovered {
-            0 => write!(
-                f,
-                "all covered by {}",
-                count(self.checkpoints, "checkpoint")
-            )?,
+            0 => write!(f, "all covered by {}", count(self.checkpoints, "checkpoint"))?,
             some => {
                 write!(
                     f,
@@ -122,10 +118,7 @@ impl fmt::Display for Report {
             write!(f, "; the last checkpoint is incomplete")?;
         }
         if !self.ended {
-            write!(
-                f,
-                "; ended without a last word (the supervisor died or still runs)"
-            )?;
+            write!(f, "; ended without a last word (the supervisor died or still runs)")?;
         }
         Ok(())
     }

@@ -85,10 +85,7 @@ pub fn sessions(state: &Path) -> io::Result<Vec<SessionId>> {
     let mut found = Vec::new();
     for entry in entries {
         let name = entry?.file_name();
-        found.extend(
-            name.to_str()
-                .and_then(|name| name.parse::<SessionId>().ok()),
-        );
+        found.extend(name.to_str().and_then(|name| name.parse::<SessionId>().ok()));
     }
     found.sort_unstable();
     Ok(found)
@@ -118,17 +115,7 @@ mod tests {
             assert_eq!(id.as_str(), good);
         }
         let longer = "a".repeat(41);
-        for bad in [
-            "",
-            "-a",
-            "A",
-            "a/b",
-            "..",
-            "a\0",
-            "a b",
-            "ä",
-            longer.as_str(),
-        ] {
+        for bad in ["", "-a", "A", "a/b", "..", "a\0", "a b", "ä", longer.as_str()] {
             assert_eq!(bad.parse::<SessionId>(), Err(SessionIdError), "{bad:?}");
         }
     }

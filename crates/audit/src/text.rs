@@ -154,17 +154,8 @@ mod tests {
 
     #[test]
     fn a_second_form_is_not_read() {
-        for written in [
-            r"\",
-            r"\x",
-            r"\xf",
-            r"\xFF",
-            r"\x41",
-            r"\n",
-            r"\xc3\xa4",
-            r"\x+f",
-            r"\xé",
-        ] {
+        for written in [r"\", r"\x", r"\xf", r"\xFF", r"\x41", r"\n", r"\xc3\xa4", r"\x+f", r"\xé"]
+        {
             assert_eq!(Text::unescape(written), None, "{written}");
         }
     }

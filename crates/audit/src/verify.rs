@@ -32,31 +32,18 @@ pub fn verify(
         let path = directory.join(name);
         match read::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            opened => opened
-                .map(Some)
-                .map_err(|source| VerifyError { path, source }),
+            opened => opened.map(Some).map_err(|source| VerifyError { path, source }),
         }
     };
     let Some(record) = open("record.jsonl")? else {
-        return Ok(absent(
-            session,
-            Fault::NoRecord,
-            "there is no `record.jsonl`",
-        ));
+        return Ok(absent(session, Fault::NoRecord, "there is no `record.jsonl`"));
     };
     let Some(checkpoints) = open("checkpoints")? else {
-        return Ok(absent(
-            session,
-            Fault::NoCheckpoints,
-            "there is no file `checkpoints`",
-        ));
+        return Ok(absent(session, Fault::NoCheckpoints, "there is no file `checkpoints`"));
     };
     as_of_now(checkpoints)
         .and_then(|checkpoints| streams(record, checkpoints, session, key))
-        .map_err(|source| VerifyError {
-            path: directory.to_owned(),
-            source,
-        })
+        .map_err(|source| VerifyError { path: directory.to_owned(), source })
 }
 
 /// No more of a file than there is at this moment. The session may still run:
@@ -83,10 +70,7 @@ pub fn streams(
     key: &PublicKey,
 ) -> io::Result<Report> {
     let mut walk = Walk {
-        lines: Lines {
-            from: record,
-            buffer: Vec::new(),
-        },
+        lines: Lines { from: record, buffer: Vec::new() },
         checkpoints,
         key,
         head: Digest::first(&session),
@@ -98,10 +82,7 @@ pub fn streams(
         Ok(()) => {}
         Err(Stop::Io(error)) => return Err(error),
         Err(Stop::Bad(bad)) => {
-            walk.report.events = bad
-                .record
-                .unwrap_or(walk.report.events)
-                .min(walk.report.events);
+            walk.report.events = bad.record.unwrap_or(walk.report.events).min(walk.report.events);
             walk.report.outcome = Outcome::Bad;
             walk.report.bad = Some(bad);
         }
@@ -171,10 +152,9 @@ impl<R: BufRead, C: BufRead> Walk<'_, R, C> {
         };
         let (first, number) = (self.report.covered, self.report.checkpoints + 1);
         if note.head != self.head && n == first {
-            return Err(self.bad_checkpoint(
-                Fault::CheckpointMalformed,
-                "signs a head that no record has",
-            ));
+            return Err(
+                self.bad_checkpoint(Fault::CheckpointMalformed, "signs a head that no record has")
+            );
         }
         if note.head != self.head {
             let last = format!("record {} (line {n})", n - 1);
@@ -183,11 +163,7 @@ impl<R: BufRead, C: BufRead> Walk<'_, R, C> {
                 _ => None,
             };
             let (record, fault, who) = if coming.is_some_and(|next| self.replaces_the_last(next)) {
-                (
-                    n - 1,
-                    Fault::Inserted,
-                    format!("{last} was inserted: it is"),
-                )
+                (n - 1, Fault::Inserted, format!("{last} was inserted: it is"))
             } else if n - first == 1 || coming.is_some_and(|next| next.prev == note.head) {
                 (n - 1, Fault::Edited, format!("{last} was changed: it is"))
             } else {
@@ -210,32 +186,18 @@ impl<R: BufRead, C: BufRead> Walk<'_, R, C> {
             _ => None,
         };
         let (record, fault, message) = if line.session != self.report.session {
-            (
-                n,
-                Fault::OtherSession,
-                format!("{here} belongs to session `{}`", line.session),
-            )
+            (n, Fault::OtherSession, format!("{here} belongs to session `{}`", line.session))
         } else if line.prev == self.head {
             if line.seq == n && !self.report.ended {
                 return Ok(());
             } else if line.seq == n {
-                (
-                    n,
-                    Fault::AfterTheEnd,
-                    format!("{here} follows the last word of the session"),
-                )
+                (n, Fault::AfterTheEnd, format!("{here} follows the last word of the session"))
             } else {
-                (
-                    n,
-                    Fault::Edited,
-                    format!("{here} was changed: it says it is record {}", line.seq),
-                )
+                (n, Fault::Edited, format!("{here} was changed: it says it is record {}", line.seq))
             }
         } else if line.seq == n {
             let untouched = coming.is_some_and(|next| next.prev == line.link)
-                || self
-                    .next
-                    .is_some_and(|note| note.events == n + 1 && note.head == line.link);
+                || self.next.is_some_and(|note| note.events == n + 1 && note.head == line.link);
             if coming.is_some_and(|next| next.seq == n && next.prev == self.head) {
                 (
                     n,
@@ -274,17 +236,9 @@ impl<R: BufRead, C: BufRead> Walk<'_, R, C> {
                 format!("{here} is missing: record {} stands there again", line.seq),
             )
         } else if coming.is_some_and(|next| next.seq == n) {
-            (
-                n,
-                Fault::Reordered,
-                format!("{here} comes after record {}", line.seq),
-            )
+            (n, Fault::Reordered, format!("{here} comes after record {}", line.seq))
         } else {
-            (
-                n,
-                Fault::Missing,
-                format!("{here} is missing: record {} stands there", line.seq),
-            )
+            (n, Fault::Missing, format!("{here} is missing: record {} stands there", line.seq))
         };
         Err(bad(Some(record), fault, message))
     }
@@ -317,10 +271,7 @@ impl<R: BufRead, C: BufRead> Walk<'_, R, C> {
                 Next::Note(note)
                     if self.report.checkpoints > 0 && note.events <= self.report.covered =>
                 {
-                    (
-                        Fault::CheckpointOrder,
-                        "covers no more than the one before it",
-                    )
+                    (Fault::CheckpointOrder, "covers no more than the one before it")
                 }
                 Next::Note(note) => {
                     self.next = Some(note);
@@ -331,20 +282,18 @@ impl<R: BufRead, C: BufRead> Walk<'_, R, C> {
                     self.report.incomplete_checkpoint = end == Next::Torn;
                     return Ok(());
                 }
-                Next::Bad(Flaw::Malformed) => (
-                    Fault::CheckpointMalformed,
-                    "is not in the form of a checkpoint",
-                ),
+                Next::Bad(Flaw::Malformed) => {
+                    (Fault::CheckpointMalformed, "is not in the form of a checkpoint")
+                }
                 Next::Bad(Flaw::OtherSession) => {
                     (Fault::CheckpointOtherSession, "belongs to another session")
                 }
                 Next::Bad(Flaw::OtherKey) => {
                     (Fault::CheckpointOtherKey, "was signed by another key")
                 }
-                Next::Bad(Flaw::Signature) => (
-                    Fault::CheckpointSignature,
-                    "was changed: its signature does not fit",
-                ),
+                Next::Bad(Flaw::Signature) => {
+                    (Fault::CheckpointSignature, "was changed: its signature does not fit")
+                }
             };
         Err(self.bad_checkpoint(fault, what))
     }
@@ -353,24 +302,12 @@ impl<R: BufRead, C: BufRead> Walk<'_, R, C> {
     fn bad_checkpoint(&self, fault: Fault, what: &str) -> Stop {
         let number = self.report.checkpoints + 1;
         let message = format!("checkpoint {number} {what}");
-        Stop::Bad(Bad {
-            record: None,
-            line: None,
-            checkpoint: Some(number),
-            fault,
-            message,
-        })
+        Stop::Bad(Bad { record: None, line: None, checkpoint: Some(number), fault, message })
     }
 }
 
 fn bad(record: Option<u64>, fault: Fault, message: String) -> Stop {
-    Stop::Bad(Bad {
-        record,
-        line: record.map(|n| n + 1),
-        checkpoint: None,
-        fault,
-        message,
-    })
+    Stop::Bad(Bad { record, line: record.map(|n| n + 1), checkpoint: None, fault, message })
 }
 
 /// What stands in a line, as far as the chain is concerned.
@@ -399,26 +336,24 @@ struct Lines<R> {
 
 impl<R: BufRead> Lines<R> {
     fn next(&mut self) -> io::Result<Seen> {
-        Ok(
-            match read::next(&mut self.from, &mut self.buffer, MAX_LINE)? {
-                Line::End => Seen::End,
-                Line::Torn => Seen::Torn,
-                Line::TooLong => Seen::Unreadable("it is longer than any event".to_owned()),
-                Line::Whole => match chain::decode(&self.buffer) {
-                    Ok(event) => Seen::Event(Link {
-                        seq: event.seq,
-                        session: event.session,
-                        prev: event.prev,
-                        link: Digest::of(&self.buffer),
-                        last: matches!(event.event, Kind::SessionEnded { .. }),
-                    }),
-                    // The reason may quote the file, which anybody may have written.
-                    Err(why) => {
-                        Seen::Unreadable(show::line(&why.to_string()).chars().take(160).collect())
-                    }
-                },
+        Ok(match read::next(&mut self.from, &mut self.buffer, MAX_LINE)? {
+            Line::End => Seen::End,
+            Line::Torn => Seen::Torn,
+            Line::TooLong => Seen::Unreadable("it is longer than any event".to_owned()),
+            Line::Whole => match chain::decode(&self.buffer) {
+                Ok(event) => Seen::Event(Link {
+                    seq: event.seq,
+                    session: event.session,
+                    prev: event.prev,
+                    link: Digest::of(&self.buffer),
+                    last: matches!(event.event, Kind::SessionEnded { .. }),
+                }),
+                // The reason may quote the file, which anybody may have written.
+                Err(why) => {
+                    Seen::Unreadable(show::line(&why.to_string()).chars().take(160).collect())
+                }
             },
-        )
+        })
     }
 }
 
@@ -438,18 +373,8 @@ fn empty(session: SessionId) -> Report {
 }
 
 fn absent(session: SessionId, fault: Fault, what: &str) -> Report {
-    let bad = Bad {
-        record: None,
-        line: None,
-        checkpoint: None,
-        fault,
-        message: what.to_owned(),
-    };
-    Report {
-        outcome: Outcome::Bad,
-        bad: Some(bad),
-        ..empty(session)
-    }
+    let bad = Bad { record: None, line: None, checkpoint: None, fault, message: what.to_owned() };
+    Report { outcome: Outcome::Bad, bad: Some(bad), ..empty(session) }
 }
 
 #[cfg(test)]

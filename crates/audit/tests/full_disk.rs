@@ -20,9 +20,7 @@ fn main() -> ExitCode {
         fill(Path::new(&at));
         return ExitCode::SUCCESS;
     }
-    let possible = unshare("true")
-        .status()
-        .is_ok_and(|status| status.success());
+    let possible = unshare("true").status().is_ok_and(|status| status.success());
     let name = match possible {
         true => NAME.to_owned(),
         false => format!(
@@ -35,9 +33,7 @@ fn main() -> ExitCode {
 
 fn in_a_second_copy() -> Result<(), Failed> {
     let at = tempfile::tempdir()?;
-    let output = unshare(std::env::current_exe()?)
-        .env(INSIDE, at.path())
-        .output()?;
+    let output = unshare(std::env::current_exe()?).env(INSIDE, at.path()).output()?;
     match output.status.success() {
         true => Ok(()),
         false => Err(String::from_utf8_lossy(&output.stderr).into_owned().into()),
@@ -46,13 +42,8 @@ fn in_a_second_copy() -> Result<(), Failed> {
 
 fn unshare(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("unshare");
-    command
-        .args(["--user", "--map-root-user", "--mount", "--"])
-        .arg(program);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.args(["--user", "--map-root-user", "--mount", "--"]).arg(program);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -61,10 +52,7 @@ fn fill(state: &Path) {
         .args(["-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs"])
         .arg(state)
         .status();
-    assert!(
-        mounted.expect("mount runs").success(),
-        "the tiny file system is mounted"
-    );
+    assert!(mounted.expect("mount runs").success(), "the tiny file system is mounted");
 
     let session: SessionId = "first".parse().expect("a name");
     let mut record = Record::create(state, session, Sync::Grouped).expect("a record");
@@ -77,40 +65,22 @@ fn fill(state: &Path) {
         assert!(written < 10_000, "a tiny disk is never full");
     };
     assert!(written > 10, "only {written} events fitted");
-    assert!(
-        matches!(error, AppendError::Write { seq, .. } if seq == written),
-        "{error}"
-    );
-    assert!(matches!(
-        record.append(AT, event()),
-        Err(AppendError::Failed)
-    ));
+    assert!(matches!(error, AppendError::Write { seq, .. } if seq == written), "{error}");
+    assert!(matches!(record.append(AT, event()), Err(AppendError::Failed)));
     assert!(matches!(record.end(AT), Err(AppendError::Failed)));
 
     let key = PublicKey::load(&state.join("key.pub")).expect("a key");
     let report = remit_audit::verify(&session.directory(state), session, &key).expect("read");
-    assert_eq!(
-        (report.outcome, report.events, report.ended),
-        (Outcome::Intact, written, false)
-    );
+    assert_eq!((report.outcome, report.events, report.ended), (Outcome::Intact, written, false));
 
     let second: SessionId = "second".parse().expect("a name");
     let error = Record::create(state, second, Sync::Grouped).expect_err("nothing fits");
     assert!(matches!(error, CreateError::Files { .. }), "{error}");
-    assert!(
-        !second.directory(state).exists(),
-        "nothing half-started is left"
-    );
+    assert!(!second.directory(state).exists(), "nothing half-started is left");
 }
 
-const AT: At = At {
-    wall_ns: 1,
-    mono_ns: 2,
-};
+const AT: At = At { wall_ns: 1, mono_ns: 2 };
 
 fn event() -> Kind {
-    Kind::Degraded {
-        what: "x".repeat(700),
-        why: "the disk must fill".to_owned(),
-    }
+    Kind::Degraded { what: "x".repeat(700), why: "the disk must fill".to_owned() }
 }

@@ -51,10 +51,7 @@ pub(crate) struct ChoiceArgs {
 pub(crate) enum ApprovalsError {
     #[error("cannot read the sessions in `{}`", path.display())]
     Sessions { path: PathBuf, source: io::Error },
-    #[error(
-        "`{}` is not a question; `remit approvals list` shows them as SESSION/N",
-        plain(text)
-    )]
+    #[error("`{}` is not a question; `remit approvals list` shows them as SESSION/N", plain(text))]
     NotAnId { text: String },
     #[error(
         "no running session has a question `{}`; `remit approvals list` shows what is open",
@@ -62,10 +59,7 @@ pub(crate) enum ApprovalsError {
     )]
     NoQuestion { text: String },
     #[error("more than one session has a question {number}; say which: {}", ids.join(" or "))]
-    Ambiguous {
-        number: QuestionId,
-        ids: Vec<String>,
-    },
+    Ambiguous { number: QuestionId, ids: Vec<String> },
     #[error("your answer came too late")]
     TooLate { source: NotOpen },
     #[error(transparent)]
@@ -113,11 +107,7 @@ fn list(state: &Path, json: bool, out: &mut dyn Write) -> Result<(), ApprovalsEr
         String::new()
     } else {
         let _ = writeln!(io::stderr(), "{}", hint(&questions[0]));
-        questions
-            .iter()
-            .map(describe)
-            .collect::<Vec<_>>()
-            .join("\n")
+        questions.iter().map(describe).collect::<Vec<_>>().join("\n")
     };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // Whoever listened has heard enough.
@@ -128,11 +118,8 @@ fn list(state: &Path, json: bool, out: &mut dyn Write) -> Result<(), ApprovalsEr
 
 /// A question as JSON: as the session has it, with the name to answer it by.
 fn row(posed: &Posed) -> serde_json::Value {
-    let details: serde_json::Map<_, _> = posed
-        .details
-        .iter()
-        .map(|(label, value)| (label.clone(), value.as_str().into()))
-        .collect();
+    let details: serde_json::Map<_, _> =
+        posed.details.iter().map(|(label, value)| (label.clone(), value.as_str().into())).collect();
     serde_json::json!({
         "id": name(posed),
         "session": posed.session,
@@ -152,11 +139,7 @@ fn describe(posed: &Posed) -> String {
     let mut fact = |label: &str, value: &str| {
         let _ = writeln!(text, "    {:9} {}", plain(label), plain(value));
     };
-    let texts = posed
-        .details
-        .iter()
-        .map(|(_, value)| value)
-        .chain([&posed.summary]);
+    let texts = posed.details.iter().map(|(_, value)| value).chain([&posed.summary]);
     if let Some(letters) = lookalikes(&texts.map(String::as_str).collect::<String>()) {
         fact("letters", &letters);
     }
@@ -193,14 +176,9 @@ fn answer(
         Some((session, number)) => (Some(session), number),
         None => (None, text),
     };
-    let not_an_id = || ApprovalsError::NotAnId {
-        text: text.to_owned(),
-    };
-    let number: QuestionId = number
-        .parse::<u32>()
-        .ok()
-        .and_then(|n| n.try_into().ok())
-        .ok_or_else(not_an_id)?;
+    let not_an_id = || ApprovalsError::NotAnId { text: text.to_owned() };
+    let number: QuestionId =
+        number.parse::<u32>().ok().and_then(|n| n.try_into().ok()).ok_or_else(not_an_id)?;
     let mut found: Vec<(String, PathBuf)> = Vec::new();
     for socket in sessions(state)? {
         let named = |name: &str| session.is_none_or(|wanted| wanted == name);
@@ -212,9 +190,7 @@ fn answer(
             found.push((format!("{name}/{number}"), socket));
         }
     }
-    let nothing = || ApprovalsError::NoQuestion {
-        text: text.to_owned(),
-    };
+    let nothing = || ApprovalsError::NoQuestion { text: text.to_owned() };
     if found.len() > 1 {
         let ids = found.iter().map(|(id, _)| plain(id)).collect();
         return Err(ApprovalsError::Ambiguous { number, ids });
@@ -245,10 +221,7 @@ fn ask(socket: &Path) -> Result<Vec<Posed>, ApprovalsError> {
 fn connect(socket: &Path) -> Result<Option<Client>, ClientError> {
     match Client::connect(socket) {
         Err(ClientError::Connect { source, .. })
-            if matches!(
-                source.kind(),
-                ErrorKind::ConnectionRefused | ErrorKind::NotFound
-            ) =>
+            if matches!(source.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) =>
         {
             Ok(None)
         }
@@ -259,10 +232,7 @@ fn connect(socket: &Path) -> Result<Option<Client>, ClientError> {
 /// The approval sockets of all sessions, running or not, oldest name first.
 fn sessions(state: &Path) -> Result<Vec<PathBuf>, ApprovalsError> {
     let path = state.join("sessions");
-    let error = |source| ApprovalsError::Sessions {
-        path: path.clone(),
-        source,
-    };
+    let error = |source| ApprovalsError::Sessions { path: path.clone(), source };
     let entries = match std::fs::read_dir(&path) {
         Err(none) if none.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(error)?,
@@ -316,10 +286,7 @@ mod tests {
         fn new(name: &str) -> Self {
             let state =
                 std::env::temp_dir().join(format!("remit-approvals-{name}-{}", std::process::id()));
-            Self {
-                state,
-                servers: Vec::new(),
-            }
+            Self { state, servers: Vec::new() }
         }
 
         fn session(&mut self, session: &str, summaries: &[&str]) -> Arc<Room> {
@@ -368,23 +335,13 @@ mod tests {
         world.session("s1", &["run `make`"]);
         world.session("s2", &["run `a\u{1b}[2J`", "run `c`"]);
         let listed = world.listed(false);
-        for line in [
-            "s1/1  run `make`",
-            r"s2/1  run `a\u{1b}[2J`",
-            "s2/2  run `c`",
-            "cwd       /w",
-        ] {
+        for line in ["s1/1  run `make`", r"s2/1  run `a\u{1b}[2J`", "s2/2  run `c`", "cwd       /w"]
+        {
             assert!(listed.contains(line), "{line}:\n{listed}");
         }
-        assert!(
-            !listed.contains("ended") && !listed.contains('\u{1b}'),
-            "{listed}"
-        );
+        assert!(!listed.contains("ended") && !listed.contains('\u{1b}'), "{listed}");
         let rows: serde_json::Value = serde_json::from_str(&world.listed(true)).unwrap();
-        assert_eq!(
-            (&rows[0]["id"], &rows[0]["details"]["cwd"]),
-            (&"s1/1".into(), &"/w".into())
-        );
+        assert_eq!((&rows[0]["id"], &rows[0]["details"]["cwd"]), (&"s1/1".into(), &"/w".into()));
     }
 
     #[test]
@@ -394,30 +351,15 @@ mod tests {
         world.session("s2", &["run `b`", "run `c`"]);
         assert_eq!(world.answer("2").unwrap(), "s2/2");
         let ambiguous = world.answer("1").unwrap_err();
-        assert!(
-            ambiguous.ends_with("say which: s1/1 or s2/1"),
-            "{ambiguous}"
-        );
+        assert!(ambiguous.ends_with("say which: s1/1 or s2/1"), "{ambiguous}");
         assert_eq!(world.answer("s1/1").unwrap(), "s1/1");
         assert_eq!(first.open().len(), 0);
-        assert_eq!(
-            world.answer("s1/1").unwrap_err(),
-            "your answer came too late"
-        );
+        assert_eq!(world.answer("s1/1").unwrap_err(), "your answer came too late");
         for none in ["9", "s1/9", "s3/1"] {
-            assert!(
-                world
-                    .answer(none)
-                    .unwrap_err()
-                    .starts_with("no running session"),
-                "{none}"
-            );
+            assert!(world.answer(none).unwrap_err().starts_with("no running session"), "{none}");
         }
         for bad in ["", "0", "s1/", "s1/0", "s1/x", "-1", "99999999999"] {
-            assert!(
-                world.answer(bad).unwrap_err().contains("is not a question"),
-                "{bad}"
-            );
+            assert!(world.answer(bad).unwrap_err().contains("is not a question"), "{bad}");
         }
     }
 }

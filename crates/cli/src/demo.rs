@@ -28,10 +28,7 @@ use project::Project;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DemoError {
     #[error("cannot {doing}")]
-    System {
-        doing: &'static str,
-        source: io::Error,
-    },
+    System { doing: &'static str, source: io::Error },
     #[error(
         "the session ended with status {0}, which the script does not expect; `remit doctor` may say why"
     )]
@@ -68,12 +65,7 @@ pub(crate) fn run() -> Result<ExitCode, DemoError> {
     log::run(LogCommand::Timeline { session: latest() }, &project.state())?;
     say::line("");
     say::line("Verification of the record:");
-    let verify = LogCommand::Verify {
-        session: latest(),
-        all: false,
-        key: None,
-        json: false,
-    };
+    let verify = LogCommand::Verify { session: latest(), all: false, key: None, json: false };
     Ok(log::run(verify, &project.state())?)
 }
 

@@ -16,49 +16,24 @@ pub(crate) fn run(as_json: bool) -> Result<ExitCode, Infallible> {
     let _ = if as_json {
         let list: Vec<_> = findings
             .iter()
-            .map(
-                |Finding {
-                     name,
-                     purpose,
-                     ok,
-                     found,
-                     remedy,
-                 }| {
-                    json!({"name": name, "purpose": purpose, "ok": ok, "found": found,
+            .map(|Finding { name, purpose, ok, found, remedy }| {
+                json!({"name": name, "purpose": purpose, "ok": ok, "found": found,
                        "remedy": if *ok { None } else { Some(remedy) }})
-                },
-            )
+            })
             .collect();
         let tier = if full { "full" } else { "none" };
-        writeln!(
-            out,
-            "{}",
-            json!({"tier": tier, "full": full, "findings": list})
-        )
+        writeln!(out, "{}", json!({"tier": tier, "full": full, "findings": list}))
     } else {
         write!(out, "{}", text(&findings, full))
     };
-    Ok(if full {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if full { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn text(findings: &[Finding], full: bool) -> String {
     let mut text = String::new();
-    for Finding {
-        name,
-        purpose,
-        ok,
-        found,
-        remedy,
-    } in findings
-    {
+    for Finding { name, purpose, ok, found, remedy } in findings {
         let mark = if *ok { "ok     " } else { "MISSING" };
-        text.push_str(&format!(
-            "{mark}  {name}: {found}\n         for {purpose}\n"
-        ));
+        text.push_str(&format!("{mark}  {name}: {found}\n         for {purpose}\n"));
         if !ok {
             text.push_str(&format!("         to get it: {remedy}\n"));
         }

@@ -69,20 +69,10 @@ pub(crate) enum LogError {
     State { path: PathBuf, source: io::Error },
     #[error("no session is recorded in `{}` yet; start one with `remit run`", path.display())]
     NoSessions { path: PathBuf },
-    #[error(
-        "no recorded session is named `{}`; `remit log list` lists them",
-        words::plain(name)
-    )]
+    #[error("no recorded session is named `{}`; `remit log list` lists them", words::plain(name))]
     NotFound { name: String },
-    #[error(
-        "`{}` could be `{first}` or `{second}`; give more of the name",
-        words::plain(name)
-    )]
-    Ambiguous {
-        name: String,
-        first: SessionId,
-        second: SessionId,
-    },
+    #[error("`{}` could be `{first}` or `{second}`; give more of the name", words::plain(name))]
+    Ambiguous { name: String, first: SessionId, second: SessionId },
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
@@ -100,9 +90,7 @@ pub(crate) fn run(command: LogCommand, state: &Path) -> Result<ExitCode, LogErro
         LogCommand::List { json } => {
             let sessions = sessions(state)?;
             if sessions.is_empty() && !json {
-                let none = LogError::NoSessions {
-                    path: state.to_owned(),
-                };
+                let none = LogError::NoSessions { path: state.to_owned() };
                 writeln!(io::stderr(), "{none}")?;
             }
             list::write(&mut out, state, &sessions, &page(), json)?;
@@ -120,17 +108,8 @@ pub(crate) fn run(command: LogCommand, state: &Path) -> Result<ExitCode, LogErro
                 return Err(problem.into());
             }
         }
-        LogCommand::Verify {
-            session,
-            all,
-            key,
-            json,
-        } => {
-            let chosen = if all {
-                sessions(state)?
-            } else {
-                vec![find(state, &session)?]
-            };
+        LogCommand::Verify { session, all, key, json } => {
+            let chosen = if all { sessions(state)? } else { vec![find(state, &session)?] };
             let key = key.unwrap_or_else(|| state.join("key.pub"));
             return verify::write(&mut out, state, &chosen, &key, json);
         }
@@ -140,10 +119,8 @@ pub(crate) fn run(command: LogCommand, state: &Path) -> Result<ExitCode, LogErro
 }
 
 fn sessions(state: &Path) -> Result<Vec<SessionId>, LogError> {
-    remit_audit::sessions(state).map_err(|source| LogError::State {
-        path: state.to_owned(),
-        source,
-    })
+    remit_audit::sessions(state)
+        .map_err(|source| LogError::State { path: state.to_owned(), source })
 }
 
 /// The one session that `name` means: its whole name, the beginning of no other
@@ -151,9 +128,7 @@ fn sessions(state: &Path) -> Result<Vec<SessionId>, LogError> {
 fn find(state: &Path, name: &str) -> Result<SessionId, LogError> {
     let mut sessions = sessions(state)?;
     let Some(newest) = sessions.last().copied() else {
-        return Err(LogError::NoSessions {
-            path: state.to_owned(),
-        });
+        return Err(LogError::NoSessions { path: state.to_owned() });
     };
     if name == LATEST {
         return Ok(newest);
@@ -163,14 +138,8 @@ fn find(state: &Path, name: &str) -> Result<SessionId, LogError> {
     match sessions[..] {
         [only] => Ok(only),
         [first, ..] if first.as_str() == name => Ok(first),
-        [first, second, ..] => Err(LogError::Ambiguous {
-            name: name.to_owned(),
-            first,
-            second,
-        }),
-        [] => Err(LogError::NotFound {
-            name: name.to_owned(),
-        }),
+        [first, second, ..] => Err(LogError::Ambiguous { name: name.to_owned(), first, second }),
+        [] => Err(LogError::NotFound { name: name.to_owned() }),
     }
 }
 
@@ -190,18 +159,10 @@ fn load(directory: &Path) -> Result<(Vec<Event>, Option<ReadError>), ReadError> 
 fn page() -> Page {
     let stdout = io::stdout();
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let colours = if stdout.is_terminal() && !plain {
-        Colours::On
-    } else {
-        Colours::Off
-    };
+    let colours = if stdout.is_terminal() && !plain { Colours::On } else { Colours::Off };
     let columns = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| usize::from(size.ws_col));
     let width = if columns == 0 { 80 } else { columns };
-    Page {
-        width,
-        colours,
-        zone: TimeZone::system(),
-    }
+    Page { width, colours, zone: TimeZone::system() }
 }
 
 /// An output whose reader may go away, as `head` does: the rest is then dropped.
@@ -212,10 +173,7 @@ struct Out<W: Write> {
 
 impl<W: Write> Out<W> {
     fn new(to: W) -> Self {
-        Self {
-            to: io::BufWriter::new(to),
-            gone: false,
-        }
+        Self { to: io::BufWriter::new(to), gone: false }
     }
 
     fn unless_gone<T: Default>(&mut self, result: io::Result<T>, instead: T) -> io::Result<T> {
@@ -267,15 +225,9 @@ mod tests {
         assert_eq!(found("20261120").expect("found"), "20261120-a");
         assert_eq!(found("20261121-b").expect("found"), "20261121-b");
         assert!(matches!(found("2026"), Err(LogError::Ambiguous { .. })));
-        assert!(matches!(
-            found("2027\u{1b}"),
-            Err(LogError::NotFound { .. })
-        ));
+        assert!(matches!(found("2027\u{1b}"), Err(LogError::NotFound { .. })));
         let none = self::state(&[]);
-        assert!(matches!(
-            find(none.path(), "latest"),
-            Err(LogError::NoSessions { .. })
-        ));
+        assert!(matches!(find(none.path(), "latest"), Err(LogError::NoSessions { .. })));
     }
 
     #[test]

@@ -144,10 +144,7 @@ impl Range {
 
     /// The range of one address.
     pub(crate) fn of(address: IpAddr) -> Self {
-        Self {
-            base: address,
-            bits: if address.is_ipv4() { 32 } else { 128 },
-        }
+        Self { base: address, bits: if address.is_ipv4() { 32 } else { 128 } }
     }
 
     /// Parses `10.0.0.0/8` or `fd00::/8`. The bits after the shared ones must be
@@ -197,10 +194,7 @@ mod tests {
     fn check(address: &str, expected: &str) {
         let found = special(canonical(address.parse().unwrap()));
         let found = found.map_or_else(|| "public".to_owned(), |kind| kind.to_string());
-        assert!(
-            found.starts_with(expected),
-            "{address} is {found}, not {expected}"
-        );
+        assert!(found.starts_with(expected), "{address} is {found}, not {expected}");
     }
 
     #[test]
@@ -247,30 +241,12 @@ mod tests {
 
     #[test]
     fn a_range_is_written_with_nothing_after_its_shared_bits() {
-        for good in [
-            "10.0.0.0/8",
-            "0.0.0.0/0",
-            "10.0.0.5/32",
-            "fd00::/8",
-            "::/0",
-            "::1/128",
-        ] {
+        for good in ["10.0.0.0/8", "0.0.0.0/0", "10.0.0.5/32", "fd00::/8", "::/0", "::1/128"] {
             assert!(Range::parse(good).is_some(), "{good}");
         }
-        for bad in [
-            "10.0.0.1/8",
-            "10.0.0.0/33",
-            "10.0.0.0/",
-            "10.0.0.0/+8",
-            "::1/64",
-            "x/8",
-            "8",
-        ] {
+        for bad in ["10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "::1/64", "x/8", "8"] {
             assert!(Range::parse(bad).is_none(), "{bad}");
         }
-        assert_eq!(
-            Range::parse("::ffff:10.0.0.0/104"),
-            Range::parse("10.0.0.0/8")
-        );
+        assert_eq!(Range::parse("::ffff:10.0.0.0/104"), Range::parse("10.0.0.0/8"));
     }
 }

@@ -49,9 +49,7 @@ impl Connect {
         let (host, port) = text.rsplit_once(':')?;
         let number = port.bytes().all(|b| b.is_ascii_digit()).then_some(port)?;
         let port = Port::try_from(number.parse::<u16>().ok()?).ok()?;
-        let inside = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
+        let inside = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let host = match inside {
             Some(v6) => Host::Address(IpAddr::V6(v6.parse().ok()?)),
             None => match host.parse() {

@@ -58,20 +58,12 @@ pub struct Basis {
 impl Basis {
     /// A basis within the program itself, without a file.
     pub fn built_in(rule: impl Into<String>) -> Self {
-        Self {
-            rule: rule.into(),
-            layer: Layer::BuiltIn,
-            origin: None,
-            justification: None,
-        }
+        Self { rule: rule.into(), layer: Layer::BuiltIn, origin: None, justification: None }
     }
 
     /// A yes given earlier in this session, which covers the same again.
     pub(crate) fn granted() -> Self {
-        Self {
-            layer: Layer::Answer,
-            ..Self::built_in("allowed for this session")
-        }
+        Self { layer: Layer::Answer, ..Self::built_in("allowed for this session") }
     }
 }
 

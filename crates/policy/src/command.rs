@@ -36,12 +36,7 @@ impl Pattern {
     pub(crate) fn matches(&self, argv: &[String]) -> bool {
         let argv: Vec<OsString> = argv.iter().map(OsString::from).collect();
         let path = PathBuf::from(argv.first().cloned().unwrap_or_default());
-        let exec = Exec {
-            path,
-            program: None,
-            argv,
-            cwd: PathBuf::from("/"),
-        };
+        let exec = Exec { path, program: None, argv, cwd: PathBuf::from("/") };
         let names = Names::of(&exec);
         let named = |program: &String| match program.contains('/') {
             true => names.paths().any(|path| path == Path::new(program)),
@@ -55,12 +50,9 @@ impl Pattern {
         let places = &self.0[1..];
         let arguments = argv.get(1..).unwrap_or_default();
         arguments.len() >= places.len()
-            && places
-                .iter()
-                .zip(arguments)
-                .all(|(alternatives, argument)| {
-                    alternatives.iter().any(|word| OsStr::new(word) == argument)
-                })
+            && places.iter().zip(arguments).all(|(alternatives, argument)| {
+                alternatives.iter().any(|word| OsStr::new(word) == argument)
+            })
     }
 }
 
@@ -125,25 +117,11 @@ impl Commands {
             paths: HashMap::new(),
             whereabouts: HashMap::new(),
         };
-        for Said {
-            value: (decision, pattern),
-            force,
-            basis,
-        } in said
-        {
-            commands.insert(Rule {
-                pattern,
-                decision,
-                force,
-                basis,
-            });
+        for Said { value: (decision, pattern), force, basis } in said {
+            commands.insert(Rule { pattern, decision, force, basis });
         }
         for known in whereabouts {
-            commands
-                .whereabouts
-                .entry(known.name.clone())
-                .or_default()
-                .push(known);
+            commands.whereabouts.entry(known.name.clone()).or_default().push(known);
         }
         commands
     }
@@ -193,10 +171,8 @@ impl Commands {
         let mut about = Vec::new();
         let mut consider = |bucket: Option<&Bucket>, forged: bool, name: &[u8]| {
             let Some(bucket) = bucket else { return };
-            let first = attempt
-                .argv
-                .get(1)
-                .and_then(|word| bucket.by_argument.get(word.as_bytes()));
+            let first =
+                attempt.argv.get(1).and_then(|word| bucket.by_argument.get(word.as_bytes()));
             for number in bucket.bare.iter().chain(first.into_iter().flatten()) {
                 let rule = &self.rules[*number];
                 let applies =
@@ -221,9 +197,7 @@ impl Commands {
 
     /// Whether what runs is where every layer that knows this name says it is.
     fn is_where(&self, name: &[u8], attempt: &Exec) -> bool {
-        let known = std::str::from_utf8(name)
-            .ok()
-            .and_then(|name| self.whereabouts.get(name));
+        let known = std::str::from_utf8(name).ok().and_then(|name| self.whereabouts.get(name));
         let Some(known) = known else { return true };
         let runs = attempt.program.as_deref().unwrap_or(&attempt.path);
         let in_layer = |layer| {
@@ -240,10 +214,7 @@ impl Commands {
         if ruling.by_default {
             return Some("commands that a rule allows".to_owned());
         }
-        let by = self
-            .rules
-            .iter()
-            .find(|rule| std::ptr::eq(&rule.basis, ruling.basis))?;
+        let by = self.rules.iter().find(|rule| std::ptr::eq(&rule.basis, ruling.basis))?;
         let programs = by.pattern.programs().join("` or `");
         Some(match by.pattern.0.len() {
             1 => format!("a program other than `{programs}`"),
@@ -273,20 +244,14 @@ impl<'a> Names<'a> {
     }
 
     fn paths(&self) -> impl Iterator<Item = &Path> {
-        [Some(self.path), self.program, self.absolute.as_deref()]
-            .into_iter()
-            .flatten()
+        [Some(self.path), self.program, self.absolute.as_deref()].into_iter().flatten()
     }
 
     /// The names of the file that runs, as called and as resolved.
     fn file(&self) -> impl Iterator<Item = &'a [u8]> {
         let called = last_part(self.path.as_os_str().as_bytes());
-        let resolved = self
-            .program
-            .map(|path| last_part(path.as_os_str().as_bytes()));
-        [Some(called), resolved.filter(|name| *name != called)]
-            .into_iter()
-            .flatten()
+        let resolved = self.program.map(|path| last_part(path.as_os_str().as_bytes()));
+        [Some(called), resolved.filter(|name| *name != called)].into_iter().flatten()
     }
 
     fn any(&self) -> impl Iterator<Item = &'a [u8]> {
@@ -296,12 +261,7 @@ impl<'a> Names<'a> {
 
 /// What follows the last `/`, slashes at the end aside.
 fn last_part(path: &[u8]) -> &[u8] {
-    let end = path
-        .iter()
-        .rposition(|b| *b != b'/')
-        .map_or(0, |last| last + 1);
+    let end = path.iter().rposition(|b| *b != b'/').map_or(0, |last| last + 1);
     let path = &path[..end];
-    path.iter()
-        .rposition(|b| *b == b'/')
-        .map_or(path, |slash| &path[slash + 1..])
+    path.iter().rposition(|b| *b == b'/').map_or(path, |slash| &path[slash + 1..])
 }

@@ -8,46 +8,23 @@ use crate::show::line as shown;
 #[non_exhaustive]
 pub enum PolicyError {
     #[error("settings `{}` line {line}: {}", shown(.file), shown(.reason))]
-    NotToml {
-        file: String,
-        line: u32,
-        reason: String,
-    },
+    NotToml { file: String, line: u32, reason: String },
 
     #[error("settings `{}` line {line}: unknown key `{}`{}", shown(.file), shown(.key), did_you_mean(.likely))]
-    UnknownKey {
-        file: String,
-        line: u32,
-        key: String,
-        likely: Option<String>,
-    },
+    UnknownKey { file: String, line: u32, key: String, likely: Option<String> },
 
     #[error("settings `{}` line {line}: `{}`: {}", shown(.file), shown(.key), shown(.reason))]
-    Value {
-        file: String,
-        line: u32,
-        key: String,
-        reason: String,
-    },
+    Value { file: String, line: u32, key: String, reason: String },
 
     #[error(
         "settings `{}` line {line}: `{}` would allow more, and a project can only narrow; \
          put it into your own or the system's settings",
         shown(.file), shown(.key)
     )]
-    Widens {
-        file: String,
-        line: u32,
-        key: String,
-    },
+    Widens { file: String, line: u32, key: String },
 
     #[error("rules `{}` line {line} column {column}: {}", shown(.file), shown(.reason))]
-    Rules {
-        file: String,
-        line: u32,
-        column: u32,
-        reason: String,
-    },
+    Rules { file: String, line: u32, column: u32, reason: String },
 
     #[error("no profile is called `{}`; there are {}", shown(.name), shown(.known))]
     NoProfile { name: String, known: String },
@@ -60,9 +37,7 @@ pub enum PolicyError {
 }
 
 fn did_you_mean(key: &Option<String>) -> String {
-    key.as_ref()
-        .map(|key| format!("; did you mean `{key}`?"))
-        .unwrap_or_default()
+    key.as_ref().map(|key| format!("; did you mean `{key}`?")).unwrap_or_default()
 }
 
 /// The one of `known` that `word` is probably a misspelling of: at most two

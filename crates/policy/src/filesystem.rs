@@ -57,10 +57,8 @@ impl Place {
     pub(crate) fn check(&self) -> Result<(), PolicyError> {
         for (what, path) in [("home", &self.home), ("workspace", &self.workspace)] {
             if !path.is_absolute() || path.components().any(|c| c == Component::ParentDir) {
-                let reason = format!(
-                    "the {what} `{}` is not an absolute path without `..`",
-                    path.display()
-                );
+                let reason =
+                    format!("the {what} `{}` is not an absolute path without `..`", path.display());
                 return Err(PolicyError::Place { reason });
             }
         }
@@ -73,10 +71,7 @@ impl Place {
         if text.chars().any(char::is_control) {
             return Err("a path has no control characters".to_owned());
         }
-        if Path::new(text)
-            .components()
-            .any(|c| c == Component::ParentDir)
-        {
+        if Path::new(text).components().any(|c| c == Component::ParentDir) {
             return Err("a path has no `..`".to_owned());
         }
         let below = |base: &Path, rest: &str| base.join(rest.trim_start_matches('/'));
@@ -111,32 +106,21 @@ impl Filesystem {
     pub(crate) fn reconcile(said: FilesSaid, place: &Place) -> Result<Self, PolicyError> {
         let mut hidden = default_hidden(place, &said.agent);
         hidden.extend(said.hide.into_iter().map(PathRule::from));
-        if let Some(rule) = hidden
-            .iter()
-            .find(|rule| place.workspace.starts_with(&rule.path))
-        {
+        if let Some(rule) = hidden.iter().find(|rule| place.workspace.starts_with(&rule.path)) {
             let workspace = place.workspace.display();
-            return Err(refuse(
-                &rule.basis,
-                format!("it would hide the workspace `{workspace}`"),
-            ));
+            return Err(refuse(&rule.basis, format!("it would hide the workspace `{workspace}`")));
         }
         let mut write = Vec::new();
         for root in said.write {
             let path = &root.value;
             if place.home.starts_with(path) {
-                let reason = format!(
-                    "`{}` holds the whole home; name directories in it",
-                    path.display()
-                );
+                let reason =
+                    format!("`{}` holds the whole home; name directories in it", path.display());
                 return Err(refuse(&root.basis, reason));
             }
             if let Some(secret) = hidden.iter().find(|rule| path.starts_with(&rule.path)) {
-                let reason = format!(
-                    "`{}` is hidden by {}; hidden wins",
-                    path.display(),
-                    secret.basis
-                );
+                let reason =
+                    format!("`{}` is hidden by {}; hidden wins", path.display(), secret.basis);
                 return Err(refuse(&root.basis, reason));
             }
             // A read-only profile or system is not undone by the user's general list.
@@ -156,10 +140,7 @@ impl Filesystem {
 
 impl From<Said<PathBuf>> for PathRule {
     fn from(said: Said<PathBuf>) -> Self {
-        Self {
-            path: said.value,
-            basis: said.basis,
-        }
+        Self { path: said.value, basis: said.basis }
     }
 }
 
@@ -179,9 +160,7 @@ fn refuse(basis: &Basis, reason: String) -> PolicyError {
             key: basis.rule.clone(),
             reason,
         },
-        None => PolicyError::Place {
-            reason: format!("`{}` (built-in): {reason}", basis.rule),
-        },
+        None => PolicyError::Place { reason: format!("`{}` (built-in): {reason}", basis.rule) },
     }
 }
 
@@ -230,9 +209,8 @@ fn default_hidden(place: &Place, agent: &[PathBuf]) -> Vec<PathRule> {
         toml::from_str(HIDDEN).expect("the built-in list of hidden paths parses");
     let mut rules = Vec::with_capacity(data.hidden.len());
     for row in data.hidden {
-        let path = place
-            .resolve(&row.path)
-            .expect("built-in hidden paths are absolute or in the home");
+        let path =
+            place.resolve(&row.path).expect("built-in hidden paths are absolute or in the home");
         let exempt = match row.unless {
             Some(Unless::Agent) => agent.iter().any(|root| path.starts_with(root)),
             Some(Unless::Home) => {
@@ -258,13 +236,7 @@ fn default_protected() -> Vec<PathRule> {
 }
 
 fn built_in(path: PathBuf, rule: String, reason: String) -> PathRule {
-    PathRule {
-        path,
-        basis: Basis {
-            justification: Some(reason),
-            ..Basis::built_in(rule)
-        },
-    }
+    PathRule { path, basis: Basis { justification: Some(reason), ..Basis::built_in(rule) } }
 }
 
 #[cfg(test)]
@@ -272,10 +244,7 @@ mod tests {
     use super::*;
 
     fn place() -> Place {
-        Place {
-            home: "/home/alice".into(),
-            workspace: "/home/alice/work".into(),
-        }
+        Place { home: "/home/alice".into(), workspace: "/home/alice/work".into() }
     }
 
     #[track_caller]
@@ -304,13 +273,8 @@ mod tests {
     #[test]
     fn the_superusers_home_is_hidden_from_everybody_else() {
         let is_hidden = |home: &str, workspace: &str| {
-            let place = Place {
-                home: home.into(),
-                workspace: workspace.into(),
-            };
-            default_hidden(&place, &[])
-                .iter()
-                .any(|rule| rule.path == Path::new("/root"))
+            let place = Place { home: home.into(), workspace: workspace.into() };
+            default_hidden(&place, &[]).iter().any(|rule| rule.path == Path::new("/root"))
         };
         assert!(is_hidden("/home/alice", "/home/alice/work"));
         assert!(!is_hidden("/root", "/srv/work"));
@@ -330,12 +294,7 @@ mod tests {
     #[test]
     fn every_protected_name_is_relative_and_plain() {
         for rule in default_protected() {
-            assert!(
-                rule.path
-                    .components()
-                    .all(|c| matches!(c, Component::Normal(_))),
-                "{rule:?}"
-            );
+            assert!(rule.path.components().all(|c| matches!(c, Component::Normal(_))), "{rule:?}");
         }
     }
 }

@@ -49,21 +49,13 @@ pub struct Answer {
 /// the same host and port. It does not cover a prefix, a program or a domain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Grant {
-    Exec {
-        program: Option<PathBuf>,
-        argv: Vec<OsString>,
-        cwd: PathBuf,
-    },
+    Exec { program: Option<PathBuf>, argv: Vec<OsString>, cwd: PathBuf },
     Connect(Connect),
 }
 
 impl From<&Exec> for Grant {
     fn from(exec: &Exec) -> Self {
-        Self::Exec {
-            program: exec.program.clone(),
-            argv: exec.argv.clone(),
-            cwd: exec.cwd.clone(),
-        }
+        Self::Exec { program: exec.program.clone(), argv: exec.argv.clone(), cwd: exec.cwd.clone() }
     }
 }
 

@@ -56,12 +56,7 @@ pub struct HostNameError {
 impl HostName {
     /// Parses a name in any case, with or without one trailing dot.
     pub fn parse(text: &str) -> Result<Self, HostNameError> {
-        let fail = |reason| {
-            Err(HostNameError {
-                text: text.to_owned(),
-                reason,
-            })
-        };
+        let fail = |reason| Err(HostNameError { text: text.to_owned(), reason });
         let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         if name.is_empty() {
             return fail("it is empty");
@@ -76,10 +71,7 @@ impl HostName {
             if label.len() > 63 {
                 return fail("it has a label longer than 63 bytes");
             }
-            if !label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-            {
+            if !label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
                 return fail(
                     "labels are letters, digits, `-` and `_` (write other scripts as `xn--…`)",
                 );
@@ -99,9 +91,7 @@ impl HostName {
 }
 
 fn is_hex_number(label: &str) -> bool {
-    label
-        .strip_prefix("0x")
-        .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()))
+    label.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 impl TryFrom<String> for HostName {

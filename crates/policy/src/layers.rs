@@ -65,34 +65,18 @@ impl Voice {
 
     /// The same voice within a profile that was asked for.
     pub(crate) fn in_profile(self) -> Self {
-        Self {
-            force: self.force.max(Force::Profile),
-            ..self
-        }
+        Self { force: self.force.max(Force::Profile), ..self }
     }
 
     /// What an agent's adapter adds.
     pub(crate) fn agent() -> Self {
-        Self {
-            layer: Layer::BuiltIn,
-            force: Force::Requirement,
-            file: None,
-        }
+        Self { layer: Layer::BuiltIn, force: Force::Requirement, file: None }
     }
 
     pub(crate) fn says<T>(&self, value: T, rule: impl Into<String>, line: u32) -> Said<T> {
         let origin = self.file.clone().map(|file| Origin { file, line });
-        let basis = Basis {
-            rule: rule.into(),
-            layer: self.layer,
-            origin,
-            justification: None,
-        };
-        Said {
-            value,
-            force: self.force,
-            basis,
-        }
+        let basis = Basis { rule: rule.into(), layer: self.layer, origin, justification: None };
+        Said { value, force: self.force, basis }
     }
 }
 
@@ -127,10 +111,7 @@ impl<T: Copy + Ord> Settled<T> {
                 held = allegation;
             }
         }
-        Some(Self {
-            held: held.clone(),
-            said,
-        })
+        Some(Self { held: held.clone(), said })
     }
 
     pub(crate) fn value(&self) -> T {
@@ -144,9 +125,7 @@ impl<T: Copy + Ord> Settled<T> {
     /// A statement of this value that binds statements of `force`: a profile's
     /// or a requirement, and stronger than they are.
     pub(crate) fn binding(&self, value: T, force: Force) -> Option<&Said<T>> {
-        self.said
-            .iter()
-            .find(|s| s.value == value && s.force > force.max(Force::Choice))
+        self.said.iter().find(|s| s.value == value && s.force > force.max(Force::Choice))
     }
 
     fn spoke(&self, basis: &Basis) -> bool {
@@ -171,26 +150,19 @@ pub(crate) fn rule<'p>(
     default: &'p Settled<Decision>,
     about: impl IntoIterator<Item = (Decision, Force, &'p Basis)>,
 ) -> Ruling<'p> {
-    let (allegations, own): (Vec<_>, Vec<_>) = about
-        .into_iter()
-        .partition(|(_, force, _)| *force == Force::Allegation);
+    let (allegations, own): (Vec<_>, Vec<_>) =
+        about.into_iter().partition(|(_, force, _)| *force == Force::Allegation);
     let bound = |(decision, force, basis)| match default.binding(Decision::Refuse, force) {
         Some(refusing) if decision != Decision::Refuse => (Decision::Refuse, &refusing.basis),
         _ => (decision, basis),
     };
-    let stated = own
-        .into_iter()
-        .map(bound)
-        .max_by_key(|(decision, basis)| (*decision, basis.layer));
+    let stated =
+        own.into_iter().map(bound).max_by_key(|(decision, basis)| (*decision, basis.layer));
     let (mut decision, mut basis) = stated.unwrap_or((default.value(), default.basis()));
     for (alleged, _, why) in allegations {
         if alleged > decision {
             (decision, basis) = (alleged, why);
         }
     }
-    Ruling {
-        decision,
-        basis,
-        by_default: default.spoke(basis),
-    }
+    Ruling { decision, basis, by_default: default.spoke(basis) }
 }

@@ -46,26 +46,12 @@ impl Network {
     pub(crate) fn new(default: Settled<Decision>, said: Vec<Said<(Say, HostPattern)>>) -> Self {
         let mut index = Index::default();
         let mut statements = Vec::with_capacity(said.len());
-        for Said {
-            value: (say, pattern),
-            force,
-            basis,
-        } in &said
-        {
+        for Said { value: (say, pattern), force, basis } in &said {
             index.insert(pattern, statements.len());
-            statements.push(Statement {
-                say: *say,
-                force: *force,
-                basis: basis.clone(),
-            });
+            statements.push(Statement { say: *say, force: *force, basis: basis.clone() });
         }
         let offer = offer(&default, &said);
-        Self {
-            default,
-            statements,
-            index,
-            offer,
-        }
+        Self { default, statements, index, offer }
     }
 
     pub(crate) fn connect(&self, attempt: Connect, grants: &Grants) -> Verdict<Connect> {
@@ -89,10 +75,8 @@ impl Network {
     /// Judges one address that a permitted connection would be dialled at.
     pub(crate) fn address(&self, permitted: &Connect, answer: IpAddr) -> Result<(), Refusal> {
         let permitted = canonical(permitted.clone());
-        let there = Connect {
-            host: Host::Address(address::canonical(answer)),
-            port: permitted.port,
-        };
+        let there =
+            Connect { host: Host::Address(address::canonical(answer)), port: permitted.port };
         let refuse = |basis: Basis, instead: Option<&str>| {
             Err(Refusal {
                 attempt: match &permitted.host {
@@ -105,10 +89,7 @@ impl Network {
             })
         };
         if matches!(permitted.host, Host::Address(_)) && permitted != there {
-            return refuse(
-                Basis::built_in("network: only the address that was judged"),
-                None,
-            );
+            return refuse(Basis::built_in("network: only the address that was judged"), None);
         }
         // Asked of the statements and not of the ruling, where a refusing default,
         // which is about names, could stand before a `deny` of this address.
@@ -173,17 +154,12 @@ impl Network {
             (*decision, statement.force, &statement.basis)
         });
         let ruling = rule(&self.default, about);
-        Judged {
-            ruling,
-            inside: special.filter(|_| !named),
-        }
+        Judged { ruling, inside: special.filter(|_| !named) }
     }
 
     fn is_internal(&self, attempt: &Connect) -> bool {
         let mut internal = false;
-        self.visit(attempt, |hit| {
-            internal |= self.statements[hit.statement].say == Say::Internal
-        });
+        self.visit(attempt, |hit| internal |= self.statements[hit.statement].say == Say::Internal);
         internal
     }
 
@@ -211,11 +187,7 @@ impl Network {
             return;
         };
         for carried in address::carried(address) {
-            self.index.visit(
-                &Host::Address(IpAddr::V4(carried)),
-                attempt.port,
-                &mut found,
-            );
+            self.index.visit(&Host::Address(IpAddr::V4(carried)), attempt.port, &mut found);
         }
     }
 
@@ -243,11 +215,7 @@ struct Judged<'p> {
 
 impl Judged<'_> {
     fn decision(&self) -> Decision {
-        if self.inside.is_some() {
-            Decision::Refuse
-        } else {
-            self.ruling.decision
-        }
+        if self.inside.is_some() { Decision::Refuse } else { self.ruling.decision }
     }
 
     /// A refusal that somebody wrote about this very host outranks the general one.
@@ -270,10 +238,9 @@ fn not_public(kind: Special) -> Basis {
 
 fn canonical(attempt: Connect) -> Connect {
     match attempt.host {
-        Host::Address(address) => Connect {
-            host: Host::Address(address::canonical(address)),
-            ..attempt
-        },
+        Host::Address(address) => {
+            Connect { host: Host::Address(address::canonical(address)), ..attempt }
+        }
         Host::Name(_) => attempt,
     }
 }
@@ -301,11 +268,7 @@ fn offer(default: &Settled<Decision>, said: &[Said<(Say, HostPattern)>]) -> Opti
         .collect();
     // Strangers to the agent first: it knows its own hosts.
     allowed.sort_by_key(|s| s.basis.origin.is_none());
-    let hosts: Vec<_> = allowed
-        .iter()
-        .take(SHOWN)
-        .map(|s| format!("`{}`", s.value.1))
-        .collect();
+    let hosts: Vec<_> = allowed.iter().take(SHOWN).map(|s| format!("`{}`", s.value.1)).collect();
     let more = match allowed.len().saturating_sub(SHOWN) {
         0 => String::new(),
         more => format!(" and {more} more"),

@@ -32,10 +32,7 @@ pub(crate) type PatternError = String;
 impl HostPattern {
     pub(crate) fn parse(text: &str) -> Result<Self, PatternError> {
         let (host, port) = split_port(text)?;
-        Ok(Self {
-            hosts: Hosts::parse(host)?,
-            port,
-        })
+        Ok(Self { hosts: Hosts::parse(host)?, port })
     }
 
     /// Whether it covers so much that only an administrator may permit it:
@@ -72,9 +69,7 @@ impl Hosts {
         if text.contains('/') {
             let hint = "a range is an address and how many first bits are shared, the rest zero, \
                         such as `10.0.0.0/8`";
-            return Range::parse(text)
-                .map(Self::Range)
-                .ok_or_else(|| hint.to_owned());
+            return Range::parse(text).map(Self::Range).ok_or_else(|| hint.to_owned());
         }
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(Self::Range(Range::of(address::canonical(address))));
@@ -160,10 +155,7 @@ struct Entry {
 
 impl Index {
     pub(crate) fn insert(&mut self, pattern: &HostPattern, statement: usize) {
-        let entry = Entry {
-            port: pattern.port,
-            statement,
-        };
+        let entry = Entry { port: pattern.port, statement };
         match &pattern.hosts {
             Hosts::Exactly(name) => self.named(name).exactly.push(entry),
             Hosts::Below(name) => self.named(name).below.push(entry),
@@ -184,10 +176,7 @@ impl Index {
     pub(crate) fn visit(&self, host: &Host, port: Port, mut found: impl FnMut(Hit)) {
         let mut report = |entries: &[Entry], direct| {
             for entry in entries.iter().filter(|e| e.port.is_none_or(|p| p == port)) {
-                found(Hit {
-                    statement: entry.statement,
-                    direct,
-                });
+                found(Hit { statement: entry.statement, direct });
             }
         };
         report(&self.every, false);
@@ -207,11 +196,7 @@ impl Index {
                 }
             }
             Host::Address(address) => {
-                for (_, bits) in self
-                    .lengths
-                    .iter()
-                    .filter(|(v4, _)| *v4 == address.is_ipv4())
-                {
+                for (_, bits) in self.lengths.iter().filter(|(v4, _)| *v4 == address.is_ipv4()) {
                     let Some(range) = Range::around(*address, *bits) else {
                         continue;
                     };
@@ -249,10 +234,9 @@ mod tests {
     fn check(pattern: &str, host: &str, port: u16, expected: bool) {
         let mut index = Index::default();
         index.insert(&HostPattern::parse(pattern).unwrap(), 0);
-        let host = host.parse::<IpAddr>().map_or_else(
-            |_| Host::Name(HostName::parse(host).unwrap()),
-            Host::Address,
-        );
+        let host = host
+            .parse::<IpAddr>()
+            .map_or_else(|_| Host::Name(HostName::parse(host).unwrap()), Host::Address);
         let mut found = false;
         index.visit(&host, Port::try_from(port).unwrap(), |_| found = true);
         assert_eq!(found, expected, "`{pattern}` and {host}:{port}");

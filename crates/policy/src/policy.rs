@@ -147,10 +147,7 @@ impl Policy {
     /// Verdict on a connection to a server that the session itself runs, on its
     /// own loopback. Nothing of it reaches the host, so it is allowed.
     pub fn connect_inside(&self, attempt: Connect) -> Verdict<Connect> {
-        Verdict::Allow(Permit::new(
-            attempt,
-            Basis::built_in("network: the session's own loopback"),
-        ))
+        Verdict::Allow(Permit::new(attempt, Basis::built_in("network: the session's own loopback")))
     }
 
     /// Checks one answer of the real resolution of a permitted name, or the
@@ -234,10 +231,7 @@ impl Everything {
     fn add_agent(&mut self, agent: &AgentNeeds, place: &Place) -> Result<(), PolicyError> {
         let voice = Voice::agent();
         let name = &agent.name;
-        let wrong = |reason| PolicyError::Agent {
-            agent: name.clone(),
-            reason,
-        };
+        let wrong = |reason| PolicyError::Agent { agent: name.clone(), reason };
         for host in &agent.hosts {
             let pattern = HostPattern::parse(host)
                 .map_err(|reason| wrong(format!("`{host}` is not a host pattern: {reason}")))?;
@@ -245,19 +239,15 @@ impl Everything {
                 return Err(wrong(format!("`{host}` covers too much")));
             }
             let say = Say::Decide(Decision::Allow);
-            self.hosts
-                .push(voice.says((say, pattern), format!("{name} needs {host}"), 0));
+            self.hosts.push(voice.says((say, pattern), format!("{name} needs {host}"), 0));
         }
         for path in &agent.write {
-            let text = path
-                .to_str()
-                .ok_or_else(|| wrong(format!("`{}` is not text", path.display())))?;
-            let path = place
-                .resolve(text)
-                .map_err(|reason| wrong(format!("`{text}`: {reason}")))?;
+            let text =
+                path.to_str().ok_or_else(|| wrong(format!("`{}` is not text", path.display())))?;
+            let path =
+                place.resolve(text).map_err(|reason| wrong(format!("`{text}`: {reason}")))?;
             self.agent_write.push(path.clone());
-            self.write
-                .push(voice.says(path, format!("{name} writes {text}"), 0));
+            self.write.push(voice.says(path, format!("{name} writes {text}"), 0));
         }
         for variable in &agent.environment {
             Environment::check(variable).map_err(wrong)?;
@@ -281,9 +271,7 @@ impl Everything {
         hosts.extend(self.rules.hosts);
         let mut environment = Environment::built_in();
         for said in &self.environment {
-            environment
-                .pass(&said.value)
-                .expect("names were checked when they were stated");
+            environment.pass(&said.value).expect("names were checked when they were stated");
         }
         let files = FilesSaid {
             workspace: Settled::new(self.workspace).expect(complete),
@@ -297,9 +285,7 @@ impl Everything {
             network: Network::new(Settled::new(self.network).expect(complete), hosts),
             filesystem: Filesystem::reconcile(files, place)?,
             environment,
-            record: RecordSettings {
-                sync: Settled::new(self.sync).expect(complete).value(),
-            },
+            record: RecordSettings { sync: Settled::new(self.sync).expect(complete).value() },
             approvals: ApprovalSettings {
                 patience: Settled::new(self.patience).expect(complete).value().0,
             },
@@ -318,14 +304,8 @@ fn canonical(texts: &[PolicyText], profile: &str, agent: &AgentNeeds) -> String 
     part("profile", profile);
     part("agent", &agent.name);
     agent.hosts.iter().for_each(|host| part("agent host", host));
-    agent
-        .write
-        .iter()
-        .for_each(|path| part("agent write", &path.to_string_lossy()));
-    agent
-        .environment
-        .iter()
-        .for_each(|name| part("agent environment", name));
+    agent.write.iter().for_each(|path| part("agent write", &path.to_string_lossy()));
+    agent.environment.iter().for_each(|name| part("agent environment", name));
     for text in texts {
         let kind = match text.kind {
             TextKind::Settings => "settings",

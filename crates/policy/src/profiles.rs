@@ -31,31 +31,17 @@ struct Profile {
 
 impl Profiles {
     pub(crate) fn built_in() -> Result<Self, PolicyError> {
-        let nowhere = Place {
-            home: "/".into(),
-            workspace: "/".into(),
-        };
+        let nowhere = Place { home: "/".into(), workspace: "/".into() };
         let mut profiles = BTreeMap::new();
         for (name, text) in BUILT_IN {
             let file = format!("built-in profile {name}");
             let source = Source::new(&file, text);
             let (voice, extends) = match name {
                 "default" => (Voice::of(Layer::BuiltIn, &file), None),
-                _ => (
-                    Voice::of(Layer::BuiltIn, &file).in_profile(),
-                    Some("default".to_owned()),
-                ),
+                _ => (Voice::of(Layer::BuiltIn, &file).in_profile(), Some("default".to_owned())),
             };
             let stated = SettingsText::parse(&source)?.state(&source, &voice, &nowhere)?;
-            profiles.insert(
-                name.to_owned(),
-                Profile {
-                    stated,
-                    extends,
-                    file,
-                    line: 1,
-                },
-            );
+            profiles.insert(name.to_owned(), Profile { stated, extends, file, line: 1 });
         }
         Ok(Self(profiles))
     }
@@ -76,26 +62,13 @@ impl Profiles {
             }
             if let Some(other) = self.0.get(name.get_ref()) {
                 let reason = format!("that name is taken by `{}` line {}", other.file, other.line);
-                return Err(PolicyError::Value {
-                    file,
-                    line,
-                    key,
-                    reason,
-                });
+                return Err(PolicyError::Value { file, line, key, reason });
             }
             let stated = text.state(source, &voice.clone().in_profile(), place)?;
-            let extends = text
-                .extends
-                .map_or_else(|| "default".to_owned(), |name| name.into_inner());
-            self.0.insert(
-                name.into_inner(),
-                Profile {
-                    stated,
-                    extends: Some(extends),
-                    file,
-                    line,
-                },
-            );
+            let extends =
+                text.extends.map_or_else(|| "default".to_owned(), |name| name.into_inner());
+            self.0
+                .insert(name.into_inner(), Profile { stated, extends: Some(extends), file, line });
         }
         Ok(())
     }
@@ -105,10 +78,7 @@ impl Profiles {
     pub(crate) fn choose(mut self, name: &str) -> Result<(Vec<Stated>, Stated), PolicyError> {
         self.check_chains()?;
         let known = self.known();
-        let unknown = || PolicyError::NoProfile {
-            name: name.to_owned(),
-            known: known.clone(),
-        };
+        let unknown = || PolicyError::NoProfile { name: name.to_owned(), known: known.clone() };
         let mut chain = Vec::new();
         let mut next = name.to_owned();
         loop {
@@ -141,9 +111,7 @@ impl Profiles {
                 };
                 steps += 1;
                 if steps > self.0.len() {
-                    return Err(wrong(format!(
-                        "`{name}` extends itself by way of `{extends}`"
-                    )));
+                    return Err(wrong(format!("`{name}` extends itself by way of `{extends}`")));
                 }
                 at = next;
             }
@@ -152,10 +120,6 @@ impl Profiles {
     }
 
     fn known(&self) -> String {
-        self.0
-            .keys()
-            .map(|name| format!("`{name}`"))
-            .collect::<Vec<_>>()
-            .join(", ")
+        self.0.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     }
 }

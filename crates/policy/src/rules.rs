@@ -62,17 +62,8 @@ pub(crate) fn read(
     let fail = |error: starlark::Error| {
         let (line, column) = error.span().map_or((1, 1), begin);
         let reason = error.without_diagnostic().to_string();
-        let reason = reason
-            .trim()
-            .strip_prefix("error: ")
-            .unwrap_or(reason.trim())
-            .to_owned();
-        PolicyError::Rules {
-            file: file.to_owned(),
-            line,
-            column,
-            reason,
-        }
+        let reason = reason.trim().strip_prefix("error: ").unwrap_or(reason.trim()).to_owned();
+        PolicyError::Rules { file: file.to_owned(), line, column, reason }
     };
     guard::text(text, TEXT_LIMIT).map_err(|(line, reason)| PolicyError::Rules {
         file: file.to_owned(),
@@ -90,18 +81,10 @@ pub(crate) fn read(
     };
     let ast = AstModule::parse(file, text.to_owned(), &dialect).map_err(fail)?;
     let globals = GlobalsBuilder::standard().with(vocabulary).build();
-    let builtins = globals
-        .names()
-        .map(|name| name.as_str().to_owned())
-        .collect();
+    let builtins = globals.names().map(|name| name.as_str().to_owned()).collect();
     guard::syntax(&ast, &builtins).map_err(|(span, reason)| {
         let (line, column) = begin(&span);
-        PolicyError::Rules {
-            file: file.to_owned(),
-            line,
-            column,
-            reason,
-        }
+        PolicyError::Rules { file: file.to_owned(), line, column, reason }
     })?;
     CALLS.with_borrow_mut(Vec::clear);
     Module::with_temp_heap(|module| {
@@ -114,13 +97,7 @@ pub(crate) fn read(
         evaluator.eval_module(ast, &globals).map(drop)
     })
     .map_err(fail)?;
-    for Call {
-        line,
-        column,
-        justification,
-        what,
-    } in CALLS.take()
-    {
+    for Call { line, column, justification, what } in CALLS.take() {
         let because = |mut basis: Basis| {
             basis.justification = justification.clone();
             basis
@@ -129,38 +106,20 @@ pub(crate) fn read(
             What::Prefix(decision, pattern) => {
                 let rule = show::line(&format!("{} {pattern}", word(decision)));
                 let said = voice.says((decision, pattern), rule, line);
-                into.commands.push(Said {
-                    basis: because(said.basis),
-                    ..said
-                });
+                into.commands.push(Said { basis: because(said.basis), ..said });
             }
             What::Host(decision, pattern) => {
                 let rule = format!("network_rule {pattern} {}", word(decision));
                 let said = voice.says((Say::Decide(decision), pattern), rule, line);
-                into.hosts.push(Said {
-                    basis: because(said.basis),
-                    ..said
-                });
+                into.hosts.push(Said { basis: because(said.basis), ..said });
             }
             What::Whereabouts(name, paths) => {
-                let paths = paths
-                    .iter()
-                    .map(|path| place.resolve(path))
-                    .collect::<Result<_, _>>();
+                let paths = paths.iter().map(|path| place.resolve(path)).collect::<Result<_, _>>();
                 let paths = paths.map_err(|reason| {
                     let reason = format!("`host_executable` {name}: {reason}");
-                    PolicyError::Rules {
-                        file: file.to_owned(),
-                        line,
-                        column,
-                        reason,
-                    }
+                    PolicyError::Rules { file: file.to_owned(), line, column, reason }
                 })?;
-                into.whereabouts.push(Whereabouts {
-                    name,
-                    paths,
-                    layer: voice.layer,
-                });
+                into.whereabouts.push(Whereabouts { name, paths, layer: voice.layer });
             }
         }
     }
@@ -186,9 +145,7 @@ impl<'e> BeforeStmtFuncDyn<'e> for Measure {
         evaluator: &mut Evaluator<'v, '_, 'e>,
     ) -> starlark::Result<()> {
         if evaluator.heap().allocated_bytes() > HEAP_LIMIT {
-            return Err(wrong(format!(
-                "the file makes more than {HEAP_LIMIT} bytes of values"
-            )));
+            return Err(wrong(format!("the file makes more than {HEAP_LIMIT} bytes of values")));
         }
         Ok(())
     }
@@ -219,17 +176,8 @@ enum What {
 }
 
 fn record(evaluator: &Evaluator<'_, '_, '_>, what: What, justification: Option<String>) {
-    let (line, column) = evaluator
-        .call_stack_top_location()
-        .map_or((1, 1), |span| begin(&span));
-    CALLS.with_borrow_mut(|calls| {
-        calls.push(Call {
-            line,
-            column,
-            justification,
-            what,
-        })
-    });
+    let (line, column) = evaluator.call_stack_top_location().map_or((1, 1), |span| begin(&span));
+    CALLS.with_borrow_mut(|calls| calls.push(Call { line, column, justification, what }));
 }
 
 fn word(decision: Decision) -> &'static str {
@@ -311,11 +259,7 @@ fn vocabulary(builder: &mut GlobalsBuilder) {
             )));
         }
         // A refusal is never narrower than its author may have meant.
-        let pattern = if decision == Decision::Refuse {
-            pattern.on_every_port()
-        } else {
-            pattern
-        };
+        let pattern = if decision == Decision::Refuse { pattern.on_every_port() } else { pattern };
         if carried || decision == Decision::Refuse {
             record(evaluator, What::Host(decision, pattern), justification);
         }
@@ -328,15 +272,10 @@ fn vocabulary(builder: &mut GlobalsBuilder) {
         evaluator: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<NoneType> {
         if name.is_empty() || name.contains('/') || name == "." || name == ".." {
-            return Err(wrong(format!(
-                "`name` is the bare name of a program, not `{name}`"
-            )));
+            return Err(wrong(format!("`name` is the bare name of a program, not `{name}`")));
         }
         let paths = strings("paths", paths)?;
-        if let Some(other) = paths
-            .iter()
-            .find(|path| path.rsplit('/').next() != Some(name))
-        {
+        if let Some(other) = paths.iter().find(|path| path.rsplit('/').next() != Some(name)) {
             return Err(wrong(format!("path `{other}` does not end in `/{name}`")));
         }
         record(evaluator, What::Whereabouts(name.to_owned(), paths), None);
@@ -356,9 +295,7 @@ fn vocabulary(builder: &mut GlobalsBuilder) {
         match step {
             0 => Err(wrong("the step of `range` is not 0")),
             _ if long > 10_000 => Err(wrong("`range` has at most 10000 numbers")),
-            1.. => Ok((start..stop)
-                .step_by(step.unsigned_abs() as usize)
-                .collect()),
+            1.. => Ok((start..stop).step_by(step.unsigned_abs() as usize).collect()),
             _ => {
                 let down = i64::from(stop) + 1..=i64::from(start);
                 let numbers = down.rev().step_by(step.unsigned_abs() as usize);
@@ -374,9 +311,9 @@ fn decision(word: &str, also_forbidden: &[&str]) -> starlark::Result<Decision> {
         "prompt" => Ok(Decision::Ask),
         "forbidden" => Ok(Decision::Refuse),
         word if also_forbidden.contains(&word) => Ok(Decision::Refuse),
-        other => Err(wrong(format!(
-            "`decision` is `allow`, `prompt` or `forbidden`, not `{other}`"
-        ))),
+        other => {
+            Err(wrong(format!("`decision` is `allow`, `prompt` or `forbidden`, not `{other}`")))
+        }
     }
 }
 
@@ -388,25 +325,18 @@ fn justification(given: NoneOr<&str>) -> starlark::Result<Option<String>> {
 }
 
 fn pattern(value: Value<'_>) -> starlark::Result<Pattern> {
-    let places = list("pattern", value)?
-        .iter()
-        .map(|place| match place.unpack_str() {
-            Some(word) => Ok(vec![word.to_owned()]),
-            None => match ListRef::from_value(*place) {
-                Some(alternatives) => {
-                    strings_of("an alternative of `pattern`", alternatives.content())
-                }
-                None => Err(wrong(format!(
-                    "a place of `pattern` is a string or a list of strings, not `{}`",
-                    place.get_type()
-                ))),
-            },
-        });
+    let places = list("pattern", value)?.iter().map(|place| match place.unpack_str() {
+        Some(word) => Ok(vec![word.to_owned()]),
+        None => match ListRef::from_value(*place) {
+            Some(alternatives) => strings_of("an alternative of `pattern`", alternatives.content()),
+            None => Err(wrong(format!(
+                "a place of `pattern` is a string or a list of strings, not `{}`",
+                place.get_type()
+            ))),
+        },
+    });
     let places = places.collect::<starlark::Result<Vec<_>>>()?;
-    if places
-        .first()
-        .is_some_and(|programs| programs.iter().any(String::is_empty))
-    {
+    if places.first().is_some_and(|programs| programs.iter().any(String::is_empty)) {
         return Err(wrong("`pattern` begins with an empty program name"));
     }
     Pattern::new(places)
@@ -459,10 +389,5 @@ fn strings_of(what: &str, values: &[Value<'_>]) -> starlark::Result<Vec<String>>
 }
 
 fn shown(argv: &[String]) -> String {
-    show::command(
-        &argv
-            .iter()
-            .map(std::ffi::OsString::from)
-            .collect::<Vec<_>>(),
-    )
+    show::command(&argv.iter().map(std::ffi::OsString::from).collect::<Vec<_>>())
 }

@@ -131,46 +131,15 @@ impl SettingsText {
         voice: &Voice,
         place: &Place,
     ) -> Result<Stated, PolicyError> {
-        let speaker = Speaker {
-            source,
-            voice,
-            place,
-        };
-        let Self {
-            sandbox,
-            network,
-            commands,
-            approvals,
-            record,
-            ..
-        } = self;
+        let speaker = Speaker { source, voice, place };
+        let Self { sandbox, network, commands, approvals, record, .. } = self;
         let mut hosts = Vec::new();
-        speaker.hosts(
-            "network.deny",
-            &network.deny,
-            Say::Decide(Decision::Refuse),
-            &mut hosts,
-        )?;
-        speaker.hosts(
-            "network.ask",
-            &network.ask,
-            Say::Decide(Decision::Ask),
-            &mut hosts,
-        )?;
+        speaker.hosts("network.deny", &network.deny, Say::Decide(Decision::Refuse), &mut hosts)?;
+        speaker.hosts("network.ask", &network.ask, Say::Decide(Decision::Ask), &mut hosts)?;
         speaker.widens("network.allow", &network.allow)?;
-        speaker.hosts(
-            "network.allow",
-            &network.allow,
-            Say::Decide(Decision::Allow),
-            &mut hosts,
-        )?;
+        speaker.hosts("network.allow", &network.allow, Say::Decide(Decision::Allow), &mut hosts)?;
         speaker.widens("network.internal", &network.internal)?;
-        speaker.hosts(
-            "network.internal",
-            &network.internal,
-            Say::Internal,
-            &mut hosts,
-        )?;
+        speaker.hosts("network.internal", &network.internal, Say::Internal, &mut hosts)?;
         speaker.widens("sandbox.write", &sandbox.write)?;
         speaker.widens("sandbox.environment", &sandbox.environment)?;
         let asks = [("ask", Decision::Ask), ("refuse", Decision::Refuse)];
@@ -213,11 +182,7 @@ impl Speaker<'_> {
         let value =
             read(text.get_ref()).map_err(|reason| self.source.wrong(key, text.span(), reason))?;
         let rule = format!("{key} = {:?}", text.get_ref());
-        Ok(Some(self.voice.says(
-            value,
-            rule,
-            self.source.line(text.span()),
-        )))
+        Ok(Some(self.voice.says(value, rule, self.source.line(text.span()))))
     }
 
     fn choice<T: Copy>(
@@ -228,10 +193,7 @@ impl Speaker<'_> {
     ) -> Result<Option<Said<T>>, PolicyError> {
         self.single(key, text, |text| {
             let chosen = choices.iter().find(|(word, _)| *word == text);
-            let words: Vec<_> = choices
-                .iter()
-                .map(|(word, _)| format!("`{word}`"))
-                .collect();
+            let words: Vec<_> = choices.iter().map(|(word, _)| format!("`{word}`")).collect();
             let reason = || format!("it is {}, not `{text}`", words.join(" or "));
             chosen.map(|(_, value)| *value).ok_or_else(reason)
         })
@@ -254,9 +216,7 @@ impl Speaker<'_> {
 
     fn paths(&self, key: &str, texts: &Texts) -> Result<Vec<Said<PathBuf>>, PolicyError> {
         self.list(key, texts, |text| {
-            self.place
-                .resolve(text)
-                .map_err(|why| format!("`{text}`: {why}"))
+            self.place.resolve(text).map_err(|why| format!("`{text}`: {why}"))
         })
     }
 
@@ -304,24 +264,15 @@ impl Speaker<'_> {
 
 /// A number and `s`, `m` or `h`: from one second to a day.
 fn duration(text: &str) -> Result<Duration, String> {
-    let seconds = ["s", "m", "h"]
-        .iter()
-        .zip([1, 60, 3600])
-        .find_map(|(unit, seconds)| {
-            let number = text.strip_suffix(unit)?;
-            let plain = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-            number
-                .parse::<u64>()
-                .ok()
-                .filter(|_| plain)?
-                .checked_mul(seconds)
-        });
+    let seconds = ["s", "m", "h"].iter().zip([1, 60, 3600]).find_map(|(unit, seconds)| {
+        let number = text.strip_suffix(unit)?;
+        let plain = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        number.parse::<u64>().ok().filter(|_| plain)?.checked_mul(seconds)
+    });
     match seconds {
         Some(seconds @ 1..=86400) => Ok(Duration::from_secs(seconds)),
         Some(_) => Err(format!("`{text}` is not between `1s` and `24h`")),
-        None => Err(format!(
-            "`{text}` is not a duration such as `30s`, `5m` or `1h`"
-        )),
+        None => Err(format!("`{text}` is not a duration such as `30s`, `5m` or `1h`")),
     }
 }
 
@@ -359,27 +310,12 @@ impl<'t> Source<'t> {
         match (key, quoted.next()) {
             (key, Some(unknown)) if message.starts_with("unknown field") => {
                 let likely = nearest(unknown, quoted).map(str::to_owned);
-                let key = key
-                    .filter(|key| key.ends_with(unknown))
-                    .unwrap_or_else(|| unknown.to_owned());
-                PolicyError::UnknownKey {
-                    file,
-                    line,
-                    key,
-                    likely,
-                }
+                let key =
+                    key.filter(|key| key.ends_with(unknown)).unwrap_or_else(|| unknown.to_owned());
+                PolicyError::UnknownKey { file, line, key, likely }
             }
-            (Some(key), _) => PolicyError::Value {
-                file,
-                line,
-                key,
-                reason: message.to_owned(),
-            },
-            (None, _) => PolicyError::NotToml {
-                file,
-                line,
-                reason: message.to_owned(),
-            },
+            (Some(key), _) => PolicyError::Value { file, line, key, reason: message.to_owned() },
+            (None, _) => PolicyError::NotToml { file, line, reason: message.to_owned() },
         }
     }
 }

@@ -17,10 +17,7 @@ pub fn line(text: &str) -> String {
 /// An argument vector as a shell would need it typed: words that need quotes
 /// have them, bytes that are not UTF-8 become `\x…`.
 pub fn command(argv: &[OsString]) -> String {
-    argv.iter()
-        .map(|word| self::word(word.as_bytes()))
-        .collect::<Vec<_>>()
-        .join(" ")
+    argv.iter().map(|word| self::word(word.as_bytes())).collect::<Vec<_>>().join(" ")
 }
 
 fn word(bytes: &[u8]) -> String {
@@ -70,10 +67,7 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_obey_is_spelt_out() {
-        assert_eq!(
-            line("a\u{1b}[31m\u{202e}b\r\n"),
-            r"a\u{1b}[31m\u{202e}b\u{d}\u{a}"
-        );
+        assert_eq!(line("a\u{1b}[31m\u{202e}b\r\n"), r"a\u{1b}[31m\u{202e}b\u{d}\u{a}");
     }
 
     #[test]

@@ -103,12 +103,7 @@ impl<A: Attempt> Question<A> {
         match answer.choice {
             Choice::Once | Choice::Session => {
                 let rule = format!("{} by {}", answer.choice, answer.by);
-                let basis = Basis {
-                    rule,
-                    layer: Layer::Answer,
-                    origin: None,
-                    justification: None,
-                };
+                let basis = Basis { rule, layer: Layer::Answer, origin: None, justification: None };
                 Ok(Permit::new(self.attempt, basis))
             }
             Choice::Refuse => {

@@ -37,9 +37,7 @@ pub struct Capture<G> {
 
 impl<G> Default for Capture<G> {
     fn default() -> Self {
-        Self {
-            slots: Mutex::default(),
-        }
+        Self { slots: Mutex::default() }
     }
 }
 
@@ -107,10 +105,7 @@ mod tests {
 
     fn captured(gate: u64) -> Captured<u64> {
         let (_, never) = oneshot::channel();
-        Captured {
-            gate,
-            admission: Admission::Pending(never),
-        }
+        Captured { gate, admission: Admission::Pending(never) }
     }
 
     fn peer(port: u16) -> SocketAddr {

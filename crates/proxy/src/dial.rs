@@ -37,8 +37,7 @@ pub(crate) async fn dial(
     let connect = permit.spend();
     let addresses = resolve(&connect).await?;
     for address in &addresses {
-        gate.address(&connect, address.ip())
-            .map_err(DialError::Refused)?;
+        gate.address(&connect, address.ip()).map_err(DialError::Refused)?;
     }
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
@@ -52,10 +51,7 @@ pub(crate) async fn dial(
             Err(_) => last = io::ErrorKind::TimedOut.into(),
         }
     }
-    Err(DialError::Failed {
-        what: format!("cannot connect to `{connect}`"),
-        source: last,
-    })
+    Err(DialError::Failed { what: format!("cannot connect to `{connect}`"), source: last })
 }
 
 async fn resolve(connect: &Connect) -> Result<Vec<SocketAddr>, DialError> {
@@ -63,13 +59,9 @@ async fn resolve(connect: &Connect) -> Result<Vec<SocketAddr>, DialError> {
     match &connect.host {
         Host::Address(address) => Ok(vec![(*address, port).into()]),
         Host::Name(name) => {
-            let answers =
-                lookup_host((name.as_str(), port))
-                    .await
-                    .map_err(|source| DialError::Failed {
-                        what: format!("cannot resolve `{name}`"),
-                        source,
-                    })?;
+            let answers = lookup_host((name.as_str(), port)).await.map_err(|source| {
+                DialError::Failed { what: format!("cannot resolve `{name}`"), source }
+            })?;
             Ok(answers.collect())
         }
     }

@@ -153,9 +153,7 @@ mod tests {
     fn ask(name: &str, qtype: TYPE) -> Packet<'static> {
         let mut query = Packet::new_query(7);
         let qname = Name::new_unchecked(name).into_owned();
-        query
-            .questions
-            .push(Question::new(qname, qtype.into(), CLASS::IN.into(), false));
+        query.questions.push(Question::new(qname, qtype.into(), CLASS::IN.into(), false));
         let bytes = query.build_bytes_vec().expect("a query");
         let reply = answer(&bytes, &names()).expect("a reply");
         Packet::parse(Box::leak(reply.into_boxed_slice())).expect("a well-formed reply")
@@ -164,13 +162,8 @@ mod tests {
     #[test]
     fn names_are_answered_with_synthetic_addresses() {
         let reply = ask("Api.Example", TYPE::A);
-        let expected = RData::A(A {
-            address: u32::from_be_bytes([198, 18, 0, 2]),
-        });
-        assert_eq!(
-            reply.answers.first().map(|record| &record.rdata),
-            Some(&expected)
-        );
+        let expected = RData::A(A { address: u32::from_be_bytes([198, 18, 0, 2]) });
+        assert_eq!(reply.answers.first().map(|record| &record.rdata), Some(&expected));
         assert_eq!(reply.id(), 7);
         assert_eq!(ask("api.example", TYPE::AAAA).answers.len(), 1);
     }
@@ -199,12 +192,7 @@ mod tests {
         let whole = {
             let mut query = Packet::new_query(1);
             let qname = Name::new_unchecked("api.example");
-            query.questions.push(Question::new(
-                qname,
-                TYPE::A.into(),
-                CLASS::IN.into(),
-                false,
-            ));
+            query.questions.push(Question::new(qname, TYPE::A.into(), CLASS::IN.into(), false));
             query.build_bytes_vec().expect("a query")
         };
         for cut in 0..whole.len() {

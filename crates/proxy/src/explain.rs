@@ -79,11 +79,7 @@ async fn answer(mut stream: TcpStream, status: &str, mark: &str, body: &str, ale
             "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\n{mark}\r\n\
              content-length: {}\r\nconnection: close\r\n\r\n{}",
             body.len(),
-            if spoken.starts_with(b"HEAD ") {
-                ""
-            } else {
-                body
-            },
+            if spoken.starts_with(b"HEAD ") { "" } else { body },
         )
         .into_bytes(),
         Protocol::Tls => alert.to_vec(),

@@ -38,10 +38,7 @@ pub struct Exhausted;
 
 impl Names {
     pub fn new(ranges: Ranges) -> Self {
-        Self {
-            ranges,
-            known: Mutex::default(),
-        }
+        Self { ranges, known: Mutex::default() }
     }
 
     /// The addresses that stand for a name.
@@ -68,14 +65,13 @@ impl Names {
     /// What an address means: the name it stands for, or itself.
     pub fn host(&self, address: IpAddr) -> Host {
         let offset = match address {
-            IpAddr::V4(v4) => u32::from(v4)
-                .checked_sub(u32::from(self.ranges.gateway))
-                .map(u128::from),
+            IpAddr::V4(v4) => {
+                u32::from(v4).checked_sub(u32::from(self.ranges.gateway)).map(u128::from)
+            }
             IpAddr::V6(v6) => u128::from(v6).checked_sub(u128::from(self.ranges.gateway6)),
         };
-        let index = offset
-            .and_then(|offset| usize::try_from(offset).ok())
-            .and_then(|o| o.checked_sub(1));
+        let index =
+            offset.and_then(|offset| usize::try_from(offset).ok()).and_then(|o| o.checked_sub(1));
         let known = self.known();
         match index.and_then(|index| known.names.get(index)) {
             Some(name) => Host::Name(name.clone()),
@@ -134,14 +130,9 @@ mod tests {
     fn the_gateway_and_what_was_never_given_out_stay_addresses() {
         let names = names(15);
         names.addresses(&name("a.example")).expect("an address");
-        for text in [
-            "198.18.0.1",
-            "198.18.0.3",
-            "198.18.0.0",
-            "fd72:656d:6974::1",
-            "10.0.0.1",
-            "::",
-        ] {
+        for text in
+            ["198.18.0.1", "198.18.0.3", "198.18.0.0", "fd72:656d:6974::1", "10.0.0.1", "::"]
+        {
             let address: IpAddr = text.parse().expect("an address");
             assert_eq!(names.host(address), Host::Address(address));
         }
@@ -150,9 +141,8 @@ mod tests {
     #[test]
     fn a_full_range_says_so_and_keeps_what_it_gave() {
         let names = names(29);
-        let given: Vec<_> = (0..9)
-            .map(|i| names.addresses(&name(&format!("n{i}.example"))))
-            .collect();
+        let given: Vec<_> =
+            (0..9).map(|i| names.addresses(&name(&format!("n{i}.example")))).collect();
         let good = given.iter().filter(|answer| answer.is_ok()).count();
         assert_eq!(
             good, 6,

@@ -35,14 +35,8 @@ pub async fn serve<G: Gate>(listener: OwnedFd, capture: Arc<Capture<G>>) -> io::
 /// Too many open files, or a connection that ended before it was accepted.
 fn is_passing(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    let passing = [
-        Errno::MFILE,
-        Errno::NFILE,
-        Errno::NOBUFS,
-        Errno::NOMEM,
-        Errno::CONNABORTED,
-        Errno::INTR,
-    ];
+    let passing =
+        [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::CONNABORTED, Errno::INTR];
     error
         .raw_os_error()
         .is_some_and(|code| passing.iter().any(|errno| errno.raw_os_error() == code))
@@ -80,16 +74,8 @@ async fn carry<G: Gate>(mut stream: TcpStream, peer: SocketAddr, capture: &Captu
     };
     let _ = stream.set_nodelay(true);
     let carried = match copy_bidirectional(&mut stream, &mut upstream).await {
-        Ok((sent, received)) => Carried {
-            sent,
-            received,
-            reason: "closed",
-        },
-        Err(_) => Carried {
-            sent: 0,
-            received: 0,
-            reason: "broken off",
-        },
+        Ok((sent, received)) => Carried { sent, received, reason: "closed" },
+        Err(_) => Carried { sent: 0, received: 0, reason: "broken off" },
     };
     gate.ended(carried);
 }

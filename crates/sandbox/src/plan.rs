@@ -100,12 +100,7 @@ impl fmt::Display for Plan {
         for grant in &self.floor {
             writeln!(f, "  {grant}")?;
         }
-        let Network {
-            gateway,
-            prefix,
-            gateway6,
-            prefix6,
-        } = self.network;
+        let Network { gateway, prefix, gateway6, prefix6 } = self.network;
         writeln!(f, "network")?;
         writeln!(f, "  loopback of its own, no route out")?;
         writeln!(
@@ -117,32 +112,20 @@ impl fmt::Display for Plan {
             writeln!(f, "  {}", name.to_string_lossy())?;
         }
         writeln!(f, "command")?;
-        writeln!(
-            f,
-            "  {} in {}",
-            self.program.display(),
-            self.directory.display()
-        )
+        writeln!(f, "  {} in {}", self.program.display(), self.directory.display())
     }
 }
 
 impl fmt::Display for Mount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Mount::Host {
-                path,
-                access: Access::Read,
-            } => write!(f, "read    {}", path.display()),
-            Mount::Host {
-                path,
-                access: Access::Write,
-            } => write!(f, "write   {}", path.display()),
+            Mount::Host { path, access: Access::Read } => write!(f, "read    {}", path.display()),
+            Mount::Host { path, access: Access::Write } => write!(f, "write   {}", path.display()),
             Mount::Private { path, .. } => write!(f, "private {}", path.display()),
             Mount::Processes => write!(f, "private /proc  (this session's processes, read-only)"),
-            Mount::Devices => write!(
-                f,
-                "private /dev  (null, zero, full, random, urandom, tty, pts, shm)"
-            ),
+            Mount::Devices => {
+                write!(f, "private /dev  (null, zero, full, random, urandom, tty, pts, shm)")
+            }
             Mount::Hidden { path, .. } => write!(f, "hide    {}", path.display()),
             Mount::Text { path, .. } => write!(f, "text    {}", path.display()),
         }

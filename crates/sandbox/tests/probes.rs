@@ -9,20 +9,14 @@ use remit_sandbox::{Access, ChildEvent, Floor, Launched, Mount, Network, Plan, S
 
 /// A boundary around `/bin/sh -c SCRIPT` with one writable directory.
 fn plan(workspace: &Path, script: &str) -> Plan {
-    let private = |path: &str, mode| Mount::Private {
-        path: PathBuf::from(path),
-        mode,
-    };
+    let private = |path: &str, mode| Mount::Private { path: PathBuf::from(path), mode };
     Plan {
         mounts: vec![
             private("/run", 0o755),
             private("/tmp", 0o1777),
             Mount::Processes,
             Mount::Devices,
-            Mount::Host {
-                path: workspace.to_path_buf(),
-                access: Access::Write,
-            },
+            Mount::Host { path: workspace.to_path_buf(), access: Access::Write },
         ],
         floor: vec![
             Floor::List("/".into()),
@@ -52,11 +46,8 @@ fn plan(workspace: &Path, script: &str) -> Plan {
 /// Runs a script inside; every program may start, every connect is refused.
 fn inside(workspace: &Path, script: &str) -> ChildEvent {
     let changes = notify::changes().expect("a signal descriptor");
-    let Launched {
-        notifications,
-        control,
-        ..
-    } = launch(&plan(workspace, script), Stdio::default()).expect("a boundary");
+    let Launched { notifications, control, .. } =
+        launch(&plan(workspace, script), Stdio::default()).expect("a boundary");
     std::thread::scope(|scope| {
         let serving = scope.spawn(|| serve(&notifications, changes.as_fd()));
         let event = control.wait();
@@ -74,14 +65,7 @@ fn serve(notifications: &notify::Listener, changes: std::os::fd::BorrowedFd<'_>)
             PollFd::from_borrowed_fd(changes, PollFlags::IN),
         ];
         // The harness's other threads do not block the signal, so it may be lost.
-        poll(
-            &mut fds,
-            Some(&Timespec {
-                tv_sec: 0,
-                tv_nsec: 2_000_000,
-            }),
-        )
-        .expect("poll");
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 2_000_000 })).expect("poll");
         let [called, changed] = fds.map(|fd| fd.revents());
         {
             if changed.contains(PollFlags::IN) {
@@ -121,21 +105,14 @@ fn check_held(what: &str, script: &str) {
         .expect("a shell");
     assert!(status.success(), "{what}: the control cannot do it either");
     let workspace = tempfile::tempdir_in("/var/tmp").expect("a directory");
-    assert_ne!(
-        inside(workspace.path(), script),
-        ChildEvent::Exited(0),
-        "{what}"
-    );
+    assert_ne!(inside(workspace.path(), script), ChildEvent::Exited(0), "{what}");
 }
 
 #[test]
 fn a_command_runs_and_its_status_comes_out() {
     let workspace = tempfile::tempdir_in("/var/tmp").expect("a directory");
     assert_eq!(inside(workspace.path(), "exit 7"), ChildEvent::Exited(7));
-    assert_eq!(
-        inside(workspace.path(), "kill -9 $$"),
-        ChildEvent::Signalled(9)
-    );
+    assert_eq!(inside(workspace.path(), "kill -9 $$"), ChildEvent::Signalled(9));
 }
 
 #[test]
@@ -174,10 +151,5 @@ fn privileges_are_gone() {
 fn a_missing_directory_is_named() {
     let workspace = PathBuf::from("/var/tmp/remit-there-is-no-such-directory");
     let error = launch(&plan(&workspace, "true"), Stdio::default()).expect_err("a refusal");
-    assert!(
-        error
-            .to_string()
-            .contains("remit-there-is-no-such-directory"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("remit-there-is-no-such-directory"), "{error}");
 }

@@ -46,19 +46,13 @@ pub(crate) struct Missing {
     pub(crate) copy_of: Option<PathBuf>,
 }
 
-const ADAPTERS: [&Adapter; 4] = [
-    &codex::ADAPTER,
-    &claude::ADAPTER,
-    &gemini::ADAPTER,
-    &opencode::ADAPTER,
-];
+const ADAPTERS: [&Adapter; 4] =
+    [&codex::ADAPTER, &claude::ADAPTER, &gemini::ADAPTER, &opencode::ADAPTER];
 
 /// The adapter for a command, by the name it is started by.
 pub(crate) fn adapter(program: &OsStr) -> Option<&'static Adapter> {
     let name = Path::new(program).file_name()?.to_str()?;
-    ADAPTERS
-        .into_iter()
-        .find(|adapter| adapter.programs.contains(&name))
+    ADAPTERS.into_iter().find(|adapter| adapter.programs.contains(&name))
 }
 
 impl Adapter {
@@ -72,11 +66,7 @@ impl Adapter {
                 .filter(|place| place.copy_of.is_none())
                 .map(|place| place.path)
                 .collect(),
-            environment: self
-                .environment
-                .iter()
-                .map(|name| (*name).to_owned())
-                .collect(),
+            environment: self.environment.iter().map(|name| (*name).to_owned()).collect(),
         }
     }
 
@@ -101,10 +91,7 @@ impl Adapter {
             Some(rest) => home.join(rest).into(),
             None => OsString::from(value),
         };
-        self.defaults
-            .iter()
-            .map(|(name, text)| (OsString::from(name), value(text)))
-            .collect()
+        self.defaults.iter().map(|(name, text)| (OsString::from(name), value(text))).collect()
     }
 
     /// The argument vector with the agent's own sandbox told to stand back.
@@ -151,9 +138,6 @@ mod tests {
         let argv = codex::ADAPTER.argv(&["codex", "exec", "hi"].map(OsString::from));
         assert_eq!(argv.first(), Some(&OsString::from("codex")));
         assert_eq!(argv.last(), Some(&OsString::from("hi")));
-        assert!(
-            argv.iter()
-                .any(|word| word.to_string_lossy().contains("sandbox_mode"))
-        );
+        assert!(argv.iter().any(|word| word.to_string_lossy().contains("sandbox_mode")));
     }
 }

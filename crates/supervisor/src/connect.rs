@@ -120,10 +120,7 @@ impl Connector {
             return done(socket.connect(to));
         }
         let port = Port::try_from(to.port()).map_err(|_| errno::EADDRNOTAVAIL)?;
-        let tried = Connect {
-            host: self.names.host(to.ip()),
-            port,
-        };
+        let tried = Connect { host: self.names.host(to.ip()), port };
         let detail = vec![Text::from(tried.to_string().as_str())];
         let mut verdict = self.gate.judge(tried.clone());
         if to.ip().is_loopback() && matches!(verdict, Verdict::Refuse(_)) {
@@ -136,10 +133,7 @@ impl Connector {
                 _ => {}
             }
         }
-        let judged = self
-            .gate
-            .conclude(facts, detail, verdict)
-            .map_err(|_| errno::EIO)?;
+        let judged = self.gate.conclude(facts, detail, verdict).map_err(|_| errno::EIO)?;
         match judged {
             Judged::Permitted { attempt, permit } => {
                 self.hand_over(facts, socket, ipv6, attempt, Admission::Permitted(permit))
@@ -188,13 +182,8 @@ impl Connector {
                 .ok()
                 .and_then(|name| SocketAddr::try_from(name).ok())
                 .ok_or(errno::EADDRNOTAVAIL)?;
-            let gate = Connection {
-                gate: Arc::clone(&self.gate),
-                attempt,
-                facts: facts.clone(),
-            };
-            self.capture
-                .expect(canonical(from), Captured { gate, admission });
+            let gate = Connection { gate: Arc::clone(&self.gate), attempt, facts: facts.clone() };
+            self.capture.expect(canonical(from), Captured { gate, admission });
         }
         done(connected)
     }
@@ -209,11 +198,7 @@ impl Connector {
         to: SocketAddr,
     ) -> Result<(), i32> {
         let verdict = self.gate.policy().connect_inside(tried);
-        match self
-            .gate
-            .conclude(facts, detail, verdict)
-            .map_err(|_| errno::EIO)?
-        {
+        match self.gate.conclude(facts, detail, verdict).map_err(|_| errno::EIO)? {
             Judged::Permitted { permit, .. } => {
                 let _ = permit.spend();
                 done(socket.connect(to))
@@ -327,9 +312,7 @@ fn is_listener(line: &str, port: u16) -> bool {
     let (Some(local), Some(_), Some(state)) = (fields.next(), fields.next(), fields.next()) else {
         return false;
     };
-    let local = local
-        .rsplit_once(':')
-        .and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
+    let local = local.rsplit_once(':').and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
     state == "0A" && local == Some(port)
 }
 

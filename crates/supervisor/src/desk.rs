@@ -1,13 +1,17 @@
 //! The session's questions and those who can answer them: the popup on its own
 //! terminal, and other terminals through the approval socket.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use remit_approvals::{Ask, NotOpen, Posed, QuestionId, Queue};
+use remit_approvals::{Ask, NotOpen, Posed, QuestionId, Queue, wire};
 use remit_policy::Answer;
+use remit_sandbox::Control;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::sync::oneshot;
 
-use crate::terminal::Handle;
+use crate::gate::Gate;
+use crate::terminal::{Handle, TerminalDesk};
 
 /// Where questions wait.
 #[derive(Debug, Default)]
@@ -35,10 +39,7 @@ pub(crate) enum CannotAsk {
 impl Questions {
     /// `queued`: without a terminal, questions wait for `remit approvals`.
     pub(crate) fn new(queued: bool) -> Self {
-        Self {
-            queued,
-            ..Self::default()
-        }
+        Self { queued, ..Self::default() }
     }
 
     /// From now on questions pop up on this terminal.
@@ -96,5 +97,59 @@ impl Questions {
     fn queue(&self) -> MutexGuard<'_, Queue<oneshot::Sender<Answer>>> {
         // Every change of the queue is one call.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where answers and signals arrive.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    gate: Arc<Gate>,
+    control: Arc<Control>,
+    /// Whether a signal was passed on already; the next one ends the session.
+    signalled: AtomicBool,
+}
+
+impl Desk {
+    pub(crate) fn new(gate: Arc<Gate>, control: Arc<Control>) -> Self {
+        Self { gate, control, signalled: AtomicBool::new(false) }
+    }
+
+    /// Passes a signal on to the command's process group; the second one ends
+    /// the session, as does the first before there is a command.
+    pub(crate) fn signal(&self, signal: i32) {
+        let again = self.signalled.swap(true, Ordering::Relaxed);
+        let group = self.gate.command.get().and_then(|process| Pid::from_raw(*process as i32));
+        let passed = match (group, Signal::from_named_raw(signal)) {
+            (Some(group), Some(signal)) if !again => kill_process_group(group, signal).is_ok(),
+            _ => false,
+        };
+        if !passed {
+            self.control.end();
+        }
+    }
+}
+
+impl TerminalDesk for Desk {
+    fn answer(&self, id: QuestionId, answer: Answer) -> Result<(), NotOpen> {
+        self.gate.questions.answer(id, answer)
+    }
+
+    fn resume(&self) {
+        // Fails only when the session is over.
+        let _ = self.control.resume();
+    }
+
+    fn signalled(&self, signal: i32) {
+        self.signal(signal);
+    }
+}
+
+impl wire::Desk for Desk {
+    fn open(&self) -> Vec<Posed> {
+        self.gate.questions.open()
+    }
+
+    fn answer(&self, id: QuestionId, answer: Answer) -> Result<(), NotOpen> {
+        self.gate.questions.answer(id, answer)
     }
 }

@@ -21,16 +21,13 @@ pub struct Finding {
 
 /// Asks the kernel, the disk and the policy. Leaves nothing behind.
 pub fn examine() -> Vec<Finding> {
-    let features = remit_sandbox::support()
-        .features
-        .into_iter()
-        .map(|feature| Finding {
-            name: feature.name.to_owned(),
-            purpose: feature.purpose.to_owned(),
-            ok: feature.available,
-            found: feature.found,
-            remedy: feature.remedy.to_owned(),
-        });
+    let features = remit_sandbox::support().features.into_iter().map(|feature| Finding {
+        name: feature.name.to_owned(),
+        purpose: feature.purpose.to_owned(),
+        ok: feature.available,
+        found: feature.found,
+        remedy: feature.remedy.to_owned(),
+    });
     let mut findings: Vec<_> = features.collect();
     findings.push(tracing());
     match Places::from_environment() {
@@ -65,11 +62,7 @@ fn tracing() -> Finding {
 
 fn record(places: &Places) -> Finding {
     // The nearest directory that is there is where the rest would be made.
-    let there = places
-        .state
-        .ancestors()
-        .find(|above| above.is_dir())
-        .unwrap_or(&places.home);
+    let there = places.state.ancestors().find(|above| above.is_dir()).unwrap_or(&places.home);
     let writable = rustix::fs::access(there, rustix::fs::Access::WRITE_OK).is_ok();
     let room = rustix::fs::statvfs(there).map_or(0, |about| about.f_bavail * about.f_frsize);
     Finding {
@@ -82,10 +75,7 @@ fn record(places: &Places) -> Finding {
             if writable { "writable" } else { "not writable" },
             room >> 20
         ),
-        remedy: format!(
-            "Make `{}` writable, with some MiB free.",
-            places.state.display()
-        ),
+        remedy: format!("Make `{}` writable, with some MiB free.", places.state.display()),
     }
 }
 
@@ -93,17 +83,15 @@ fn record(places: &Places) -> Finding {
 const ROOM: u64 = 8 << 20;
 
 fn policy(places: &Places) -> Finding {
-    let place = remit_policy::Place {
-        home: places.home.clone(),
-        workspace: places.home.join("workspace"),
-    };
-    let loaded = files::load(places, &place.workspace)
-        .map_err(|error| error.to_string())
-        .and_then(|texts| {
+    let place =
+        remit_policy::Place { home: places.home.clone(), workspace: places.home.join("workspace") };
+    let loaded = files::load(places, &place.workspace).map_err(|error| error.to_string()).and_then(
+        |texts| {
             Policy::compile(&texts, None, &crate::agents::none(), &place)
                 .map(|_| texts.len())
                 .map_err(|error| error.to_string())
-        });
+        },
+    );
     Finding {
         name: "policy".to_owned(),
         purpose: "judging".to_owned(),

@@ -32,9 +32,8 @@ pub(crate) fn claimed(
     directory: Option<RawFd>,
 ) -> Result<Claimed, i32> {
     let task = call.task;
-    let path = notify::read_path(task, path)
-        .map_err(notify::Unreadable::errno)
-        .map(PathBuf::from)?;
+    let path =
+        notify::read_path(task, path).map_err(notify::Unreadable::errno).map(PathBuf::from)?;
     let mut argv = notify::read_argv(task, argv).map_err(notify::Unreadable::errno)?;
     if argv.is_empty() {
         // SOURCE: execve(2), since Linux 5.18 an empty vector becomes one empty string.
@@ -63,11 +62,7 @@ pub(crate) fn claimed(
         path,
         argv,
     };
-    Ok(Claimed {
-        facts,
-        exec,
-        identity: place.map(|place| place.identity()),
-    })
+    Ok(Claimed { facts, exec, identity: place.map(|place| place.identity()) })
 }
 
 /// Error numbers, the same on every architecture we build for.
@@ -99,10 +94,7 @@ pub(crate) enum Started {
     /// outside, and this is what it led to. To be judged in its own right.
     Another(Exec),
     /// Something else. It must not run.
-    Changed {
-        actual: Vec<OsString>,
-        program: PathBuf,
-    },
+    Changed { actual: Vec<OsString>, program: PathBuf },
 }
 
 /// Compares a stopped process with what was judged for it.
@@ -169,18 +161,10 @@ mod tests {
 
     #[test]
     fn only_the_judged_arguments_at_the_end_are_an_interpreters() {
-        let judged = Exec {
-            path: "./run".into(),
-            program: None,
-            argv: words("run a b"),
-            cwd: "/w".into(),
-        };
+        let judged =
+            Exec { path: "./run".into(), program: None, argv: words("run a b"), cwd: "/w".into() };
         let check = |actual: &str, expected| {
-            assert_eq!(
-                is_interpreted(&words(actual), &judged),
-                expected,
-                "{actual}"
-            );
+            assert_eq!(is_interpreted(&words(actual), &judged), expected, "{actual}");
         };
         check("/bin/sh ./run a b", true);
         check("/usr/bin/env python ./run a b", true);

@@ -31,9 +31,8 @@ pub enum PlacesError {
 impl Places {
     /// From `HOME` of our own environment.
     pub fn from_environment() -> Result<Self, PlacesError> {
-        let home = std::env::var_os("HOME")
-            .filter(|home| !home.is_empty())
-            .ok_or(PlacesError::NoHome)?;
+        let home =
+            std::env::var_os("HOME").filter(|home| !home.is_empty()).ok_or(PlacesError::NoHome)?;
         let given = PathBuf::from(home);
         let home = given
             .canonicalize()
@@ -85,21 +84,11 @@ fn load_layer(
 ) -> Result<(), LoadError> {
     let settings = directory.join("config.toml");
     if let Some(text) = read(layer, &settings)? {
-        texts.push(PolicyText {
-            layer,
-            kind: TextKind::Settings,
-            file: show(&settings),
-            text,
-        });
+        texts.push(PolicyText { layer, kind: TextKind::Settings, file: show(&settings), text });
     }
     for path in rule_files(&directory.join("rules"))? {
         if let Some(text) = read(layer, &path)? {
-            texts.push(PolicyText {
-                layer,
-                kind: TextKind::Rules,
-                file: show(&path),
-                text,
-            });
+            texts.push(PolicyText { layer, kind: TextKind::Rules, file: show(&path), text });
         }
     }
     Ok(())
@@ -110,10 +99,7 @@ fn show(path: &Path) -> String {
 }
 
 fn rule_files(directory: &Path) -> Result<Vec<PathBuf>, LoadError> {
-    let failed = |source| LoadError::Read {
-        path: directory.to_path_buf(),
-        source,
-    };
+    let failed = |source| LoadError::Read { path: directory.to_path_buf(), source };
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -122,10 +108,7 @@ fn rule_files(directory: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(failed)?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "rules")
-        {
+        if path.extension().is_some_and(|extension| extension == "rules") {
             files.push(path);
         }
     }
@@ -134,10 +117,7 @@ fn rule_files(directory: &Path) -> Result<Vec<PathBuf>, LoadError> {
 }
 
 fn read(layer: Layer, path: &Path) -> Result<Option<String>, LoadError> {
-    let failed = |source| LoadError::Read {
-        path: path.to_path_buf(),
-        source,
-    };
+    let failed = |source| LoadError::Read { path: path.to_path_buf(), source };
     let file = match fs::File::open(path) {
         Ok(file) => file,
         // A link that leads nowhere is not "no file".
@@ -159,13 +139,9 @@ fn read(layer: Layer, path: &Path) -> Result<Option<String>, LoadError> {
         return Err(LoadError::Open(path.to_path_buf()));
     }
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > LARGEST {
         return Err(LoadError::TooLarge(path.to_path_buf()));
     }
-    String::from_utf8(bytes)
-        .map(Some)
-        .map_err(|_| LoadError::NotText(path.to_path_buf()))
+    String::from_utf8(bytes).map(Some).map_err(|_| LoadError::NotText(path.to_path_buf()))
 }

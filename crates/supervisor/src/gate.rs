@@ -122,8 +122,7 @@ impl Gate {
         match verdict {
             Verdict::Allow(permit) => {
                 let basis = permit.basis().clone();
-                self.journal
-                    .write(permit.attempt().event(facts, said, basis, attempt))?;
+                self.journal.write(permit.attempt().event(facts, said, basis, attempt))?;
                 Ok(Judged::Permitted { attempt, permit })
             }
             Verdict::Refuse(refusal) => {
@@ -132,8 +131,7 @@ impl Gate {
             }
             Verdict::Ask(question) => {
                 let basis = question.basis().clone();
-                self.journal
-                    .write(question.attempt().event(facts, said, basis, attempt))?;
+                self.journal.write(question.attempt().event(facts, said, basis, attempt))?;
                 self.ask(facts, attempt, question)
             }
         }
@@ -195,13 +193,7 @@ impl Gate {
     ///
     /// Silence is a refusal, and so is an answer that cannot be written down.
     pub(crate) async fn settle<A: Recorded>(&self, asked: Asked<A>) -> Result<Permit<A>, Refusal> {
-        let Asked {
-            attempt,
-            question,
-            facts,
-            waiting,
-            since,
-        } = asked;
+        let Asked { attempt, question, facts, waiting, since } = asked;
         let Waiting { id, answer } = waiting;
         let patience = self.policy.approvals().patience;
         let answer = match tokio::time::timeout(patience, answer).await {
@@ -266,11 +258,7 @@ impl Gate {
 }
 
 fn nobody(by: &str) -> Answer {
-    Answer {
-        choice: Choice::Refuse,
-        by: by.to_owned(),
-        note: None,
-    }
+    Answer { choice: Choice::Refuse, by: by.to_owned(), note: None }
 }
 
 impl Recorded for Exec {
@@ -286,21 +274,11 @@ impl Recorded for Exec {
 
     fn event(&self, facts: &Facts, verdict: event::Verdict, basis: Basis, attempt: u64) -> Kind {
         let cwd = Text::from(self.cwd.as_path());
-        Kind::Exec {
-            process: facts.event(),
-            argv: self.detail(),
-            cwd,
-            verdict,
-            basis,
-            attempt,
-        }
+        Kind::Exec { process: facts.event(), argv: self.detail(), cwd, verdict, basis, attempt }
     }
 
     fn detail(&self) -> Vec<Text> {
-        self.argv
-            .iter()
-            .map(|word| Text::from(word.as_os_str()))
-            .collect()
+        self.argv.iter().map(|word| Text::from(word.as_os_str())).collect()
     }
 
     fn particulars(&self, facts: &Facts) -> Vec<(String, String)> {
@@ -308,14 +286,7 @@ impl Recorded for Exec {
         vec![
             label("program", program.to_string_lossy()),
             label("in", self.cwd.to_string_lossy()),
-            label(
-                "by",
-                format!(
-                    "{} (process {})",
-                    facts.program.to_string_lossy(),
-                    facts.process
-                ),
-            ),
+            label("by", format!("{} (process {})", facts.program.to_string_lossy(), facts.process)),
         ]
     }
 }
@@ -351,14 +322,7 @@ impl Recorded for Connect {
         vec![
             label("host", self.host.to_string()),
             label("port", self.port.to_string()),
-            label(
-                "by",
-                format!(
-                    "{} (process {})",
-                    facts.program.to_string_lossy(),
-                    facts.process
-                ),
-            ),
+            label("by", format!("{} (process {})", facts.program.to_string_lossy(), facts.process)),
         ]
     }
 }
@@ -384,30 +348,16 @@ impl remit_proxy::Gate for Connection {
 
     fn refused(&self, refusal: &Refusal) {
         let detail = vec![Text::from(refusal.attempt.as_str())];
-        let _ = self
-            .gate
-            .record_refusal::<Connect>(&self.facts, self.attempt, detail, refusal);
+        let _ = self.gate.record_refusal::<Connect>(&self.facts, self.attempt, detail, refusal);
     }
 
     fn failed(&self, error: String) {
-        let _ = self.gate.journal.write(Kind::Outcome {
-            attempt: self.attempt,
-            error,
-        });
+        let _ = self.gate.journal.write(Kind::Outcome { attempt: self.attempt, error });
     }
 
     fn ended(&self, carried: Carried) {
-        let Carried {
-            sent,
-            received,
-            reason,
-        } = carried;
+        let Carried { sent, received, reason } = carried;
         let (attempt, reason) = (self.attempt, reason.to_owned());
-        let _ = self.gate.journal.write(Kind::ConnectEnded {
-            attempt,
-            sent,
-            received,
-            reason,
-        });
+        let _ = self.gate.journal.write(Kind::ConnectEnded { attempt, sent, received, reason });
     }
 }

@@ -93,8 +93,5 @@ pub(crate) fn now() -> At {
         u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
             + u64::try_from(time.tv_nsec).unwrap_or(0)
     };
-    At {
-        wall_ns: nanoseconds(ClockId::Realtime),
-        mono_ns: nanoseconds(ClockId::Boottime),
-    }
+    At { wall_ns: nanoseconds(ClockId::Realtime), mono_ns: nanoseconds(ClockId::Boottime) }
 }

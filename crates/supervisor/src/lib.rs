@@ -18,7 +18,9 @@ mod exec;
 pub mod files;
 mod gate;
 mod journal;
+mod made;
 mod plan;
+mod prepare;
 mod process;
 mod resolve;
 pub mod session;
@@ -28,5 +30,6 @@ mod warden;
 mod workspace;
 
 pub use files::Places;
-pub use session::{Prepared, REFUSED, Request, RunError, prepare, run};
+pub use prepare::{Prepared, Request, prepare};
+pub use session::{REFUSED, RunError, run};
 pub use workspace::WorkspaceError;

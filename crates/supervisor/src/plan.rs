@@ -43,24 +43,15 @@ pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, command: Command)
     let mut mounts = Vec::new();
     for (path, mode) in PRIVATE {
         if Path::new(path).is_dir() {
-            mounts.push(Mount::Private {
-                path: path.into(),
-                mode,
-            });
+            mounts.push(Mount::Private { path: path.into(), mode });
         }
     }
     mounts.extend([Mount::Processes, Mount::Devices]);
     if filesystem.workspace == remit_policy::Access::Read && is_under_own(workspace) {
-        mounts.push(Mount::Host {
-            path: workspace.into(),
-            access: Access::Read,
-        });
+        mounts.push(Mount::Host { path: workspace.into(), access: Access::Read });
     }
     for path in &writable {
-        mounts.push(Mount::Host {
-            path: path.clone(),
-            access: Access::Write,
-        });
+        mounts.push(Mount::Host { path: path.clone(), access: Access::Write });
     }
     if filesystem.workspace == remit_policy::Access::Write {
         mounts.extend(protected(filesystem, workspace));
@@ -68,10 +59,7 @@ pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, command: Command)
     for path in &hidden {
         let visible = !is_under_own(path) || writable.iter().any(|root| path.starts_with(root));
         if visible {
-            mounts.push(Mount::Hidden {
-                path: path.clone(),
-                directory: path.is_dir(),
-            });
+            mounts.push(Mount::Hidden { path: path.clone(), directory: path.is_dir() });
         }
     }
     mounts.extend(texts());
@@ -93,35 +81,21 @@ fn resolved(rules: &[PathRule]) -> BTreeSet<PathBuf> {
         path.ancestors().find_map(|above| {
             let there = above.canonicalize().ok()?;
             let rest = path.strip_prefix(above).ok()?;
-            Some(if rest.as_os_str().is_empty() {
-                there
-            } else {
-                there.join(rest)
-            })
+            Some(if rest.as_os_str().is_empty() { there } else { there.join(rest) })
         })
     };
-    rules
-        .iter()
-        .filter_map(|rule| resolve(&rule.path))
-        .collect()
+    rules.iter().filter_map(|rule| resolve(&rule.path)).collect()
 }
 
 /// Those that are there. One inside another is covered with it.
 fn existing(all: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     let outermost = |path: &&PathBuf| !path.ancestors().skip(1).any(|above| all.contains(above));
-    all.iter()
-        .filter(|path| path.exists())
-        .filter(outermost)
-        .cloned()
-        .collect()
+    all.iter().filter(|path| path.exists()).filter(outermost).cloned().collect()
 }
 
 fn writable(filesystem: &Filesystem, workspace: &Path) -> BTreeSet<PathBuf> {
-    let mut roots: BTreeSet<PathBuf> = filesystem
-        .write
-        .iter()
-        .filter_map(|rule| rule.path.canonicalize().ok())
-        .collect();
+    let mut roots: BTreeSet<PathBuf> =
+        filesystem.write.iter().filter_map(|rule| rule.path.canonicalize().ok()).collect();
     if filesystem.workspace == remit_policy::Access::Write {
         roots.insert(workspace.to_path_buf());
     }
@@ -153,14 +127,8 @@ fn protected(filesystem: &Filesystem, workspace: &Path) -> Vec<Mount> {
         );
         shut.insert(target);
     }
-    let holders = holders.into_iter().map(|path| Mount::Host {
-        path,
-        access: Access::Write,
-    });
-    let shut = shut.into_iter().map(|path| Mount::Host {
-        path,
-        access: Access::Read,
-    });
+    let holders = holders.into_iter().map(|path| Mount::Host { path, access: Access::Write });
+    let shut = shut.into_iter().map(|path| Mount::Host { path, access: Access::Read });
     holders.chain(shut).collect()
 }
 
@@ -185,14 +153,9 @@ fn texts() -> Vec<Mount> {
             // Where it is a link into a private directory, its target is made there.
             let path = match fs::canonicalize(path) {
                 Ok(path) => path,
-                Err(_) => fs::read_link(path)
-                    .ok()
-                    .map(|to| Path::new("/etc").join(to))?,
+                Err(_) => fs::read_link(path).ok().map(|to| Path::new("/etc").join(to))?,
             };
-            Some(Mount::Text {
-                path: lexically_clean(&path),
-                text,
-            })
+            Some(Mount::Text { path: lexically_clean(&path), text })
         })
         .collect()
 }
@@ -268,18 +231,12 @@ mod tests {
         let left_out = BTreeSet::from([at(".ssh"), at(".config/gh")]);
         let mut grants = Vec::new();
         grant_around(home.path(), &left_out, &mut grants);
-        assert_eq!(
-            grants,
-            [Floor::Read(at(".config/git")), Floor::Read(at("work"))]
-        );
+        assert_eq!(grants, [Floor::Read(at(".config/git")), Floor::Read(at("work"))]);
     }
 
     #[test]
     fn spelling_alone_cleans_a_path() {
-        assert_eq!(
-            lexically_clean(Path::new("/etc/../run/x/./y")),
-            Path::new("/run/x/y")
-        );
+        assert_eq!(lexically_clean(Path::new("/etc/../run/x/./y")), Path::new("/run/x/y"));
         assert_eq!(lexically_clean(Path::new("/../a")), Path::new("/a"));
     }
 }

@@ -42,13 +42,7 @@ impl Place {
         };
         let root = rustix::fs::open(format!("/proc/{task}/root"), FLAGS, Mode::empty())?;
         // Links, absolute ones too, are followed within the caller's root.
-        let fd = openat2(
-            &root,
-            from.join(path),
-            FLAGS,
-            Mode::empty(),
-            ResolveFlags::IN_ROOT,
-        )?;
+        let fd = openat2(&root, from.join(path), FLAGS, Mode::empty(), ResolveFlags::IN_ROOT)?;
         Self::about(fd)
     }
 
@@ -62,18 +56,13 @@ impl Place {
     }
 
     pub(crate) fn identity(&self) -> Identity {
-        Identity {
-            device: self.about.st_dev,
-            inode: self.about.st_ino,
-        }
+        Identity { device: self.about.st_dev, inode: self.about.st_ino }
     }
 
     /// The path as seen inside, links followed.
     pub(crate) fn path(&self) -> Option<PathBuf> {
         let own = format!("/proc/self/fd/{}", self.fd.as_fd().as_raw_fd());
-        std::fs::read_link(own)
-            .ok()
-            .filter(|path| path.is_absolute())
+        std::fs::read_link(own).ok().filter(|path| path.is_absolute())
     }
 
     pub(crate) fn is_socket(&self) -> bool {
@@ -94,26 +83,20 @@ const FLAGS: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
 /// `/proc/self/…` and `/proc/thread-self/…` mean the caller, not us.
 fn own_entry(task: u32, path: &Path) -> Option<PathBuf> {
-    ["/proc/self", "/proc/thread-self", "/dev/fd"]
-        .into_iter()
-        .find_map(|prefix| {
-            let rest = path.strip_prefix(prefix).ok()?;
-            let base = format!("/proc/{task}");
-            let base = if prefix == "/dev/fd" {
-                format!("{base}/fd")
-            } else {
-                base
-            };
-            // Only a single link of the caller's: `exe`, `fd/N`. What lies beyond,
-            // such as `root/…`, is resolved by the kernel when it runs.
-            let mut parts = rest.components();
-            let simple = match (parts.next(), parts.next(), parts.next()) {
-                (Some(_), None, None) => true,
-                (Some(first), Some(_), None) => first.as_os_str() == "fd",
-                _ => false,
-            };
-            simple.then(|| Path::new(&base).join(rest))
-        })
+    ["/proc/self", "/proc/thread-self", "/dev/fd"].into_iter().find_map(|prefix| {
+        let rest = path.strip_prefix(prefix).ok()?;
+        let base = format!("/proc/{task}");
+        let base = if prefix == "/dev/fd" { format!("{base}/fd") } else { base };
+        // Only a single link of the caller's: `exe`, `fd/N`. What lies beyond,
+        // such as `root/…`, is resolved by the kernel when it runs.
+        let mut parts = rest.components();
+        let simple = match (parts.next(), parts.next(), parts.next()) {
+            (Some(_), None, None) => true,
+            (Some(first), Some(_), None) => first.as_os_str() == "fd",
+            _ => false,
+        };
+        simple.then(|| Path::new(&base).join(rest))
+    })
 }
 
 /// The file a process runs, and its path as seen inside.
@@ -121,10 +104,7 @@ pub(crate) fn running(process: u32) -> io::Result<(Identity, PathBuf)> {
     let link = format!("/proc/{process}/exe");
     let place = Place::open(Path::new(&link))?;
     let path = readlinkat(rustix::fs::CWD, &link, Vec::new())?;
-    Ok((
-        place.identity(),
-        PathBuf::from(String::from_utf8_lossy(path.as_bytes()).into_owned()),
-    ))
+    Ok((place.identity(), PathBuf::from(String::from_utf8_lossy(path.as_bytes()).into_owned())))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
-use crate::session::Desk;
+use crate::desk::Desk;
 
 /// Passes signals on until it is dropped.
 #[derive(Debug)]
@@ -21,17 +21,12 @@ pub(crate) struct Forwarding {
 pub(crate) fn forward(desk: Arc<Desk>) -> io::Result<Forwarding> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     let handle = signals.handle();
-    let thread = thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for signal in signals.forever() {
-                desk.signal(signal);
-            }
-        })?;
-    Ok(Forwarding {
-        handle,
-        thread: Some(thread),
-    })
+    let thread = thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            desk.signal(signal);
+        }
+    })?;
+    Ok(Forwarding { handle, thread: Some(thread) })
 }
 
 impl Drop for Forwarding {

@@ -109,15 +109,13 @@ impl Terminal {
         let relay = Relay::new(&outer, master, woken, signals, Arc::clone(&shared))?;
         let handle = Handle { shared };
         let ended = handle.clone();
-        let thread = thread::Builder::new()
-            .name("terminal".to_owned())
-            .spawn(move || {
-                // A bug of ours must not leave questions open or modes changed:
-                // unwinding drops the relay, which puts the modes back.
-                let run = std::panic::AssertUnwindSafe(move || relay.run());
-                let bug = std::panic::catch_unwind(run).is_err();
-                ended.close(bug);
-            })?;
+        let thread = thread::Builder::new().name("terminal".to_owned()).spawn(move || {
+            // A bug of ours must not leave questions open or modes changed:
+            // unwinding drops the relay, which puts the modes back.
+            let run = std::panic::AssertUnwindSafe(move || relay.run());
+            let bug = std::panic::catch_unwind(run).is_err();
+            ended.close(bug);
+        })?;
         *lock(&handle.shared.thread) = Some(thread);
         Ok(Self { handle })
     }
@@ -216,14 +214,7 @@ impl std::fmt::Debug for Handle {
 fn refuse(desk: &dyn TerminalDesk, id: QuestionId) {
     let by = "the terminal went away".to_owned();
     // If someone answered elsewhere, that stands.
-    let _ = desk.answer(
-        id,
-        Answer {
-            choice: Choice::Refuse,
-            by,
-            note: None,
-        },
-    );
+    let _ = desk.answer(id, Answer { choice: Choice::Refuse, by, note: None });
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -57,8 +57,7 @@ impl RecentlyRefused {
         if self.0.len() == Self::MOST {
             self.0.pop_front();
         }
-        self.0
-            .push_back((facts.process, facts.started, exec, identity));
+        self.0.push_back((facts.process, facts.started, exec, identity));
     }
 
     /// Whether the same process tries the same file with the same arguments.
@@ -84,20 +83,13 @@ struct Answered {
 #[derive(Debug)]
 enum Then {
     /// Continue this `execve`, or fail it.
-    Call {
-        call: Notification,
-        exec: Exec,
-        identity: Option<Identity>,
-    },
+    Call { call: Notification, exec: Exec, identity: Option<Identity> },
     /// Release or end this process, which waits at its stop.
     Process { process: u32, task: u32 },
 }
 
 /// A safety net under the wake-up by signal. Nothing should ever wait for it.
-const LONGEST_SLEEP: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 100_000_000,
-};
+const LONGEST_SLEEP: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 impl Warden {
     pub(crate) fn new(
@@ -167,21 +159,10 @@ impl Warden {
 
     fn call(&mut self, call: &Notification) {
         match call.call() {
-            Call::Exec {
-                path,
-                argv,
-                directory,
-                ..
-            } => self.exec(call, path, argv, directory),
-            Call::Connect {
-                socket,
-                address,
-                length,
-            } => {
+            Call::Exec { path, argv, directory, .. } => self.exec(call, path, argv, directory),
+            Call::Connect { socket, address, length } => {
                 let waiting = || self.listener.is_waiting(call);
-                let result = self
-                    .connector
-                    .connect(waiting, call, socket, address, length);
+                let result = self.connector.connect(waiting, call, socket, address, length);
                 self.listener.answer(call, result);
             }
             Call::Other(_) => self.listener.answer(call, errno::EPERM),
@@ -189,11 +170,7 @@ impl Warden {
     }
 
     fn exec(&mut self, call: &Notification, path: u64, argv: u64, directory: Option<i32>) {
-        let Claimed {
-            facts,
-            exec,
-            identity,
-        } = match exec::claimed(call, path, argv, directory) {
+        let Claimed { facts, exec, identity } = match exec::claimed(call, path, argv, directory) {
             Ok(claimed) => claimed,
             Err(number) => return self.listener.answer(call, number),
         };
@@ -206,29 +183,15 @@ impl Warden {
         let _ = self.gate.command.set(facts.process);
         match self.gate.admit(&facts, exec.clone()) {
             Ok(Judged::Permitted { attempt, permit }) => {
-                self.proceed(
-                    call,
-                    Armed {
-                        attempt,
-                        facts,
-                        judged: permit.spend(),
-                        identity,
-                    },
-                );
+                self.proceed(call, Armed { attempt, facts, judged: permit.spend(), identity });
             }
             Ok(Judged::Refused { refusal, .. }) => {
                 self.tell(call.task, &refusal);
                 self.listener.answer(call, errno::EACCES);
             }
-            Ok(Judged::Asked(asked)) => self.wait_for(
-                *asked,
-                facts,
-                Then::Call {
-                    call: *call,
-                    exec,
-                    identity,
-                },
-            ),
+            Ok(Judged::Asked(asked)) => {
+                self.wait_for(*asked, facts, Then::Call { call: *call, exec, identity })
+            }
             Err(_) => self.listener.answer(call, errno::EIO),
         }
     }
@@ -246,62 +209,31 @@ impl Warden {
         };
         if let Some(error) = gone {
             self.listener.answer(call, errno::EPERM);
-            self.note(
-                attempt,
-                &format!("it could not be watched while it starts: {error}"),
-            );
+            self.note(attempt, &format!("it could not be watched while it starts: {error}"));
         }
     }
 
     fn wait_for(&self, asked: Asked<Exec>, facts: Facts, then: Then) {
-        let (gate, answer, bell) = (
-            Arc::clone(&self.gate),
-            self.answer.clone(),
-            Arc::clone(&self.bell),
-        );
+        let (gate, answer, bell) =
+            (Arc::clone(&self.gate), self.answer.clone(), Arc::clone(&self.bell));
         self.connector.runtime.spawn(async move {
             let attempt = asked.attempt;
             let outcome = gate.settle(asked).await;
             // Without a warden there is no session left to answer.
-            let _ = answer.send(Answered {
-                then,
-                attempt,
-                facts,
-                outcome,
-            });
+            let _ = answer.send(Answered { then, attempt, facts, outcome });
             let _ = rustix::io::write(&*bell, &1_u64.to_ne_bytes());
         });
     }
 
     fn answered(&mut self, answered: Answered) {
-        let Answered {
-            then,
-            attempt,
-            facts,
-            outcome,
-        } = answered;
+        let Answered { then, attempt, facts, outcome } = answered;
         match (then, outcome) {
             (Then::Call { call, identity, .. }, Ok(permit)) => {
                 if self.listener.is_waiting(&call) {
-                    self.proceed(
-                        &call,
-                        Armed {
-                            attempt,
-                            facts,
-                            judged: permit.spend(),
-                            identity,
-                        },
-                    );
+                    self.proceed(&call, Armed { attempt, facts, judged: permit.spend(), identity });
                 }
             }
-            (
-                Then::Call {
-                    call,
-                    exec,
-                    identity,
-                },
-                Err(refusal),
-            ) => {
+            (Then::Call { call, exec, identity }, Err(refusal)) => {
                 self.refused.remember(&facts, exec, identity);
                 self.tell(call.task, &refusal);
                 self.listener.answer(&call, errno::EACCES);
@@ -334,20 +266,14 @@ impl Warden {
             Change::Gone { .. } => {
                 self.armed.remove(&task);
             }
-            Change::Stopped {
-                how: Stopped::Failed(number),
-                ..
-            } => {
+            Change::Stopped { how: Stopped::Failed(number), .. } => {
                 if let Some(armed) = self.armed.remove(&task) {
                     let error = io::Error::from_raw_os_error(number);
                     self.note(armed.attempt, &error.to_string());
                 }
                 Stop::release(process);
             }
-            Change::Stopped {
-                how: Stopped::Replaced,
-                ..
-            } => self.replaced(task, process),
+            Change::Stopped { how: Stopped::Replaced, .. } => self.replaced(task, process),
         }
     }
 
@@ -357,10 +283,7 @@ impl Warden {
         if self.armed.contains_key(&process) {
             return Some(process);
         }
-        self.armed
-            .iter()
-            .find(|(_, armed)| armed.facts.process == process)
-            .map(|(task, _)| *task)
+        self.armed.iter().find(|(_, armed)| armed.facts.process == process).map(|(task, _)| *task)
     }
 
     fn replaced(&mut self, task: u32, process: u32) {
@@ -388,11 +311,7 @@ impl Warden {
                 let Some(armed) = self.armed.remove(&task) else {
                     return;
                 };
-                self.end_changed(
-                    process,
-                    armed,
-                    &format!("run something unreadable ({error})"),
-                );
+                self.end_changed(process, armed, &format!("run something unreadable ({error})"));
             }
         }
     }
@@ -434,8 +353,7 @@ impl Warden {
         };
         let detail = armed.judged.detail();
         let written =
-            self.gate
-                .record_refusal::<Exec>(&armed.facts, armed.attempt, detail, &refusal);
+            self.gate.record_refusal::<Exec>(&armed.facts, armed.attempt, detail, &refusal);
         // Ended either way; a record that fails ends the session as well.
         let _ = written;
         self.end(process, &refusal);
@@ -453,9 +371,6 @@ impl Warden {
 
     fn note(&self, attempt: u64, error: &str) {
         // A record that fails ends the session; nothing hangs on this event.
-        let _ = self.gate.journal.write(Kind::Outcome {
-            attempt,
-            error: error.to_owned(),
-        });
+        let _ = self.gate.journal.write(Kind::Outcome { attempt, error: error.to_owned() });
     }
 }

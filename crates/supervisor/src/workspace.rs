@@ -43,10 +43,7 @@ const TOO_WIDE: [&str; 6] = ["/home", "/mnt", "/opt", "/srv", "/tmp", "/var/tmp"
 
 /// The workspace with links followed, if it is narrow enough to be written to.
 pub(crate) fn check(directory: &Path, places: &Places) -> Result<PathBuf, WorkspaceError> {
-    let missing = |source| WorkspaceError::Missing {
-        path: directory.to_path_buf(),
-        source,
-    };
+    let missing = |source| WorkspaceError::Missing { path: directory.to_path_buf(), source };
     let path = directory.canonicalize().map_err(missing)?;
     if !path.is_dir() {
         return Err(WorkspaceError::NotADirectory(path));
@@ -76,12 +73,10 @@ fn too_wide(path: &Path, places: &Places) -> Option<String> {
     if TOO_WIDE.iter().any(|wide| Path::new(wide) == path) {
         return Some("it holds more than one project".to_owned());
     }
-    [&places.state, &places.config, &places.system]
-        .into_iter()
-        .find_map(|ours| {
-            let meet = ours.starts_with(path) || path.starts_with(ours);
-            meet.then(|| format!("Remit keeps its own files in `{}`", ours.display()))
-        })
+    [&places.state, &places.config, &places.system].into_iter().find_map(|ours| {
+        let meet = ours.starts_with(path) || path.starts_with(ours);
+        meet.then(|| format!("Remit keeps its own files in `{}`", ours.display()))
+    })
 }
 
 #[cfg(test)]

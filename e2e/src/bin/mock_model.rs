@@ -10,16 +10,12 @@ use remit_e2e::mock_model::{MockModel, Script};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut listen: SocketAddr = "127.0.0.1:0".parse()?;
-    let mut script = Script {
-        command: "echo hello-from-tool; pwd".into(),
-        farewell: "done".into(),
-    };
+    let mut script =
+        Script { command: "echo hello-from-tool; pwd".into(), farewell: "done".into() };
     let mut log = "/dev/stderr".to_owned();
     let mut words = std::env::args().skip(1);
     while let Some(flag) = words.next() {
-        let value = words
-            .next()
-            .ok_or_else(|| format!("`{flag}` needs a value"))?;
+        let value = words.next().ok_or_else(|| format!("`{flag}` needs a value"))?;
         match flag.as_str() {
             "--listen" => listen = value.parse()?,
             "--command" => script.command = value,

@@ -17,9 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut names = BTreeMap::new();
     let mut resolvers = Vec::new();
     while let Some(flag) = words.next() {
-        let value = words
-            .next()
-            .ok_or_else(|| format!("`{flag}` needs a value"))?;
+        let value = words.next().ok_or_else(|| format!("`{flag}` needs a value"))?;
         match flag.as_str() {
             "--dns" => resolvers.push(value.parse()?),
             "--web" => drop(witness::web_server(value.parse()?, notebook.clone())?),

@@ -26,19 +26,12 @@ pub(super) struct Reply {
 
 impl Reply {
     pub(super) fn json(value: &Value) -> Self {
-        Self {
-            status: 200,
-            kind: "application/json",
-            body: value.to_string().into_bytes(),
-        }
+        Self { status: 200, kind: "application/json", body: value.to_string().into_bytes() }
     }
 
     pub(super) fn refusal(status: u16, message: &str) -> Self {
         let error = json!({ "error": { "type": "not_found_error", "message": message } });
-        Self {
-            status,
-            ..Self::json(&error)
-        }
+        Self { status, ..Self::json(&error) }
     }
 
     /// Server-sent events. Each is named by its own `type`, if `named`.
@@ -50,11 +43,7 @@ impl Reply {
             }
             text.push_str(&format!("data: {event}\n\n"));
         }
-        Self {
-            status: 200,
-            kind: "text/event-stream",
-            body: text.into_bytes(),
-        }
+        Self { status: 200, kind: "text/event-stream", body: text.into_bytes() }
     }
 }
 
@@ -106,11 +95,7 @@ pub(super) fn tools(body: &Value) -> Vec<Tool<'_>> {
     for tool in list(&body["tools"]) {
         let declarations = list(&tool["functionDeclarations"]);
         let nested = list(&tool["tools"]);
-        let one = if tool["function"].is_object() {
-            &tool["function"]
-        } else {
-            tool
-        };
+        let one = if tool["function"].is_object() { &tool["function"] } else { tool };
         for tool in std::iter::once(one).chain(declarations).chain(nested) {
             let parameters = ["input_schema", "parameters", "parametersJsonSchema"]
                 .iter()
@@ -171,9 +156,7 @@ const SHELL_TOOLS: [&str; 7] = [
 
 fn turn(body: &Value, script: &Script) -> Turn {
     let offered = tools(body);
-    let shell = SHELL_TOOLS
-        .iter()
-        .find_map(|name| offered.iter().find(|tool| tool.name == *name));
+    let shell = SHELL_TOOLS.iter().find_map(|name| offered.iter().find(|tool| tool.name == *name));
     let Some(shell) = shell.filter(|_| !has_tool_result(body)) else {
         return Turn::Say(script.farewell.clone());
     };
@@ -188,10 +171,7 @@ fn turn(body: &Value, script: &Script) -> Turn {
     if properties["description"].is_object() {
         arguments["description"] = json!("the mock model's one idea");
     }
-    Turn::Call {
-        tool: shell.name.to_owned(),
-        arguments,
-    }
+    Turn::Call { tool: shell.name.to_owned(), arguments }
 }
 
 impl Wire {
@@ -239,10 +219,9 @@ fn anthropic_events(body: &Value, turn: &Turn) -> Vec<Value> {
             json!({ "type": "tool_use", "id": "toolu_mock", "name": tool, "input": {} }),
             json!({ "type": "input_json_delta", "partial_json": arguments.to_string() }),
         ),
-        Turn::Say(text) => (
-            json!({ "type": "text", "text": "" }),
-            json!({ "type": "text_delta", "text": text }),
-        ),
+        Turn::Say(text) => {
+            (json!({ "type": "text", "text": "" }), json!({ "type": "text_delta", "text": text }))
+        }
     };
     let ending = json!({ "stop_reason": whole["stop_reason"], "stop_sequence": null });
     vec![
@@ -290,10 +269,7 @@ fn chat_message(turn: &Turn) -> (Value, &'static str) {
             let function = json!({ "name": tool, "arguments": arguments.to_string() });
             let call =
                 json!({ "index": 0, "id": "call_mock", "type": "function", "function": function });
-            (
-                json!({ "role": "assistant", "content": null, "tool_calls": [call] }),
-                "tool_calls",
-            )
+            (json!({ "role": "assistant", "content": null, "tool_calls": [call] }), "tool_calls")
         }
         Turn::Say(text) => (json!({ "role": "assistant", "content": text }), "stop"),
     }
@@ -342,10 +318,7 @@ mod tests {
     use super::*;
 
     fn script() -> Script {
-        Script {
-            command: "echo hi".into(),
-            farewell: "done".into(),
-        }
+        Script { command: "echo hi".into(), farewell: "done".into() }
     }
 
     fn check(path: &str, body: &Value, expected: &str) {
@@ -364,32 +337,16 @@ mod tests {
             r#"{\"command\":\"echo hi\"}"#,
         );
         let result = json!([{ "role": "user", "content": [{ "type": "tool_result" }] }]);
-        check(
-            "/v1/messages",
-            &json!({ "tools": [tool], "messages": result }),
-            r#""text":"done""#,
-        );
+        check("/v1/messages", &json!({ "tools": [tool], "messages": result }), r#""text":"done""#);
 
         let schema = json!({ "properties": { "cmd": { "type": "string" } } });
         let tool = json!({ "type": "function", "name": "exec_command", "parameters": schema });
-        check(
-            "/v1/responses",
-            &json!({ "tools": [tool] }),
-            r#"{\"cmd\":\"echo hi\"}"#,
-        );
+        check("/v1/responses", &json!({ "tools": [tool] }), r#"{\"cmd\":\"echo hi\"}"#);
         let result = json!([{ "type": "function_call_output" }]);
-        check(
-            "/v1/responses",
-            &json!({ "tools": [tool], "input": result }),
-            r#""text":"done""#,
-        );
+        check("/v1/responses", &json!({ "tools": [tool], "input": result }), r#""text":"done""#);
 
         let tool = json!({ "type": "function", "function": { "name": "shell" } });
-        check(
-            "/v1/chat/completions",
-            &json!({ "tools": [tool], "stream": true }),
-            "tool_calls",
-        );
+        check("/v1/chat/completions", &json!({ "tools": [tool], "stream": true }), "tool_calls");
         let result = json!([{ "role": "tool" }]);
         check(
             "/v1/chat/completions",
@@ -398,11 +355,7 @@ mod tests {
         );
 
         let tool = json!({ "functionDeclarations": [{ "name": "run_shell_command" }] });
-        check(
-            "/v1beta/models/m:generateContent",
-            &json!({ "tools": [tool] }),
-            "functionCall",
-        );
+        check("/v1beta/models/m:generateContent", &json!({ "tools": [tool] }), "functionCall");
         let result = json!([{ "parts": [{ "functionResponse": {} }] }]);
         check(
             "/m:streamGenerateContent",

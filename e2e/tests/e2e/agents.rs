@@ -22,10 +22,7 @@ const FAREWELL: &str = "all finished, thank you";
 
 /// A model on the host's loopback, named in the user's settings.
 fn model(world: &World, command: &str) -> MockModel {
-    let script = Script {
-        command: command.to_owned(),
-        farewell: FAREWELL.to_owned(),
-    };
+    let script = Script { command: command.to_owned(), farewell: FAREWELL.to_owned() };
     let log = File::create(world.elsewhere().join("model.jsonl")).expect("a log");
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
     let model = MockModel::start(any, script, log).expect("a loopback port");
@@ -35,20 +32,13 @@ fn model(world: &World, command: &str) -> MockModel {
 
 /// Runs the agent to the end of one turn: governed, or alone as a control.
 fn turn(world: &World, agent: Agent, model: &MockModel, governed: bool) -> Output {
-    let program = agent
-        .installed()
-        .expect("the scenario needs it")
-        .display()
-        .to_string();
+    let program = agent.installed().expect("the scenario needs it").display().to_string();
     let words: &[&str] = match agent {
         Agent::Codex => &["exec", "--json", "--skip-git-repo-check", "say hi"],
         Agent::Claude => &["-p", "say hi", "--allowedTools", "Bash"],
     };
     if matches!(agent, Agent::Codex) {
-        world.write(
-            &world.home.join(".codex/config.toml"),
-            &codex_config(model.address()),
-        );
+        world.write(&world.home.join(".codex/config.toml"), &codex_config(model.address()));
     }
     let mut all = vec![program.as_str()];
     all.extend(words);
@@ -89,19 +79,13 @@ apps = false
 fn check_turn(world: &World, agent: Agent) {
     let model = model(world, "echo by-the-tool > made; /bin/echo from-the-tool");
     turn(world, agent, &model, true).succeeds().says(FAREWELL);
-    assert!(
-        world.workspace.join("made").exists(),
-        "the tool call ran in the workspace"
-    );
+    assert!(world.workspace.join("made").exists(), "the tool call ran in the workspace");
     let record: Record = world.record();
     record.has(&["exec", "from-the-tool"]);
     record.has(&["connect", &model.address().port().to_string(), "allow"]);
     let session = world.sessions().pop().expect("a session");
     world.remit(&["log", "verify", &session]).succeeds();
-    world
-        .remit(&["log", "timeline", &session])
-        .succeeds()
-        .says("from-the-tool");
+    world.remit(&["log", "timeline", &session]).succeeds().says("from-the-tool");
 }
 
 fn check_boundary(world: &World, agent: Agent) {

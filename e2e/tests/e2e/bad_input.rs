@@ -42,10 +42,7 @@ fn find_empty(folder: &Path, found: &mut Vec<String>) {
     if entries.is_empty() {
         found.push(folder.display().to_string());
     }
-    for entry in entries
-        .iter()
-        .filter(|entry| entry.is_dir() && !entry.is_symlink())
-    {
+    for entry in entries.iter().filter(|entry| entry.is_dir() && !entry.is_symlink()) {
         find_empty(entry, found);
     }
 }
@@ -57,22 +54,12 @@ fn check(world: &World, run: impl FnOnce() -> Output, named: &[&str]) {
     let output = run();
     assert_eq!(output.code, 125, "{output:?}");
     for part in named {
-        assert!(
-            output.err.contains(part),
-            "`{part}` is not named: {output:?}"
-        );
+        assert!(output.err.contains(part), "`{part}` is not named: {output:?}");
     }
-    assert!(
-        !world.workspace.join("made").exists(),
-        "the command did not run"
-    );
+    assert!(!world.workspace.join("made").exists(), "the command did not run");
     let left = world.mine();
     assert!(left.is_empty(), "processes are left: {left:?}");
-    assert_eq!(
-        traces(world),
-        before,
-        "mounts, sessions or empty directories are left"
-    );
+    assert_eq!(traces(world), before, "mounts, sessions or empty directories are left");
 }
 
 const MAKE: [&str; 4] = ["run", "--", "touch", "made"];
@@ -85,9 +72,7 @@ fn check_start(world: &World, named: &[&str]) {
 fn an_unknown_subcommand_is_named(world: &World) {
     let output = world.remit(&["frobnicate"]).fails();
     assert!(output.err.contains("frobnicate"), "{output:?}");
-    let output = world
-        .remit(&["run", "--frobnicate", "--", "touch", "made"])
-        .fails();
+    let output = world.remit(&["run", "--frobnicate", "--", "touch", "made"]).fails();
     assert!(output.err.contains("--frobnicate"), "{output:?}");
     assert!(!world.workspace.join("made").exists());
 }
@@ -168,50 +153,26 @@ fn a_missing_workspace_is_named(world: &World) {
         || world.remit(&["run", "-C", "/nowhere-here", "--", "touch", "made"]),
         &["/nowhere-here"],
     );
-    check(
-        world,
-        || world.remit(&["run", "-C", "README", "--", "touch", "made"]),
-        &["README"],
-    );
+    check(world, || world.remit(&["run", "-C", "README", "--", "touch", "made"]), &["README"]);
 }
 
 fn the_root_directory_is_no_workspace(world: &World) {
-    check(
-        world,
-        || world.remit(&["run", "-C", "/", "--", "true"]),
-        &["`/`"],
-    );
-    check(
-        world,
-        || world.remit(&["run", "-C", "/home/..", "--", "true"]),
-        &["/"],
-    );
+    check(world, || world.remit(&["run", "-C", "/", "--", "true"]), &["`/`"]);
+    check(world, || world.remit(&["run", "-C", "/home/..", "--", "true"]), &["/"]);
 }
 
 fn the_home_directory_is_no_workspace(world: &World) {
     let home = world.home.display().to_string();
-    check(
-        world,
-        || world.remit(&["run", "-C", &home, "--", "true"]),
-        &[&home],
-    );
+    check(world, || world.remit(&["run", "-C", &home, "--", "true"]), &[&home]);
     let above = world.home.parent().expect("a parent").display().to_string();
-    check(
-        world,
-        || world.remit(&["run", "-C", &above, "--", "true"]),
-        &[&above],
-    );
+    check(world, || world.remit(&["run", "-C", &above, "--", "true"]), &[&above]);
 }
 
 fn a_link_to_the_home_directory_is_no_workspace(world: &World) {
     let link = world.elsewhere().join("link");
     std::os::unix::fs::symlink(&world.home, &link).expect("a link");
     let shown = link.display().to_string();
-    check(
-        world,
-        || world.remit(&["run", "-C", &shown, "--", "true"]),
-        &["workspace"],
-    );
+    check(world, || world.remit(&["run", "-C", &shown, "--", "true"]), &["workspace"]);
 }
 
 fn a_host_without_user_namespaces_is_refused(world: &World) {
@@ -223,14 +184,7 @@ fn a_host_without_user_namespaces_is_refused(world: &World) {
         "{limit} && exec setpriv --bounding-set -all --inh-caps -all --ambient-caps -all {remit} run -- touch made"
     );
     let run = || {
-        let words = [
-            "--user",
-            "--map-current-user",
-            "--keep-caps",
-            "sh",
-            "-c",
-            &script,
-        ];
+        let words = ["--user", "--map-current-user", "--keep-caps", "sh", "-c", &script];
         Running::start(world.command("unshare", &words)).finish()
     };
     check(world, run, &["user namespace"]);
@@ -258,9 +212,6 @@ fn a_full_disk_under_the_record_is_refused(world: &World) {
 }
 
 fn a_state_directory_that_cannot_be_written_is_refused(world: &World) {
-    world.write(
-        &world.home.join(".local/state/remit"),
-        "a file where a directory should be",
-    );
+    world.write(&world.home.join(".local/state/remit"), "a file where a directory should be");
     check_start(world, &[".local/state/remit"]);
 }

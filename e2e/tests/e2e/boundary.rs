@@ -34,36 +34,20 @@ scenarios! { "boundary":
 fn writes_inside_the_workspace_and_nowhere_else(world: &World) {
     let script = "echo hi > in-workspace; cat ~/.ssh/id_ed25519; echo x > ~/outside; exit 7";
     let output = world.inside(script).does_not_say(SECRET);
+    assert_eq!(output.code, 7, "the status is the command's own: {output:?}");
     assert_eq!(
-        output.code, 7,
-        "the status is the command's own: {output:?}"
-    );
-    assert_eq!(
-        fs::read_to_string(world.workspace.join("in-workspace"))
-            .ok()
-            .as_deref(),
+        fs::read_to_string(world.workspace.join("in-workspace")).ok().as_deref(),
         Some("hi\n")
     );
     assert!(!world.home.join("outside").exists());
-    world
-        .outside("echo x > ~/outside && cat ~/.ssh/id_ed25519")
-        .succeeds()
-        .says(SECRET);
+    world.outside("echo x > ~/outside && cat ~/.ssh/id_ed25519").succeeds().says(SECRET);
 }
 
 fn a_workspace_under_tmp_is_writable_too(world: &World) {
     let workspace = world.workspace_under_tmp();
     let target = workspace.display().to_string();
     world
-        .remit(&[
-            "run",
-            "-C",
-            &target,
-            "--",
-            "sh",
-            "-c",
-            "echo hi > made; cat README",
-        ])
+        .remit(&["run", "-C", &target, "--", "sh", "-c", "echo hi > made; cat README"])
         .succeeds()
         .says("hello");
     assert!(workspace.join("made").exists());
@@ -74,23 +58,14 @@ fn the_directory_given_with_dash_c_is_the_workspace(world: &World) {
     let target = other.display().to_string();
     let first = world.workspace.display();
     let script = format!("pwd; echo x > {first}/from-elsewhere");
-    world
-        .remit(&["run", "-C", &target, "--", "sh", "-c", &script])
-        .fails()
-        .says(&target);
+    world.remit(&["run", "-C", &target, "--", "sh", "-c", &script]).fails().says(&target);
     assert!(!world.workspace.join("from-elsewhere").exists());
 }
 
 fn secrets_cannot_be_read(world: &World) {
     for secret in SECRETS {
-        world
-            .inside(&format!("cat ~/{secret}"))
-            .fails()
-            .does_not_say(SECRET);
-        world
-            .outside(&format!("cat ~/{secret}"))
-            .succeeds()
-            .says(SECRET);
+        world.inside(&format!("cat ~/{secret}")).fails().does_not_say(SECRET);
+        world.outside(&format!("cat ~/{secret}")).succeeds().says(SECRET);
     }
 }
 
@@ -114,14 +89,8 @@ fn secrets_cannot_be_read_by_a_detour(world: &World) {
     for detour in detours {
         world.inside(&detour).fails().does_not_say(SECRET);
     }
-    world
-        .outside("cat link folder/id_ed25519")
-        .succeeds()
-        .says(SECRET);
-    world
-        .outside("cat /proc/self/root$HOME/.ssh/id_ed25519")
-        .succeeds()
-        .says(SECRET);
+    world.outside("cat link folder/id_ed25519").succeeds().says(SECRET);
+    world.outside("cat /proc/self/root$HOME/.ssh/id_ed25519").succeeds().says(SECRET);
 }
 
 fn a_file_outside_cannot_be_changed_by_a_link(world: &World) {
@@ -177,32 +146,20 @@ fn git_hooks_and_config_are_protected(world: &World) {
             "after `{attempt}`"
         );
         assert!(!hooks.is_symlink() && hooks.is_dir(), "after `{attempt}`");
-        assert_eq!(
-            fs::read_to_string(&config).ok().as_ref(),
-            Some(&before),
-            "after `{attempt}`"
-        );
+        assert_eq!(fs::read_to_string(&config).ok().as_ref(), Some(&before), "after `{attempt}`");
     }
-    world
-        .outside("echo x > .git/hooks/pre-commit && git config core.fsmonitor x")
-        .succeeds();
+    world.outside("echo x > .git/hooks/pre-commit && git config core.fsmonitor x").succeeds();
 }
 
 fn git_itself_still_works(world: &World) {
     let script = "echo more >> README && git add README && git commit -qm second && git log --oneline && git status";
     world.inside(script).succeeds().says("second").says("clean");
-    world
-        .outside("git log --oneline && git fsck")
-        .succeeds()
-        .says("second");
+    world.outside("git log --oneline && git fsck").succeeds().says("second");
 }
 
 fn dot_git_cannot_be_moved_away(world: &World) {
     world.inside("mv .git was; mkdir -p .git/hooks && echo x > .git/hooks/pre-commit");
-    assert!(
-        world.workspace.join(".git/HEAD").exists(),
-        "the repository is still in place"
-    );
+    assert!(world.workspace.join(".git/HEAD").exists(), "the repository is still in place");
     assert!(!world.workspace.join(".git/hooks/pre-commit").exists());
     world.outside("mv .git was").succeeds();
 }
@@ -213,32 +170,22 @@ fn tmp_is_private(world: &World) {
     let shown = host.display();
     let mark = world.mark();
     world
-        .inside(&format!(
-            "echo mine > /tmp/{mark} && cat /tmp/{mark} && ! cat {shown}"
-        ))
+        .inside(&format!("echo mine > /tmp/{mark} && cat /tmp/{mark} && ! cat {shown}"))
         .succeeds()
         .says("mine");
     let leaked = std::fs::remove_file(std::path::Path::new("/tmp").join(&mark)).is_ok();
     assert!(!leaked, "a file made inside is on the host");
-    world
-        .outside(&format!("cat {shown}"))
-        .succeeds()
-        .says("from the host");
+    world.outside(&format!("cat {shown}")).succeeds().says("from the host");
 }
 
 fn host_processes_are_not_visible(world: &World) {
     let mark = world.mark();
     let _sleeper = Running::start(world.command("sleep", &[&mark]));
     let listing = "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'";
-    let inside = world.inside(&format!(
-        "{listing} | grep -x '{}' || echo none",
-        mark.replace('.', "[.]")
-    ));
+    let inside =
+        world.inside(&format!("{listing} | grep -x '{}' || echo none", mark.replace('.', "[.]")));
     inside.succeeds().says("none");
-    world
-        .outside(&format!("{listing} | grep -x '{mark}'"))
-        .succeeds()
-        .says(&mark);
+    world.outside(&format!("{listing} | grep -x '{mark}'")).succeeds().says(&mark);
     let many = world.inside("ls -d /proc/[0-9]* | wc -l").succeeds();
     let count: usize = many.out.trim().parse().expect("a number");
     assert!(count <= 6, "a handful of processes, not {count}");
@@ -259,10 +206,7 @@ fn the_environment_is_clean(world: &World) {
     };
     let inside = run(places::remit().as_os_str(), &["run", "--", "env"]).does_not_say("leak-51ab");
     for kept in ["PATH=", "HOME=", "TERM=xterm-256color"] {
-        assert!(
-            inside.out.contains(kept),
-            "`{kept}` should stay: {inside:?}"
-        );
+        assert!(inside.out.contains(kept), "`{kept}` should stay: {inside:?}");
     }
     run("env".as_ref(), &[]).says("leak-51ab");
 }
@@ -297,18 +241,12 @@ fn the_exit_status_is_the_commands_own(world: &World) {
 
 fn a_daemon_does_not_outlive_the_run(world: &World) {
     let mark = world.mark();
-    world
-        .inside(&format!(
-            "setsid sleep {mark} >/dev/null 2>&1 </dev/null & sleep 0.1"
-        ))
-        .succeeds();
+    world.inside(&format!("setsid sleep {mark} >/dev/null 2>&1 </dev/null & sleep 0.1")).succeeds();
     crate::run::eventually("the daemon's end", Duration::from_secs(1), || {
         world.sleepers(&mark).is_empty().then_some(())
     });
     world
-        .outside(&format!(
-            "setsid sleep {mark} >/dev/null 2>&1 </dev/null & sleep 0.1"
-        ))
+        .outside(&format!("setsid sleep {mark} >/dev/null 2>&1 </dev/null & sleep 0.1"))
         .succeeds();
     let left = world.sleepers(&mark);
     assert!(!left.is_empty(), "without Remit the daemon stays");
@@ -319,17 +257,12 @@ fn a_daemon_does_not_outlive_the_run(world: &World) {
 }
 
 fn a_plan_is_printed_and_nothing_runs(world: &World) {
-    let plan = world
-        .remit(&["run", "--print-plan", "--", "sh", "-c", "echo x > made"])
-        .succeeds();
+    let plan = world.remit(&["run", "--print-plan", "--", "sh", "-c", "echo x > made"]).succeeds();
     assert!(
         plan.out.contains(&*world.workspace.to_string_lossy()),
         "the plan names the workspace: {plan:?}"
     );
-    assert!(
-        plan.out.contains(".ssh"),
-        "the plan names what is hidden: {plan:?}"
-    );
+    assert!(plan.out.contains(".ssh"), "the plan names what is hidden: {plan:?}");
     assert!(!world.workspace.join("made").exists());
 }
 
@@ -355,10 +288,7 @@ fn a_set_uid_program_gains_nothing(world: &World) {
     .expect("a file");
     let words = [source.as_os_str(), "-o".as_ref(), binary.as_os_str()];
     assert!(
-        std::process::Command::new("cc")
-            .args(words)
-            .status()
-            .is_ok_and(|status| status.success())
+        std::process::Command::new("cc").args(words).status().is_ok_and(|status| status.success())
     );
     // Owned by the account's opposite, so that the effective uid would change.
     let owner = if world.who.uid == 0 { 65534 } else { 0 };
@@ -366,7 +296,5 @@ fn a_set_uid_program_gains_nothing(world: &World) {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o4755);
     fs::set_permissions(&binary, mode).expect("permissions");
     world.outside("./set-uid").says(&format!("euid={owner}\n"));
-    world
-        .inside("./set-uid")
-        .does_not_say(&format!("euid={owner}\n"));
+    world.inside("./set-uid").does_not_say(&format!("euid={owner}\n"));
 }

@@ -26,10 +26,7 @@ prefix_rule(
 /// Makes a remote inside the workspace, to which anyone could push.
 fn remote(world: &World) {
     world.outside("git init -q --bare remote.git && git remote add origin ./remote.git && git config push.default current").succeeds();
-    world.write(
-        &world.workspace.join("Makefile"),
-        "release:\n\tgit push origin main\n",
-    );
+    world.write(&world.workspace.join("Makefile"), "release:\n\tgit push origin main\n");
     let program = "import subprocess, sys\nsys.exit(subprocess.run(['git', 'push', 'origin', 'main']).returncode)\n";
     world.write(&world.workspace.join("push.py"), program);
 }
@@ -58,10 +55,7 @@ fn a_forbidden_push_is_refused_however_it_is_spelt(world: &World) {
         assert!(!pushed(world), "`{script}`: {output:?}");
         world.record().has(&["refusal"]);
     }
-    world
-        .inside("git status && git log --oneline")
-        .succeeds()
-        .says("first");
+    world.inside("git status && git log --oneline").succeeds().says("first");
     fs::remove_file(world.home.join(".config/remit/rules/default.rules")).expect("the rules");
     world.inside("make release").succeeds();
     assert!(pushed(world), "without the rule the push works");
@@ -70,17 +64,8 @@ fn a_forbidden_push_is_refused_however_it_is_spelt(world: &World) {
 fn a_refusal_names_rule_layer_line_and_reason(world: &World) {
     world.rules(NO_PUSH);
     let output = world.inside("git push").fails();
-    for part in [
-        "refused",
-        "git push",
-        "user",
-        "default.rules",
-        "releases are pushed by people",
-    ] {
-        assert!(
-            output.both().contains(part),
-            "`{part}` is missing: {output:?}"
-        );
+    for part in ["refused", "git push", "user", "default.rules", "releases are pushed by people"] {
+        assert!(output.both().contains(part), "`{part}` is missing: {output:?}");
     }
     let record = world.record();
     let exec = record.has(&["exec", "git", "push", "default.rules"]);
@@ -114,9 +99,6 @@ fn a_prompt_without_a_terminal_is_refused(world: &World) {
     world.rules("prefix_rule(pattern = [\"touch\", \"asked\"], decision = \"prompt\")\n");
     world.inside("touch unasked").succeeds();
     let output = world.inside("touch asked").fails().says("refused");
-    assert!(
-        output.took.as_secs() < 5,
-        "nobody was waited for: {output:?}"
-    );
+    assert!(output.took.as_secs() < 5, "nobody was waited for: {output:?}");
     assert!(!world.workspace.join("asked").exists());
 }

@@ -18,14 +18,8 @@ scenarios! { "kernel":
 fn no_capabilities_no_new_privileges_and_a_filter(world: &World) {
     let status = world.inside("cat /proc/self/status").succeeds().out;
     let value = |key: &str| {
-        let line = status
-            .lines()
-            .find(|line| line.starts_with(key))
-            .unwrap_or_default();
-        line.split_whitespace()
-            .nth(1)
-            .unwrap_or_default()
-            .to_owned()
+        let line = status.lines().find(|line| line.starts_with(key)).unwrap_or_default();
+        line.split_whitespace().nth(1).unwrap_or_default().to_owned()
     };
     for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
         assert_eq!(value(set), "0000000000000000", "{set}");
@@ -82,30 +76,19 @@ fn refused_calls_are_refused(world: &World) {
     world.write(&world.workspace.join("calls.py"), CALLS);
     let answers = |text: &str| -> Vec<(String, String)> {
         let pairs = text.lines().filter_map(|line| line.split_once(' '));
-        pairs
-            .map(|(name, answer)| (name.to_owned(), answer.to_owned()))
-            .collect()
+        pairs.map(|(name, answer)| (name.to_owned(), answer.to_owned())).collect()
     };
     let inside = answers(&world.inside("python3 calls.py").succeeds().out);
     let outside = answers(&world.outside("python3 calls.py").succeeds().out);
     assert_eq!(inside.len(), outside.len());
     let refused = |answer: &str| ["1", "38"].contains(&answer); // EPERM, ENOSYS
     for ((name, inside), (_, outside)) in inside.iter().zip(&outside) {
-        assert!(
-            refused(inside),
-            "`{name}` inside: errno {inside}; outside: {outside}"
-        );
+        assert!(refused(inside), "`{name}` inside: errno {inside}; outside: {outside}");
     }
     // For an ordinary user the kernel itself refuses some; root sees them all.
-    let shown = outside
-        .iter()
-        .filter(|(_, answer)| !refused(answer))
-        .count();
+    let shown = outside.iter().filter(|(_, answer)| !refused(answer)).count();
     let enough = if world.who.uid == 0 { 14 } else { 6 };
-    assert!(
-        shown >= enough,
-        "the control should show more calls: {outside:?}"
-    );
+    assert!(shown >= enough, "the control should show more calls: {outside:?}");
 }
 
 const SOCKETS: &str = r#"
@@ -125,15 +108,8 @@ print("ordinary made")
 
 fn odd_sockets_are_refused(world: &World) {
     world.write(&world.workspace.join("sockets.py"), SOCKETS);
-    let inside = world
-        .inside("python3 sockets.py")
-        .succeeds()
-        .says("ordinary made");
-    assert_eq!(
-        inside.out.matches("made").count(),
-        1,
-        "only ordinary sockets: {inside:?}"
-    );
+    let inside = world.inside("python3 sockets.py").succeeds().says("ordinary made");
+    assert_eq!(inside.out.matches("made").count(), 1, "only ordinary sockets: {inside:?}");
     let outside = world.outside("python3 sockets.py").succeeds();
     assert!(
         outside.out.matches("made").count() >= 2,
@@ -143,12 +119,8 @@ fn odd_sockets_are_refused(world: &World) {
 
 fn a_user_namespace_cannot_be_made(world: &World) {
     world.outside("unshare --user true").succeeds();
-    for flags in [
-        "--user",
-        "--user --map-root-user --mount",
-        "--user --net",
-        "--user --pid --fork",
-    ] {
+    for flags in ["--user", "--user --map-root-user --mount", "--user --net", "--user --pid --fork"]
+    {
         world.inside(&format!("unshare {flags} true")).fails();
     }
 }

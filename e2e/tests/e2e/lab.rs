@@ -53,14 +53,7 @@ impl<'w> Lab<'w> {
             .arg(&folder)
             .arg(places::helper("net-witness"))
             .arg(folder.join("notes"))
-            .args([
-                "--dns",
-                "0.0.0.0:53",
-                "--web",
-                "0.0.0.0:80",
-                "--web",
-                "[::]:8080",
-            ])
+            .args(["--dns", "0.0.0.0:53", "--web", "0.0.0.0:80", "--web", "[::]:8080"])
             .args(["--name", &format!("{name}={address}")])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -72,32 +65,14 @@ impl<'w> Lab<'w> {
         let complaints = folder.join("capture.err");
         let capture = Command::new("nsenter")
             .args(["--net", "--target", &witness.id().to_string(), "--"])
-            .args([
-                "tcpdump",
-                "-i",
-                "lo",
-                "-n",
-                "-U",
-                "--immediate-mode",
-                "-Z",
-                "root",
-                "-w",
-            ])
+            .args(["tcpdump", "-i", "lo", "-n", "-U", "--immediate-mode", "-Z", "root", "-w"])
             .arg(folder.join("packets"))
             .stderr(File::create(&complaints).expect("a file"))
             .spawn()
             .expect("nsenter");
-        let lab = Self {
-            world,
-            witness,
-            capture,
-            folder,
-        };
+        let lab = Self { world, witness, capture, folder };
         eventually("the capture", Duration::from_secs(5), || {
-            fs::read_to_string(&complaints)
-                .ok()?
-                .contains("listening")
-                .then_some(())
+            fs::read_to_string(&complaints).ok()?.contains("listening").then_some(())
         });
         lab
     }
@@ -116,20 +91,8 @@ impl<'w> Lab<'w> {
             &self.witness.id().to_string(),
             "--",
         ]);
-        command.args([
-            "setpriv",
-            "--reuid",
-            &who.uid.to_string(),
-            "--regid",
-            &who.gid.to_string(),
-        ]);
-        command.args([
-            "--clear-groups",
-            "--",
-            "sh",
-            "-c",
-            "cd \"$0\" && exec \"$@\"",
-        ]);
+        command.args(["setpriv", "--reuid", &who.uid.to_string(), "--regid", &who.gid.to_string()]);
+        command.args(["--clear-groups", "--", "sh", "-c", "cd \"$0\" && exec \"$@\""]);
         command.arg(&self.world.workspace).arg(program).args(words);
         self.world.dress(&mut command);
         Running::start(command).finish()

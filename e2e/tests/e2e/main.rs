@@ -54,11 +54,7 @@ fn main() -> ExitCode {
     }
     let trials = Who::everyone()
         .into_iter()
-        .flat_map(|who| {
-            scenarios
-                .iter()
-                .map(move |scenario| trial(scenario.clone(), who.clone()))
-        })
+        .flat_map(|who| scenarios.iter().map(move |scenario| trial(scenario.clone(), who.clone())))
         .collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -44,17 +44,9 @@ fn an_unknown_name_is_refused_at_once_and_nothing_leaves(world: &World) {
     let output = lab.inside(&get);
     assert!(!output.both().contains(GREETING), "{output:?}");
     assert_eq!(lab.notes(), "", "nothing reached the witness");
-    assert_eq!(
-        lab.captured(),
-        0,
-        "not one packet, no question about the name either"
-    );
+    assert_eq!(lab.captured(), 0, "not one packet, no question about the name either");
     lab.outside(&get).says(GREETING.trim());
-    assert!(
-        lab.notes().contains("dns unknown.example"),
-        "the control asks: {}",
-        lab.notes()
-    );
+    assert!(lab.notes().contains("dns unknown.example"), "the control asks: {}", lab.notes());
     crate::run::eventually("the control's packets", Duration::from_secs(2), || {
         (lab.captured() > 0).then_some(())
     });
@@ -63,19 +55,11 @@ fn an_unknown_name_is_refused_at_once_and_nothing_leaves(world: &World) {
 fn an_unknown_name_is_refused_with_its_rule(world: &World) {
     let output =
         world.inside("curl -sS -m 20 -w '\\nseconds=%{time_total}\\n' http://unknown.example/");
-    let seconds = output
-        .out
-        .lines()
-        .find_map(|line| line.strip_prefix("seconds=")?.parse::<f64>().ok());
-    assert!(
-        seconds.is_some_and(|seconds| seconds < 1.0),
-        "within a second: {output:?}"
-    );
+    let seconds =
+        output.out.lines().find_map(|line| line.strip_prefix("seconds=")?.parse::<f64>().ok());
+    assert!(seconds.is_some_and(|seconds| seconds < 1.0), "within a second: {output:?}");
     for part in ["refused", "unknown.example", "network.default"] {
-        assert!(
-            output.both().contains(part),
-            "`{part}` is missing: {output:?}"
-        );
+        assert!(output.both().contains(part), "`{part}` is missing: {output:?}");
     }
     let record = world.record();
     record.has(&["connect", "unknown.example", "80"]);
@@ -86,10 +70,7 @@ fn check(world: &World, programs: &[(&str, String)]) {
     let lab = Lab::new(world);
     for (name, script) in programs {
         let refused = lab.inside(script);
-        assert!(
-            !refused.both().contains(GREETING.trim()),
-            "{name} got out unasked: {refused:?}"
-        );
+        assert!(!refused.both().contains(GREETING.trim()), "{name} got out unasked: {refused:?}");
     }
     assert_eq!(lab.notes(), "", "nothing was asked or fetched");
     allow(world, &[format!("{NAME}:80")]);
@@ -111,23 +92,11 @@ fn an_allowed_name_is_reached_by_every_kind_of_program(world: &World) {
     let programs = [
         ("curl", format!("curl -sS -m 10 http://{NAME}/")),
         ("curl -4", format!("curl -4 -sS -m 10 http://{NAME}/")),
-        (
-            "nc",
-            format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 10 nc {NAME} 80"),
-        ),
+        ("nc", format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 10 nc {NAME} 80")),
         ("python", format!("python3 -c \"{python}\" {NAME}")),
-        (
-            "python with an IPv6 socket",
-            format!("python3 -c \"{six}\" {NAME}"),
-        ),
-        (
-            "python without blocking",
-            format!("python3 nonblocking.py {NAME}"),
-        ),
-        (
-            "busybox wget",
-            format!("busybox wget -q -O - http://{NAME}/"),
-        ),
+        ("python with an IPv6 socket", format!("python3 -c \"{six}\" {NAME}")),
+        ("python without blocking", format!("python3 nonblocking.py {NAME}")),
+        ("busybox wget", format!("busybox wget -q -O - http://{NAME}/")),
         (
             "a proxy variable is not needed",
             format!("env -i PATH=$PATH curl -sS -m 10 http://{NAME}/"),
@@ -177,16 +146,11 @@ func main() {
         let source = draft.path().join("fetch.go");
         fs::write(&source, SOURCE).expect("a source file");
         let mut go = Command::new("go");
-        go.args(["build", "-o"])
-            .arg(draft.path().join("fetch"))
-            .arg(&source);
+        go.args(["build", "-o"]).arg(draft.path().join("fetch")).arg(&source);
         go.env("CGO_ENABLED", "0")
             .env("GOCACHE", workshop.join("go-cache"))
             .env("GOFLAGS", "-mod=mod");
-        assert!(
-            go.status().is_ok_and(|status| status.success()),
-            "go compiles"
-        );
+        assert!(go.status().is_ok_and(|status| status.success()), "go compiles");
         fs::rename(draft.path().join("fetch"), &binary).expect("the finished binary");
     }
     binary
@@ -204,14 +168,10 @@ fn an_allowed_name_does_not_allow_its_neighbours(world: &World) {
         "http://[::ffff:11.22.33.44]/".to_owned(),
     ] {
         let output = lab.inside(&format!("curl -sS -g -m 10 '{url}'"));
-        assert!(
-            !output.both().contains(GREETING.trim()),
-            "`{url}`: {output:?}"
-        );
+        assert!(!output.both().contains(GREETING.trim()), "`{url}`: {output:?}");
     }
     assert_eq!(lab.notes(), "", "nothing was asked or fetched");
-    lab.inside(&format!("curl -sS -m 10 http://{}./", NAME.to_uppercase()))
-        .says(GREETING.trim());
+    lab.inside(&format!("curl -sS -m 10 http://{}./", NAME.to_uppercase())).says(GREETING.trim());
 }
 
 fn loopback_is_refused_unless_named(world: &World) {
@@ -227,10 +187,7 @@ fn loopback_is_refused_unless_named(world: &World) {
         "2130706433",
     ] {
         let output = world.inside(&format!("curl -sS -g -m 10 'http://{host}:{port}/'"));
-        assert!(
-            !output.both().contains(GREETING.trim()),
-            "`{host}`: {output:?}"
-        );
+        assert!(!output.both().contains(GREETING.trim()), "`{host}`: {output:?}");
     }
     let url = format!("curl -sS -m 10 http://127.0.0.1:{port}/");
     world.outside(&url).succeeds().says(GREETING.trim());
@@ -274,14 +231,8 @@ fn private_and_link_local_addresses_are_refused(world: &World) {
         "255.255.255.255",
     ] {
         let output = world.inside(&format!("curl -sS -g -m 10 'http://{host}/'"));
-        assert!(
-            output.took < Duration::from_secs(5),
-            "`{host}` is refused, not lost: {output:?}"
-        );
-        assert!(
-            !world.record().with(&["refus"]).is_empty(),
-            "`{host}` is refused in the record"
-        );
+        assert!(output.took < Duration::from_secs(5), "`{host}` is refused, not lost: {output:?}");
+        assert!(!world.record().with(&["refus"]).is_empty(), "`{host}` is refused in the record");
     }
 }
 
@@ -290,18 +241,13 @@ fn a_name_that_leads_to_a_private_address_is_refused(world: &World) {
     allow(world, &["inward.example:80".to_owned()]);
     let output = lab.inside("curl -sS -m 10 http://inward.example/");
     assert!(!output.both().contains(GREETING.trim()), "{output:?}");
-    assert!(
-        !lab.notes().contains("http"),
-        "no connection was made: {}",
-        lab.notes()
-    );
+    assert!(!lab.notes().contains("http"), "no connection was made: {}", lab.notes());
     assert!(
         lab.notes().contains("dns inward.example"),
         "the allowed name was looked up: {}",
         lab.notes()
     );
-    lab.outside("curl -sS -m 10 http://inward.example/")
-        .says(GREETING.trim());
+    lab.outside("curl -sS -m 10 http://inward.example/").says(GREETING.trim());
 }
 
 const SEND: &str = r#"
@@ -335,9 +281,7 @@ fn datagrams_do_not_leave(world: &World) {
 fn datagrams_do_not_reach_the_host(world: &World) {
     world.write(&world.workspace.join("send.py"), SEND);
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a loopback port");
-    socket
-        .set_read_timeout(Some(Duration::from_millis(200)))
-        .expect("a deadline");
+    socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a deadline");
     let port = socket.local_addr().expect("its address").port();
     world.inside(&format!("python3 send.py {port}"));
     assert!(socket.recv(&mut [0; 100]).is_err(), "a datagram arrived");
@@ -375,14 +319,9 @@ fn there_is_one_interface_and_it_is_loopback(world: &World) {
 fn a_connection_is_in_the_record_with_its_process(world: &World) {
     let port = greeter().port();
     allow(world, &[format!("127.0.0.1:{port}")]);
-    world
-        .inside(&format!("curl -sS -m 10 http://127.0.0.1:{port}/"))
-        .succeeds();
+    world.inside(&format!("curl -sS -m 10 http://127.0.0.1:{port}/")).succeeds();
     let record = world.record();
     let port = port.to_string();
     let connect = record.has(&["connect", &port, "allow", "user"]);
-    assert!(
-        connect.to_string().contains("pid"),
-        "the process is named: {connect}"
-    );
+    assert!(connect.to_string().contains("pid"), "the process is named: {connect}");
 }

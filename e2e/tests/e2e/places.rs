@@ -12,30 +12,20 @@ pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/
 /// The `remit` under test: `REMIT_BIN`, or the one built beside this program.
 pub fn remit() -> PathBuf {
     let built = std::env::var_os("REMIT_BIN").map_or_else(|| beside("remit"), PathBuf::from);
-    assert!(
-        built.exists(),
-        "no `{}`; build it with `cargo build -p remit-cli`",
-        built.display()
-    );
+    assert!(built.exists(), "no `{}`; build it with `cargo build -p remit-cli`", built.display());
     reachable(&built)
 }
 
 /// A helper of this crate.
 pub fn helper(name: &str) -> PathBuf {
     let built = beside(name);
-    assert!(
-        built.exists(),
-        "no `{}`; build it with `cargo build -p remit-e2e`",
-        built.display()
-    );
+    assert!(built.exists(), "no `{}`; build it with `cargo build -p remit-e2e`", built.display());
     reachable(&built)
 }
 
 /// A program on [`PATH`].
 pub fn program(name: &str) -> Option<PathBuf> {
-    PATH.split(':')
-        .map(|folder| Path::new(folder).join(name))
-        .find(|path| path.exists())
+    PATH.split(':').map(|folder| Path::new(folder).join(name)).find(|path| path.exists())
 }
 
 /// A directory of this build's own, for things compiled once.
@@ -66,15 +56,10 @@ impl Agent {
         packages
             .map(|entry| entry.path())
             .filter(|path| {
-                path.file_name()
-                    .is_some_and(|name| name.to_string_lossy().starts_with(package))
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(package))
             })
             .flat_map(|path| {
-                let vendor = fs::read_dir(path.join("vendor"))
-                    .ok()
-                    .into_iter()
-                    .flatten()
-                    .flatten();
+                let vendor = fs::read_dir(path.join("vendor")).ok().into_iter().flatten().flatten();
                 vendor
                     .map(|entry| entry.path())
                     .chain([path])
@@ -93,10 +78,7 @@ fn target() -> PathBuf {
 
 fn beside(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("this program's path");
-    this.ancestors()
-        .nth(2)
-        .expect("a build directory")
-        .join(name)
+    this.ancestors().nth(2).expect("a build directory").join(name)
 }
 
 /// The same file at a path that every account may walk: itself, or a copy.
@@ -108,33 +90,17 @@ fn reachable(path: &Path) -> PathBuf {
         return path.to_owned();
     }
     let found = fs::metadata(path).expect("the file's metadata");
-    let age = found
-        .modified()
-        .expect("a time")
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970");
+    let age = found.modified().expect("a time").duration_since(UNIX_EPOCH).expect("after 1970");
     let name = path.file_name().expect("a file name").to_string_lossy();
-    let shared = PathBuf::from(format!(
-        "/var/tmp/remit-e2e-{}-{}",
-        found.len(),
-        age.as_nanos()
-    ));
+    let shared = PathBuf::from(format!("/var/tmp/remit-e2e-{}-{}", found.len(), age.as_nanos()));
     let copy = shared.join(&*name);
     if !copy.exists() {
         // Tests run side by side: fill a private directory, then rename it.
         let draft = tempfile::tempdir_in("/var/tmp").expect("a temporary directory");
         fs::set_permissions(draft.path(), fs::Permissions::from_mode(0o755))
             .expect("an open directory");
-        let copied = Command::new("cp")
-            .arg("-p")
-            .arg(path)
-            .arg(draft.path())
-            .status();
-        assert!(
-            copied.is_ok_and(|status| status.success()),
-            "cannot copy `{}`",
-            path.display()
-        );
+        let copied = Command::new("cp").arg("-p").arg(path).arg(draft.path()).status();
+        assert!(copied.is_ok_and(|status| status.success()), "cannot copy `{}`", path.display());
         let _ = fs::rename(draft.keep(), &shared);
     }
     copy

@@ -40,41 +40,23 @@ impl Record {
     #[track_caller]
     pub fn has(&self, needles: &[&str]) -> &Value {
         let found = self.with(needles);
-        let listing = || {
-            self.events
-                .iter()
-                .map(|event| format!("{event}\n"))
-                .collect::<String>()
-        };
-        found
-            .first()
-            .unwrap_or_else(|| panic!("no event with {needles:?} in\n{}", listing()))
+        let listing = || self.events.iter().map(|event| format!("{event}\n")).collect::<String>();
+        found.first().unwrap_or_else(|| panic!("no event with {needles:?} in\n{}", listing()))
     }
 }
 
 /// The file of a session that holds its events, one per line.
 #[track_caller]
 pub fn file_of(session: &Path) -> PathBuf {
-    let entries = fs::read_dir(session)
-        .expect("the session's directory")
-        .flatten()
-        .map(|entry| entry.path());
+    let entries =
+        fs::read_dir(session).expect("the session's directory").flatten().map(|entry| entry.path());
     let lines = |path: &PathBuf| {
-        fs::read(path).map_or(0, |bytes| {
-            bytes.iter().filter(|byte| **byte == b'\n').count()
-        })
+        fs::read(path).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count())
     };
     let longest = entries
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "jsonl")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
         .max_by_key(lines)
         .expect("a file of events");
-    assert!(
-        lines(&longest) >= 3,
-        "`{}` should hold one event per line",
-        longest.display()
-    );
+    assert!(lines(&longest) >= 3, "`{}` should hold one event per line", longest.display());
     longest
 }

@@ -42,19 +42,13 @@ impl Output {
 
     #[track_caller]
     pub fn says(self, needle: &str) -> Self {
-        assert!(
-            self.both().contains(needle),
-            "should say `{needle}`: {self:?}"
-        );
+        assert!(self.both().contains(needle), "should say `{needle}`: {self:?}");
         self
     }
 
     #[track_caller]
     pub fn does_not_say(self, needle: &str) -> Self {
-        assert!(
-            !self.both().contains(needle),
-            "should not say `{needle}`: {self:?}"
-        );
+        assert!(!self.both().contains(needle), "should not say `{needle}`: {self:?}");
         self
     }
 }
@@ -73,21 +67,12 @@ impl Running {
     /// and leads a process group of its own.
     pub fn start(mut command: Command) -> Self {
         let started = Instant::now();
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child =
+            command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let out = collect(child.stdout.take().expect("a pipe"));
         let err = collect(child.stderr.take().expect("a pipe"));
-        Self {
-            child,
-            out,
-            err,
-            started,
-        }
+        Self { child, out, err, started }
     }
 
     pub fn pid(&self) -> Pid {
@@ -112,15 +97,8 @@ impl Running {
             from.recv_timeout(Duration::from_secs(5))
                 .expect("something still holds the output open")
         };
-        let code = status
-            .code()
-            .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-        Output {
-            code,
-            out: text(&self.out),
-            err: text(&self.err),
-            took,
-        }
+        let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+        Output { code, out: text(&self.out), err: text(&self.err), took }
     }
 
     #[track_caller]
@@ -132,14 +110,9 @@ impl Running {
             if self.started.elapsed() > LIMIT {
                 self.kill();
                 let text = |from: &Receiver<String>| {
-                    from.recv_timeout(Duration::from_secs(1))
-                        .unwrap_or_default()
+                    from.recv_timeout(Duration::from_secs(1)).unwrap_or_default()
                 };
-                panic!(
-                    "did not end in {LIMIT:?}\n{}\n{}",
-                    text(&self.out),
-                    text(&self.err)
-                );
+                panic!("did not end in {LIMIT:?}\n{}\n{}", text(&self.out), text(&self.err));
             }
             thread::sleep(Duration::from_millis(3));
         }
@@ -180,10 +153,7 @@ pub fn eventually<T>(what: &str, patience: Duration, mut probe: impl FnMut() -> 
         if let Some(found) = probe() {
             return found;
         }
-        assert!(
-            started.elapsed() < patience,
-            "waited {patience:?} in vain for {what}"
-        );
+        assert!(started.elapsed() < patience, "waited {patience:?} in vain for {what}");
         thread::sleep(Duration::from_millis(10));
     }
 }

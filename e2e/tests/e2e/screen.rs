@@ -20,10 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 impl<'w> Screen<'w> {
     /// A shell on a screen of 100 columns and 30 lines.
     pub fn new(world: &'w World) -> Self {
-        let screen = Self {
-            world,
-            socket: world.elsewhere().join("tmux").display().to_string(),
-        };
+        let screen = Self { world, socket: world.elsewhere().join("tmux").display().to_string() };
         let shell = "exec env PS1='$ ' bash --norc --noprofile -i";
         let mut command = world.command(
             "tmux",
@@ -77,9 +74,7 @@ impl<'w> Screen<'w> {
 
     pub fn clears(&self) {
         self.runs("clear");
-        eventually("a clear screen", PATIENCE, || {
-            (self.text().trim() == "$").then_some(())
-        });
+        eventually("a clear screen", PATIENCE, || (self.text().trim() == "$").then_some(()));
     }
 
     /// What is on the screen, without colours.
@@ -95,9 +90,7 @@ impl<'w> Screen<'w> {
     /// Waits until the screen shows a text, and returns the screen.
     #[track_caller]
     pub fn shows(&self, needle: &str) -> String {
-        self.until(&format!("`{needle}` on the screen"), |text| {
-            text.contains(needle)
-        })
+        self.until(&format!("`{needle}` on the screen"), |text| text.contains(needle))
     }
 
     #[track_caller]
@@ -127,21 +120,13 @@ impl<'w> Screen<'w> {
     }
 
     pub fn resizes(&self, columns: u16, lines: u16) {
-        self.tmux(&[
-            "resize-window",
-            "-x",
-            &columns.to_string(),
-            "-y",
-            &lines.to_string(),
-        ]);
+        self.tmux(&["resize-window", "-x", &columns.to_string(), "-y", &lines.to_string()]);
     }
 }
 
 impl Drop for Screen<'_> {
     fn drop(&mut self) {
-        let command = self
-            .world
-            .command("tmux", &["-S", &self.socket, "kill-server"]);
+        let command = self.world.command("tmux", &["-S", &self.socket, "kill-server"]);
         let _ = Running::start(command).finish();
     }
 }

@@ -16,10 +16,7 @@ fn the_demo_tells_the_whole_story_in_time(world: &World) {
     assert!(output.took < Duration::from_secs(20), "{:?}", output.took);
     let said = output.both().to_lowercase();
     for part in ["refused", "verif", "localhost", "ended"] {
-        assert!(
-            said.contains(part),
-            "`{part}` is missing from the story:\n{said}"
-        );
+        assert!(said.contains(part), "`{part}` is missing from the story:\n{said}");
     }
 }
 
@@ -34,18 +31,9 @@ fn the_demo_leaves_the_host_alone(world: &World) {
         names.retain(|name| name != ".local");
         names
     };
-    let before = (
-        listing(),
-        world.outside("git status --porcelain").succeeds().out,
-    );
+    let before = (listing(), world.outside("git status --porcelain").succeeds().out);
     world.remit(&["demo"]).succeeds();
-    assert_eq!(
-        (
-            listing(),
-            world.outside("git status --porcelain").succeeds().out
-        ),
-        before
-    );
+    assert_eq!((listing(), world.outside("git status --porcelain").succeeds().out), before);
     assert!(world.mine().is_empty(), "no process is left");
 }
 

@@ -31,11 +31,7 @@ fn the_command_has_a_terminal_with_size_and_colours(world: &World) {
     let text = screen.shows("\nend");
     assert!(text.contains("\n30 100\n"), "{text}");
     assert!(text.contains("/dev/"), "tty names the terminal: {text}");
-    assert!(
-        screen.colours().contains("\u{1b}[31mred"),
-        "{}",
-        screen.colours()
-    );
+    assert!(screen.colours().contains("\u{1b}[31mred"), "{}", screen.colours());
 }
 
 fn vim_looks_the_same(world: &World) {
@@ -66,13 +62,9 @@ fn vim_looks_the_same(world: &World) {
 fn htop_draws_itself(world: &World) {
     let screen = Screen::new(world);
     screen.runs_inside("htop");
-    let text = screen.until("htop's bars", |text| {
-        text.contains("F10Quit") && text.contains("Load average")
-    });
-    assert!(
-        !text.contains("tmux"),
-        "no process of the host is listed: {text}"
-    );
+    let text = screen
+        .until("htop's bars", |text| text.contains("F10Quit") && text.contains("Load average"));
+    assert!(!text.contains("tmux"), "no process of the host is listed: {text}");
     screen.types("q");
     screen.until("the shell again", |text| text.contains("run -- htop"));
 }
@@ -102,16 +94,9 @@ fn control_c_interrupts_the_command(world: &World) {
 fn control_z_and_fg_stop_and_continue(world: &World) {
     let screen = Screen::new(world);
     screen.runs_inside("sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); echo $i > count; sleep 0.02; [ -e stop ] && break; done; echo fin\"\"ished'");
-    let count = || {
-        std::fs::read_to_string(world.workspace.join("count"))
-            .ok()?
-            .trim()
-            .parse::<u32>()
-            .ok()
-    };
-    eventually("the first count", Duration::from_secs(10), || {
-        count().filter(|count| *count > 2)
-    });
+    let count =
+        || std::fs::read_to_string(world.workspace.join("count")).ok()?.trim().parse::<u32>().ok();
+    eventually("the first count", Duration::from_secs(10), || count().filter(|count| *count > 2));
     screen.presses("C-z");
     screen.shows("Stopped");
     let stopped = eventually("the count at rest", Duration::from_secs(5), || {
@@ -182,14 +167,8 @@ fn a_question_covers_vim_and_leaves_no_trace(world: &World) {
     world.outside(": > go").succeeds();
     screen.shows("touch asked");
     let listing = world.remit(&["approvals", "list", "--json"]).succeeds();
-    assert!(
-        listing.out.contains("asked"),
-        "the same question is in the queue: {listing:?}"
-    );
-    assert!(
-        !world.workspace.join("asked").exists(),
-        "nothing happens before the answer"
-    );
+    assert!(listing.out.contains("asked"), "the same question is in the queue: {listing:?}");
+    assert!(!world.workspace.join("asked").exists(), "nothing happens before the answer");
     press(&screen, "o  once");
     eventually("the permitted command", Duration::from_secs(5), || {
         world.workspace.join("asked").exists().then_some(())
@@ -224,11 +203,7 @@ fn a_question_is_answered_by_key(world: &World) {
     screen.shows("\nboth");
     let record = world.record();
     record.has(&["answer", "session"]);
-    assert_eq!(
-        record.with(&["\"question\":{"]).len(),
-        1,
-        "the same was not asked again"
-    );
+    assert_eq!(record.with(&["\"question\":{"]).len(), 1, "the same was not asked again");
 }
 
 fn a_refusal_by_key_refuses(world: &World) {

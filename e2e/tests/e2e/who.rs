@@ -32,31 +32,14 @@ impl Who {
         if !me.is_root() {
             let reason = "the tests do not run as root".to_owned();
             let user = by(|fields| fields[2].parse() == Ok(me.as_raw()));
-            let user = user.ok_or(Absent {
-                label: "user",
-                reason: "the uid has no account".into(),
-            });
-            return [
-                user,
-                Err(Absent {
-                    label: "root",
-                    reason,
-                }),
-            ];
+            let user =
+                user.ok_or(Absent { label: "user", reason: "the uid has no account".into() });
+            return [user, Err(Absent { label: "root", reason })];
         }
         let reason = format!("no account `{ORDINARY}`; `cargo xtask test` creates it");
-        let user = by(|fields| fields[0] == ORDINARY).ok_or(Absent {
-            label: "user",
-            reason,
-        });
+        let user = by(|fields| fields[0] == ORDINARY).ok_or(Absent { label: "user", reason });
         let root = by(|fields| fields[2] == "0");
-        [
-            user,
-            root.ok_or(Absent {
-                label: "root",
-                reason: "uid 0 has no account".into(),
-            }),
-        ]
+        [user, root.ok_or(Absent { label: "root", reason: "uid 0 has no account".into() })]
     }
 
     pub fn label(&self) -> &'static str {

@@ -45,18 +45,10 @@ impl World {
             .prefix("e2e-")
             .tempdir_in(&who.home)
             .expect("a directory at home");
-        let elsewhere = tempfile::Builder::new()
-            .prefix("remit-e2e-")
-            .tempdir_in("/tmp")
-            .expect("a directory");
+        let elsewhere =
+            tempfile::Builder::new().prefix("remit-e2e-").tempdir_in("/tmp").expect("a directory");
         let home = base.path().join("home");
-        let world = Self {
-            workspace: home.join("project"),
-            home,
-            who,
-            base,
-            elsewhere,
-        };
+        let world = Self { workspace: home.join("project"), home, who, base, elsewhere };
         world.own(world.base.path());
         world.own(world.elsewhere.path());
         for secret in SECRETS {
@@ -93,10 +85,7 @@ impl World {
     /// Writes a file that the account owns, with the directories it needs.
     pub fn write(&self, path: &Path, text: &str) {
         let folder = path.parent().expect("a directory");
-        let missing: Vec<_> = folder
-            .ancestors()
-            .take_while(|folder| !folder.exists())
-            .collect();
+        let missing: Vec<_> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
         for folder in missing.into_iter().rev() {
             fs::create_dir(folder).expect("a new directory");
             self.own(folder);
@@ -207,17 +196,11 @@ impl World {
         let mut found: Vec<_> = entries
             .flatten()
             .map(|entry| {
-                (
-                    entry.metadata().and_then(|found| found.modified()).ok(),
-                    entry.file_name(),
-                )
+                (entry.metadata().and_then(|found| found.modified()).ok(), entry.file_name())
             })
             .collect();
         found.sort();
-        found
-            .into_iter()
-            .map(|(_, name)| name.to_string_lossy().into_owned())
-            .collect()
+        found.into_iter().map(|(_, name)| name.to_string_lossy().into_owned()).collect()
     }
 
     /// The record of the last session.
@@ -231,11 +214,7 @@ impl World {
     /// A number of seconds that names one `sleep` of this test.
     pub fn mark(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        format!(
-            "9{:03}.{}",
-            NEXT.fetch_add(1, Ordering::Relaxed),
-            std::process::id()
-        )
+        format!("9{:03}.{}", NEXT.fetch_add(1, Ordering::Relaxed), std::process::id())
     }
 
     /// Host pids of processes that are exactly `sleep MARK`.
@@ -292,10 +271,7 @@ fn processes() -> Vec<(Pid, String)> {
         .filter(|number| *number != std::process::id().cast_signed())
         .filter_map(|number| {
             let command = fs::read(format!("/proc/{number}/cmdline")).ok()?;
-            Some((
-                Pid::from_raw(number)?,
-                String::from_utf8_lossy(&command).into_owned(),
-            ))
+            Some((Pid::from_raw(number)?, String::from_utf8_lossy(&command).into_owned()))
         })
         .collect()
 }

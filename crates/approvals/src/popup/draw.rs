@@ -25,21 +25,11 @@ impl Popup {
     /// The cells that [`Popup::draw`] writes to on a screen of this size.
     pub fn area(&self, cols: u16, rows: u16) -> Area {
         if cols < BOX_COLUMNS || rows < BOX_ROWS {
-            return Area {
-                left: 0,
-                top: rows.saturating_sub(1),
-                width: cols,
-                height: rows.min(1),
-            };
+            return Area { left: 0, top: rows.saturating_sub(1), width: cols, height: rows.min(1) };
         }
         let box_width = box_width(cols);
         let height = self.body(inner(box_width), rows).len() as u16 + 2;
-        Area {
-            left: (cols - box_width) / 2,
-            top: (rows - height) / 2,
-            width: box_width,
-            height,
-        }
+        Area { left: (cols - box_width) / 2, top: (rows - height) / 2, width: box_width, height }
     }
 
     /// Draws on a screen of this size: cursor positions are absolute, there is
@@ -70,14 +60,7 @@ impl Popup {
             0 => String::new(),
             waiting => format!(" {waiting} more waiting "),
         };
-        edge(
-            out,
-            area,
-            0,
-            ['╭', '╮'],
-            &format!(" remit asks: {} ", kind(&self.posed.kind)),
-            &more,
-        );
+        edge(out, area, 0, ['╭', '╮'], &format!(" remit asks: {} ", kind(&self.posed.kind)), &more);
         let body = self.body(inside, rows);
         for (row, line) in (area.top + 1..).zip(&body) {
             at(out, row, area.left);
@@ -119,10 +102,8 @@ impl Popup {
             text = wrap(&shorten(&summary, lines * inside - slack), inside);
         }
         facts.truncate(left - text.len());
-        let mut body: Vec<String> = text
-            .into_iter()
-            .map(|line| format!("{BOLD}{line}{PLAIN}"))
-            .collect();
+        let mut body: Vec<String> =
+            text.into_iter().map(|line| format!("{BOLD}{line}{PLAIN}")).collect();
         let gap = || (air > 0).then(String::new);
         body.extend(gap());
         body.extend(facts);
@@ -136,11 +117,7 @@ impl Popup {
         let posed = &self.posed;
         let basis = &posed.basis;
         let mut facts: Vec<(String, String)> = Vec::new();
-        let texts = posed
-            .details
-            .iter()
-            .map(|(_, value)| value)
-            .chain([&posed.summary]);
+        let texts = posed.details.iter().map(|(_, value)| value).chain([&posed.summary]);
         if let Some(letters) = lookalikes(&texts.map(String::as_str).collect::<String>()) {
             facts.push(("letters".to_owned(), letters));
         }
@@ -150,21 +127,14 @@ impl Popup {
         if let Some(why) = &basis.justification {
             facts.push(("because".to_owned(), why.clone()));
         }
-        let label_width = facts
-            .iter()
-            .map(|(label, _)| width(&plain(label)))
-            .max()
-            .unwrap_or(0)
-            .min(inside / 3);
+        let label_width =
+            facts.iter().map(|(label, _)| width(&plain(label))).max().unwrap_or(0).min(inside / 3);
         facts
             .iter()
             .map(|(label, value)| {
                 let label = shorten(&plain(label), label_width);
                 let pad = " ".repeat(label_width - width(&label));
-                format!(
-                    "{label}{pad}  {}",
-                    shorten(&plain(value), inside - label_width - 2)
-                )
+                format!("{label}{pad}  {}", shorten(&plain(value), inside - label_width - 2))
             })
             .collect()
     }
@@ -176,12 +146,8 @@ impl Popup {
             let lines = wrap(&format!("note: {note}_"), inside);
             return lines[lines.len().saturating_sub(2)..].to_vec();
         }
-        let words = [
-            ("o", "once"),
-            ("s", "this session"),
-            ("r", "refuse"),
-            ("n", "refuse with note"),
-        ];
+        let words =
+            [("o", "once"), ("s", "this session"), ("r", "refuse"), ("n", "refuse with note")];
         let mut lines = vec![String::new()];
         let mut used = 0;
         for (key, word) in words {
@@ -205,11 +171,7 @@ impl Popup {
         let (cols, Some(row)) = (usize::from(cols), rows.checked_sub(1)) else {
             return;
         };
-        let keys = if self.readable {
-            "o/s/r/n? "
-        } else {
-            "r? (enlarge) "
-        };
+        let keys = if self.readable { "o/s/r/n? " } else { "r? (enlarge) " };
         let line = match &self.note {
             Some(note) => shorten(&format!("note: {}_", plain(note)), cols),
             None => format!(
@@ -253,16 +215,8 @@ fn kind(kind: &str) -> String {
 /// A horizontal edge with words at both ends; the left ones give way.
 fn edge(out: &mut String, area: Area, row: u16, corners: [char; 2], left: &str, right: &str) {
     let between = usize::from(area.width) - 4;
-    let left = if width(left) + width(right) > between {
-        " remit asks "
-    } else {
-        left
-    };
-    let left = if width(left) + width(right) > between {
-        ""
-    } else {
-        left
-    };
+    let left = if width(left) + width(right) > between { " remit asks " } else { left };
+    let left = if width(left) + width(right) > between { "" } else { left };
     at(out, area.top + row, area.left);
     out.push(corners[0]);
     out.push('─');
@@ -276,11 +230,7 @@ fn edge(out: &mut String, area: Area, row: u16, corners: [char; 2], left: &str, 
 }
 
 fn at(out: &mut String, row: u16, col: u16) {
-    out.push_str(&format!(
-        "\x1b[{};{}H",
-        u32::from(row) + 1,
-        u32::from(col) + 1
-    ));
+    out.push_str(&format!("\x1b[{};{}H", u32::from(row) + 1, u32::from(col) + 1));
 }
 
 /// The width of a line of ours, attributes aside. The texts in it are
@@ -289,7 +239,5 @@ fn shown(line: &str) -> usize {
     let mut parts = line.split('\x1b');
     let before = parts.next().map_or(0, width);
     before
-        + parts
-            .map(|part| part.split_once('m').map_or(0, |(_, text)| width(text)))
-            .sum::<usize>()
+        + parts.map(|part| part.split_once('m').map_or(0, |(_, text)| width(text))).sum::<usize>()
 }

@@ -33,10 +33,7 @@ pub enum ClientError {
     #[error("the session at `{}` closed the connection without a reply", path.display())]
     Closed { path: PathBuf },
     #[error("the session at `{}` replied with something that is not a reply", path.display())]
-    Reply {
-        path: PathBuf,
-        source: serde_json::Error,
-    },
+    Reply { path: PathBuf, source: serde_json::Error },
     #[error("the session at `{}` gave a reply to another request", path.display())]
     Mismatch { path: PathBuf },
     #[error("the session at `{}` rejected the request: {}", path.display(), remit_policy::show::line(reason))]
@@ -59,11 +56,7 @@ fn connect(path: &Path) -> io::Result<UnixStream> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
-    let parent = if parent.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        parent
-    };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = rustix::fs::open(parent, flags, Mode::empty())?;
     let short = format!("/proc/self/fd/{}", directory.as_raw_fd());
@@ -74,17 +67,11 @@ impl Client {
     /// Connects, however long the path is. A refused connection, whose source is
     /// [`io::ErrorKind::ConnectionRefused`], is the socket of a session that ended.
     pub fn connect(path: &Path) -> Result<Self, ClientError> {
-        let error = |source| ClientError::Connect {
-            path: path.to_owned(),
-            source,
-        };
+        let error = |source| ClientError::Connect { path: path.to_owned(), source };
         let stream = connect(path).map_err(error)?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(error)?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(error)?;
-        Ok(Self {
-            stream: BufReader::new(stream),
-            path: path.to_owned(),
-        })
+        Ok(Self { stream: BufReader::new(stream), path: path.to_owned() })
     }
 
     /// The open questions, oldest first. Their texts are as the session sent
@@ -111,26 +98,19 @@ impl Client {
     }
 
     fn ask(&mut self, request: &Request) -> Result<Reply, ClientError> {
-        let talk = |source| ClientError::Talk {
-            path: self.path.clone(),
-            source,
-        };
+        let talk = |source| ClientError::Talk { path: self.path.clone(), source };
         let line = to_line(request).map_err(talk)?;
         // A session that rejects a request mid-way still says why.
         let sent = self.stream.get_mut().write_all(&line);
         let reply = match read_line(&mut self.stream, REPLY_LIMIT) {
             Ok(Some(reply)) => reply,
             Ok(None) => {
-                return Err(ClientError::Closed {
-                    path: self.path.clone(),
-                });
+                return Err(ClientError::Closed { path: self.path.clone() });
             }
             Err(source) => return Err(talk(sent.err().unwrap_or(source))),
         };
-        serde_json::from_slice(&reply).map_err(|source| ClientError::Reply {
-            path: self.path.clone(),
-            source,
-        })
+        serde_json::from_slice(&reply)
+            .map_err(|source| ClientError::Reply { path: self.path.clone(), source })
     }
 
     fn unexpected(&self, reply: Reply) -> ClientError {

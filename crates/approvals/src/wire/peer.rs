@@ -16,20 +16,13 @@ use rustix::process::{Pid, geteuid};
 /// socket, and if it could, it would not be a person.
 pub(super) fn identify(stream: &UnixStream) -> io::Result<String> {
     let peer = socket_peercred(stream)?;
-    let denied = |why: &str| {
-        Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            why.to_owned(),
-        ))
-    };
+    let denied = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned()));
     if peer.uid != geteuid() {
         return denied("another user connected");
     }
     for namespace in ["user", "pid"] {
-        let theirs = fs::read_link(format!(
-            "/proc/{}/ns/{namespace}",
-            Pid::as_raw(Some(peer.pid))
-        ))?;
+        let theirs =
+            fs::read_link(format!("/proc/{}/ns/{namespace}", Pid::as_raw(Some(peer.pid))))?;
         if theirs != fs::read_link(format!("/proc/self/ns/{namespace}"))? {
             return denied("a confined process connected");
         }

@@ -38,10 +38,7 @@ pub fn serve(listener: UnixListener, desk: Arc<dyn Desk>) -> io::Result<Server> 
     let (stop, stopped) = UnixStream::pair()?;
     let accepting = thread::Builder::new().name("approvals".to_owned());
     let thread = accepting.spawn(move || accept(&listener, &stopped, &desk))?;
-    Ok(Server {
-        stop: Some(stop),
-        thread: Some(thread),
-    })
+    Ok(Server { stop: Some(stop), thread: Some(thread) })
 }
 
 impl Drop for Server {
@@ -56,10 +53,7 @@ impl Drop for Server {
 fn accept(listener: &UnixListener, stopped: &UnixStream, desk: &Arc<dyn Desk>) {
     let busy = Arc::new(AtomicUsize::new(0));
     loop {
-        let mut fds = [
-            PollFd::new(listener, PollFlags::IN),
-            PollFd::new(stopped, PollFlags::IN),
-        ];
+        let mut fds = [PollFd::new(listener, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
         match poll(&mut fds, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(_) => return,
@@ -98,13 +92,11 @@ fn begin(stream: UnixStream, desk: &Arc<dyn Desk>, busy: &Arc<AtomicUsize>) {
     };
     let desk = Arc::clone(desk);
     // Without a thread the connection closes, which the client reports.
-    let _ = thread::Builder::new()
-        .name("approval".to_owned())
-        .spawn(move || {
-            let _place = place;
-            // A connection that fails has only itself to tell, and it is gone.
-            let _ = converse(&stream, desk.as_ref());
-        });
+    let _ = thread::Builder::new().name("approval".to_owned()).spawn(move || {
+        let _place = place;
+        // A connection that fails has only itself to tell, and it is gone.
+        let _ = converse(&stream, desk.as_ref());
+    });
 }
 
 fn converse(stream: &UnixStream, desk: &dyn Desk) -> io::Result<()> {
@@ -130,25 +122,14 @@ fn converse(stream: &UnixStream, desk: &dyn Desk) -> io::Result<()> {
 
 fn answer(line: &[u8], by: &str, desk: &dyn Desk) -> Reply {
     match serde_json::from_slice(line) {
-        Ok(Request::List {}) => Reply::Open {
-            questions: desk.open(),
-        },
+        Ok(Request::List {}) => Reply::Open { questions: desk.open() },
         Ok(Request::Answer { id, choice, note }) => {
-            match desk.answer(
-                id,
-                Answer {
-                    choice,
-                    by: by.to_owned(),
-                    note,
-                },
-            ) {
+            match desk.answer(id, Answer { choice, by: by.to_owned(), note }) {
                 Ok(()) => Reply::Answered { id },
                 Err(not_open) => Reply::NotOpen(not_open),
             }
         }
-        Err(error) => Reply::Rejected {
-            reason: error.to_string(),
-        },
+        Err(error) => Reply::Rejected { reason: error.to_string() },
     }
 }
 

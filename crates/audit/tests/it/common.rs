@@ -15,10 +15,7 @@ pub(crate) fn session() -> SessionId {
 }
 
 pub(crate) fn at(n: u64) -> At {
-    At {
-        wall_ns: 1_795_234_500_000_000_000 + n,
-        mono_ns: 77_000_000_000 + n,
-    }
+    At { wall_ns: 1_795_234_500_000_000_000 + n, mono_ns: 77_000_000_000 + n }
 }
 
 pub(crate) fn create(state: &Path) -> Record {
@@ -35,12 +32,7 @@ pub(crate) fn verify(state: &Path) -> Report {
 }
 
 pub(crate) fn process() -> Process {
-    Process {
-        pid: 41,
-        parent: 40,
-        started: 9_000,
-        program: Text::from("/usr/bin/sh"),
-    }
+    Process { pid: 41, parent: 40, started: 9_000, program: Text::from("/usr/bin/sh") }
 }
 
 pub(crate) fn exec(argv: Vec<Text>) -> Kind {
@@ -55,10 +47,7 @@ pub(crate) fn exec(argv: Vec<Text>) -> Kind {
 }
 
 pub(crate) fn degraded() -> Kind {
-    Kind::Degraded {
-        what: "x".to_owned(),
-        why: "y".to_owned(),
-    }
+    Kind::Degraded { what: "x".to_owned(), why: "y".to_owned() }
 }
 
 /// One of each kind but the last word.
@@ -78,18 +67,9 @@ pub(crate) fn kinds() -> Vec<Kind> {
             agent: "codex".to_owned(),
             command: vec![Text::from("codex"), Text::from("exec")],
             workspace: Text::from("/work"),
-            user: User {
-                uid: 1000,
-                name: "alice".to_owned(),
-            },
-            host: Machine {
-                kernel: "Linux 6.18.1".to_owned(),
-                boot_id: "b".to_owned(),
-            },
-            boundary: Boundary {
-                tier: "full".to_owned(),
-                layers: vec![Text::from("namespaces")],
-            },
+            user: User { uid: 1000, name: "alice".to_owned() },
+            host: Machine { kernel: "Linux 6.18.1".to_owned(), boot_id: "b".to_owned() },
+            boundary: Boundary { tier: "full".to_owned(), layers: vec![Text::from("namespaces")] },
             terminal: true,
         },
         exec(vec![Text::from("git"), Text::from("status")]),
@@ -124,19 +104,9 @@ pub(crate) fn kinds() -> Vec<Kind> {
             detail: vec![Text::from("paste.example:443")],
             refusal,
         },
-        Kind::ConnectEnded {
-            attempt: 3,
-            sent: 1,
-            received: 2,
-            reason: "closed".to_owned(),
-        },
-        Kind::Outcome {
-            attempt: 4,
-            error: "no such file".to_owned(),
-        },
+        Kind::ConnectEnded { attempt: 3, sent: 1, received: 2, reason: "closed".to_owned() },
+        Kind::Outcome { attempt: 4, error: "no such file".to_owned() },
         degraded(),
-        Kind::Exit {
-            status: Status::Code(0),
-        },
+        Kind::Exit { status: Status::Code(0) },
     ]
 }

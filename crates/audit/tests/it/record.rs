@@ -13,10 +13,7 @@ fn every_kind_reads_back_as_it_was_written() {
     let state = tempfile::tempdir().expect("a directory");
     let mut record = create(state.path());
     for (n, kind) in kinds().into_iter().enumerate() {
-        assert_eq!(
-            record.append(at(n as u64), kind).expect("written"),
-            n as u64
-        );
+        assert_eq!(record.append(at(n as u64), kind).expect("written"), n as u64);
     }
     record.end(at(10)).expect("written");
     let events: Vec<_> = remit_audit::events(&directory(state.path()))
@@ -24,37 +21,16 @@ fn every_kind_reads_back_as_it_was_written() {
         .collect::<Result<_, _>>()
         .expect("events");
     let mut expected = kinds();
-    expected.push(Kind::SessionEnded {
-        events: 11,
-        refusals: 1,
-        questions: 1,
-    });
-    assert_eq!(
-        events
-            .iter()
-            .map(|event| event.event.clone())
-            .collect::<Vec<_>>(),
-        expected
-    );
+    expected.push(Kind::SessionEnded { events: 11, refusals: 1, questions: 1 });
+    assert_eq!(events.iter().map(|event| event.event.clone()).collect::<Vec<_>>(), expected);
     for (n, event) in events.iter().enumerate() {
-        assert_eq!(
-            (event.time, event.mono),
-            (at(n as u64).wall_ns, at(n as u64).mono_ns)
-        );
+        assert_eq!((event.time, event.mono), (at(n as u64).wall_ns, at(n as u64).mono_ns));
         let line = serde_json::to_string(event).expect("JSON");
-        assert!(
-            line.contains(&format!("\"event\":{{\"{}\":{{", event.event.name())),
-            "{line}"
-        );
+        assert!(line.contains(&format!("\"event\":{{\"{}\":{{", event.event.name())), "{line}");
     }
     let report = verify(state.path());
     assert_eq!(
-        (
-            report.outcome,
-            report.events,
-            report.uncovered,
-            report.ended
-        ),
+        (report.outcome, report.events, report.uncovered, report.ended),
         (Outcome::Intact, 11, 0, true)
     );
 }
@@ -89,9 +65,7 @@ fn a_commit_in_three_steps_covers_what_was_there_when_it_began() {
     assert!(!record.dirty() && record.begin_commit().expect("healthy").is_none());
     record.append(at(0), degraded()).expect("written");
     let pending = record.begin_commit().expect("healthy").expect("dirty");
-    record
-        .append(at(1), degraded())
-        .expect("written, without waiting");
+    record.append(at(1), degraded()).expect("written, without waiting");
     record.finish(pending.sync()).expect("signed");
     assert!(record.dirty());
     let report = verify(state.path());
@@ -108,10 +82,7 @@ fn nothing_follows_the_last_word() {
     let state = tempfile::tempdir().expect("a directory");
     let mut record = create(state.path());
     record.end(at(0)).expect("written");
-    assert!(matches!(
-        record.append(at(1), degraded()),
-        Err(AppendError::Ended)
-    ));
+    assert!(matches!(record.append(at(1), degraded()), Err(AppendError::Ended)));
     assert!(matches!(record.end(at(1)), Err(AppendError::Ended)));
 }
 
@@ -133,26 +104,15 @@ fn whatever_an_agent_writes_is_one_valid_line() {
     ];
     let state = tempfile::tempdir().expect("a directory");
     let mut record = create(state.path());
-    let argv = |bytes: &[u8]| {
-        vec![
-            Text::from("printf"),
-            Text::from(OsString::from_vec(bytes.to_vec())),
-        ]
-    };
+    let argv =
+        |bytes: &[u8]| vec![Text::from("printf"), Text::from(OsString::from_vec(bytes.to_vec()))];
     for bytes in hostile {
         record.append(at(0), exec(argv(bytes))).expect("written");
     }
     record.end(at(1)).expect("written");
     let file = std::fs::read(directory(state.path()).join("record.jsonl")).expect("read");
-    assert_eq!(
-        file.iter().filter(|b| **b == b'\n').count(),
-        hostile.len() + 1
-    );
-    assert!(
-        file.iter()
-            .all(|b| *b == b'\n' || (b' '..=b'~').contains(b)),
-        "printable ASCII only"
-    );
+    assert_eq!(file.iter().filter(|b| **b == b'\n').count(), hostile.len() + 1);
+    assert!(file.iter().all(|b| *b == b'\n' || (b' '..=b'~').contains(b)), "printable ASCII only");
     let events = remit_audit::events(&directory(state.path())).expect("opened");
     for (event, bytes) in events.zip(hostile) {
         let Kind::Exec { argv: read, .. } = event.expect("an event").event else {
@@ -177,11 +137,7 @@ fn only_the_user_can_read_what_is_written() {
     for path in files.iter().chain(&own) {
         assert_eq!(mode(path), 0o600, "{}", path.display());
     }
-    assert_eq!(
-        std::fs::read_dir(&state).expect("listed").count(),
-        3,
-        "no draft is left"
-    );
+    assert_eq!(std::fs::read_dir(&state).expect("listed").count(), 3, "no draft is left");
     assert!(remit_audit::is_open(&directory(&state)));
     drop(record);
     assert!(!remit_audit::is_open(&directory(&state)));
@@ -204,10 +160,7 @@ fn a_discarded_record_leaves_nothing() {
     assert_eq!(remit_audit::sessions(state.path()).expect("listed"), []);
     assert!(!directory(state.path()).exists());
     create(state.path());
-    assert_eq!(
-        remit_audit::sessions(state.path()).expect("listed"),
-        [session()]
-    );
+    assert_eq!(remit_audit::sessions(state.path()).expect("listed"), [session()]);
 }
 
 #[test]
@@ -293,10 +246,7 @@ fn many_first_sessions_at_once_share_one_key() {
     for session in remit_audit::sessions(state.path()).expect("listed") {
         let report =
             remit_audit::verify(&session.directory(state.path()), session, &key).expect("read");
-        assert_eq!(
-            report.to_string(),
-            "intact: 1 event, all covered by 2 checkpoints"
-        );
+        assert_eq!(report.to_string(), "intact: 1 event, all covered by 2 checkpoints");
     }
 }
 

@@ -19,10 +19,8 @@ struct Files {
 impl Files {
     fn load(state: &Path, session: SessionId) -> Self {
         let read = |name| std::fs::read(session.directory(state).join(name)).expect("a file");
-        let lines = read("record.jsonl")
-            .split_inclusive(|b| *b == b'\n')
-            .map(<[u8]>::to_vec)
-            .collect();
+        let lines =
+            read("record.jsonl").split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
         let notes = String::from_utf8(read("checkpoints")).expect("text");
         let lines_of_notes: Vec<&str> = notes.split_inclusive('\n').collect();
         let notes = lines_of_notes.chunks(6).map(<[&str]>::concat).collect();
@@ -31,11 +29,7 @@ impl Files {
     }
 
     fn verify(&self) -> Report {
-        verify_bytes(
-            &self.lines.concat(),
-            self.notes.concat().as_bytes(),
-            &self.key,
-        )
+        verify_bytes(&self.lines.concat(), self.notes.concat().as_bytes(), &self.key)
     }
 
     fn event(&self, n: usize) -> Event {
@@ -82,21 +76,12 @@ fn twelve(state: &Path, session: SessionId, start: u64) -> Files {
 }
 
 fn fixture() -> Files {
-    twelve(
-        tempfile::tempdir().expect("a directory").path(),
-        session(),
-        0,
-    )
+    twelve(tempfile::tempdir().expect("a directory").path(), session(), 0)
 }
 
 /// Records 0 to 3 with checkpoints over 0, 2, 3 and 4, for laws about each byte.
 fn small() -> Files {
-    write(
-        tempfile::tempdir().expect("a directory").path(),
-        session(),
-        0,
-        4,
-    )
+    write(tempfile::tempdir().expect("a directory").path(), session(), 0, 4)
 }
 
 #[track_caller]
@@ -119,12 +104,7 @@ fn check_note(tamper: impl FnOnce(&mut Files), fault: Fault, number: u64) {
     let mut files = fixture();
     tamper(&mut files);
     let bad = files.verify().bad.expect("it is found");
-    assert_eq!(
-        (bad.fault, bad.checkpoint),
-        (fault, Some(number)),
-        "{}",
-        bad.message
-    );
+    assert_eq!((bad.fault, bad.checkpoint), (fault, Some(number)), "{}", bad.message);
 }
 
 fn edit(files: &mut Files, n: usize) {
@@ -133,19 +113,13 @@ fn edit(files: &mut Files, n: usize) {
 }
 
 fn forged(files: &Files, n: usize) -> Event {
-    Event {
-        time: 4,
-        ..files.event(n)
-    }
+    Event { time: 4, ..files.event(n) }
 }
 
 #[test]
 fn an_untouched_record_verifies() {
     let report = fixture().verify();
-    assert_eq!(
-        report.to_string(),
-        "intact: 12 events, all covered by 4 checkpoints"
-    );
+    assert_eq!(report.to_string(), "intact: 12 events, all covered by 4 checkpoints");
     assert!(report.ended);
 }
 
@@ -156,10 +130,7 @@ fn an_edited_record_is_named() {
     }
     check(
         |files| {
-            let end = Event {
-                time: 4,
-                ..files.event(11)
-            };
+            let end = Event { time: 4, ..files.event(11) };
             files.set(11, &end);
         },
         Fault::Edited,
@@ -167,26 +138,15 @@ fn an_edited_record_is_named() {
     );
     check(
         |files| {
-            let moved = Event {
-                seq: 7,
-                ..files.event(3)
-            };
+            let moved = Event { seq: 7, ..files.event(3) };
             files.set(3, &moved);
         },
         Fault::Edited,
         3,
     );
     check(|files| files.lines[3].insert(1, b' '), Fault::Edited, 3);
-    check(
-        |files| files.lines[3] = b"\n".to_vec(),
-        Fault::NotAnEvent,
-        3,
-    );
-    check(
-        |files| files.lines[3] = b"{}\n".to_vec(),
-        Fault::NotAnEvent,
-        3,
-    );
+    check(|files| files.lines[3] = b"\n".to_vec(), Fault::NotAnEvent, 3);
+    check(|files| files.lines[3] = b"{}\n".to_vec(), Fault::NotAnEvent, 3);
     check(
         |files| {
             files.lines[3].pop();
@@ -238,11 +198,7 @@ fn a_run_that_was_chained_anew_is_caught_by_the_checkpoint_over_it() {
 #[test]
 fn a_missing_record_is_named() {
     for n in [0, 1, 5, 6, 10] {
-        check(
-            |files| drop(files.lines.remove(n)),
-            Fault::Missing,
-            n as u64,
-        );
+        check(|files| drop(files.lines.remove(n)), Fault::Missing, n as u64);
     }
     check(|files| drop(files.lines.drain(3..8)), Fault::Missing, 3);
     check(
@@ -258,27 +214,12 @@ fn a_missing_record_is_named() {
 
 #[test]
 fn an_inserted_record_is_named() {
-    let misplaced = |files: &Files, n| Event {
-        prev: files.event(3).prev,
-        ..forged(files, n)
-    };
+    let misplaced = |files: &Files, n| Event { prev: files.event(3).prev, ..forged(files, n) };
     for n in [1, 4, 5, 6, 11] {
-        check(
-            |files| insert(files, n, &forged(files, n)),
-            Fault::Inserted,
-            n as u64,
-        );
-        check(
-            |files| insert(files, n, &misplaced(files, n)),
-            Fault::Inserted,
-            n as u64,
-        );
+        check(|files| insert(files, n, &forged(files, n)), Fault::Inserted, n as u64);
+        check(|files| insert(files, n, &misplaced(files, n)), Fault::Inserted, n as u64);
     }
-    check(
-        |files| files.lines.insert(4, b"{\"seq\":4}\n".to_vec()),
-        Fault::NotAnEvent,
-        4,
-    );
+    check(|files| files.lines.insert(4, b"{\"seq\":4}\n".to_vec()), Fault::NotAnEvent, 4);
     check(
         |files| {
             insert(files, 12, &forged(files, 10));
@@ -319,11 +260,7 @@ fn a_repeated_record_is_named() {
 #[test]
 fn records_out_of_order_are_named() {
     for n in [0, 4, 5, 10] {
-        check(
-            |files| files.lines.swap(n, n + 1),
-            Fault::Reordered,
-            n as u64,
-        );
+        check(|files| files.lines.swap(n, n + 1), Fault::Reordered, n as u64);
     }
 }
 
@@ -331,44 +268,16 @@ fn records_out_of_order_are_named() {
 fn a_record_from_elsewhere_is_named() {
     let state = tempfile::tempdir().expect("a directory");
     let other = twelve(state.path(), "other".parse().expect("a name"), 0);
-    check(
-        |files| files.lines[5] = other.lines[5].clone(),
-        Fault::OtherSession,
-        5,
-    );
+    check(|files| files.lines[5] = other.lines[5].clone(), Fault::OtherSession, 5);
     // The same name on another device, at another time.
     let state = tempfile::tempdir().expect("a directory");
     let namesake = twelve(state.path(), session(), 1_000);
-    check(
-        |files| files.lines[5] = namesake.lines[5].clone(),
-        Fault::Edited,
-        5,
-    );
-    check(
-        |files| files.lines[6..].clone_from_slice(&namesake.lines[6..]),
-        Fault::Edited,
-        6,
-    );
-    check(
-        |files| files.lines = namesake.lines.clone(),
-        Fault::Rewritten,
-        0,
-    );
-    check_note(
-        |files| files.notes = namesake.notes.clone(),
-        Fault::CheckpointOtherKey,
-        1,
-    );
-    check_note(
-        |files| files.notes[2] = namesake.notes[2].clone(),
-        Fault::CheckpointOtherKey,
-        3,
-    );
-    check_note(
-        |files| files.key = namesake.key.clone(),
-        Fault::CheckpointOtherKey,
-        1,
-    );
+    check(|files| files.lines[5] = namesake.lines[5].clone(), Fault::Edited, 5);
+    check(|files| files.lines[6..].clone_from_slice(&namesake.lines[6..]), Fault::Edited, 6);
+    check(|files| files.lines = namesake.lines.clone(), Fault::Rewritten, 0);
+    check_note(|files| files.notes = namesake.notes.clone(), Fault::CheckpointOtherKey, 1);
+    check_note(|files| files.notes[2] = namesake.notes[2].clone(), Fault::CheckpointOtherKey, 3);
+    check_note(|files| files.key = namesake.key.clone(), Fault::CheckpointOtherKey, 1);
 }
 
 #[test]
@@ -402,50 +311,28 @@ fn a_changed_checkpoint_is_named() {
         Fault::CheckpointSignature,
         2,
     );
-    check_note(
-        |files| files.notes[0].insert(0, '\n'),
-        Fault::CheckpointMalformed,
-        1,
-    );
-    check_note(
-        |files| files.notes.push("more".to_owned()),
-        Fault::CheckpointMalformed,
-        5,
-    );
+    check_note(|files| files.notes[0].insert(0, '\n'), Fault::CheckpointMalformed, 1);
+    check_note(|files| files.notes.push("more".to_owned()), Fault::CheckpointMalformed, 5);
     // One device, another session.
     let state = tempfile::tempdir().expect("a directory");
     let ours = twelve(state.path(), session(), 0);
     let mut other = twelve(state.path(), "other".parse().expect("a name"), 0);
     other.lines = ours.lines;
-    assert_eq!(
-        other.verify().bad.expect("found").fault,
-        Fault::CheckpointOtherSession
-    );
+    assert_eq!(other.verify().bad.expect("found").fault, Fault::CheckpointOtherSession);
 }
 
 #[test]
 fn a_missing_file_is_named() {
-    for (file, fault) in [
-        ("record.jsonl", Fault::NoRecord),
-        ("checkpoints", Fault::NoCheckpoints),
-    ] {
+    for (file, fault) in [("record.jsonl", Fault::NoRecord), ("checkpoints", Fault::NoCheckpoints)]
+    {
         let state = tempfile::tempdir().expect("a directory");
         twelve(state.path(), session(), 0);
         std::fs::remove_file(directory(state.path()).join(file)).expect("removed");
-        assert_eq!(
-            crate::common::verify(state.path())
-                .bad
-                .expect("found")
-                .fault,
-            fault
-        );
+        assert_eq!(crate::common::verify(state.path()).bad.expect("found").fault, fault);
     }
     let mut files = fixture();
     files.notes.clear();
-    assert_eq!(
-        files.verify().bad.expect("found").fault,
-        Fault::NoCheckpoints
-    );
+    assert_eq!(files.verify().bad.expect("found").fault, Fault::NoCheckpoints);
 }
 
 #[test]
@@ -495,22 +382,14 @@ fn a_write_cut_short_anywhere_is_incomplete_and_never_called_tampering() {
         assert_eq!(report.events, whole, "{length}");
         if length < covered {
             let bad = report.bad.expect("a cut before the checkpoint is found");
-            assert_eq!(
-                (bad.fault, bad.record),
-                (Fault::Truncated, Some(whole)),
-                "{length}"
-            );
+            assert_eq!((bad.fault, bad.record), (Fault::Truncated, Some(whole)), "{length}");
         } else {
             assert_eq!(
                 (report.outcome, report.covered, report.ended),
                 (Outcome::Intact, 2, false),
                 "{length}"
             );
-            assert_eq!(
-                report.incomplete_event,
-                !bytes[..length].ends_with(b"\n"),
-                "{length}"
-            );
+            assert_eq!(report.incomplete_event, !bytes[..length].ends_with(b"\n"), "{length}");
         }
     }
     for length in files.notes[0].len()..=notes.len() {
@@ -521,10 +400,6 @@ fn a_write_cut_short_anywhere_is_incomplete_and_never_called_tampering() {
             (Outcome::Intact, torn),
             "{length}"
         );
-        assert_eq!(
-            report.covered,
-            if length == notes.len() { 2 } else { 0 },
-            "{length}"
-        );
+        assert_eq!(report.covered, if length == notes.len() { 2 } else { 0 }, "{length}");
     }
 }

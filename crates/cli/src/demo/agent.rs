@@ -26,11 +26,8 @@ pub(crate) fn run(model: &str) -> Result<ExitCode, AgentError> {
     while results.len() < MOST_STEPS {
         let body =
             json!({"task": "Fix the greeting and release it.", "results": results}).to_string();
-        let answer =
-            http(model, "POST", "/v1/next", &body).map_err(|source| AgentError::Model {
-                model: model.to_owned(),
-                source,
-            })?;
+        let answer = http(model, "POST", "/v1/next", &body)
+            .map_err(|source| AgentError::Model { model: model.to_owned(), source })?;
         let step: Value = serde_json::from_str(&answer).map_err(|_| AgentError::Answer)?;
         let argument = step["argument"].as_str().ok_or(AgentError::Answer)?;
         let result = match step["tool"].as_str() {

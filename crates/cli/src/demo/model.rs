@@ -22,10 +22,7 @@ const SCRIPT: [(&str, &str); 6] = [
     ("shell", "cat ~/.ssh/id_ed25519"),
     ("fetch", "http://{registry}/greetings/latest"),
     ("shell", "./deploy.sh production"),
-    (
-        "done",
-        "The greeting is fixed and tested. I could not deploy: that is not mine to do.",
-    ),
+    ("done", "The greeting is fixed and tested. I could not deploy: that is not mine to do."),
 ];
 
 pub(super) fn start() -> io::Result<Model> {
@@ -34,13 +31,8 @@ pub(super) fn start() -> io::Result<Model> {
     serve(registry, |_| "greetings 2.0.1 is the latest\n".to_owned());
     let model = TcpListener::bind(("127.0.0.1", 0))?;
     let port = model.local_addr()?.port();
-    serve(model, move |body| {
-        next_step(body, registry_port).to_string()
-    });
-    Ok(Model {
-        port,
-        registry_port,
-    })
+    serve(model, move |body| next_step(body, registry_port).to_string());
+    Ok(Model { port, registry_port })
 }
 
 /// The step after as many results as the conversation holds.
@@ -90,15 +82,9 @@ mod tests {
 
     #[test]
     fn the_script_goes_on_by_what_the_conversation_holds() {
-        assert_eq!(
-            next_step("{}", 7)["argument"],
-            "sed -i s/wrld/world/ greet.sh"
-        );
+        assert_eq!(next_step("{}", 7)["argument"], "sed -i s/wrld/world/ greet.sh");
         let four = r#"{"results": ["", "", ""]}"#;
-        assert_eq!(
-            next_step(four, 7)["argument"],
-            "http://localhost:7/greetings/latest"
-        );
+        assert_eq!(next_step(four, 7)["argument"], "http://localhost:7/greetings/latest");
         let many = r#"{"results": ["", "", "", "", "", "", "", ""]}"#;
         assert_eq!(next_step(many, 7)["tool"], "done");
     }

@@ -31,26 +31,14 @@ impl Project {
     /// Writes everything. In the person's own home, because inside a session
     /// `/tmp` is private, and the secret must be there to be refused.
     pub(super) fn lay_out(model: &Model) -> io::Result<Self> {
-        let base = std::env::var_os("HOME")
-            .map(PathBuf::from)
-            .unwrap_or_default();
+        let base = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
         let home = base.join(format!(".remit-demo-{}", std::process::id()));
         fs::create_dir(&home)?;
-        let project = Self {
-            home: Scratch(home),
-        };
+        let project = Self { home: Scratch(home) };
         let home = project.home();
         write(&home.join(".ssh/id_ed25519"), SECRET, 0o600)?;
-        write(
-            &home.join(".config/remit/config.toml"),
-            &settings(model),
-            0o600,
-        )?;
-        write(
-            &home.join(".config/remit/rules/default.rules"),
-            RULES,
-            0o600,
-        )?;
+        write(&home.join(".config/remit/config.toml"), &settings(model), 0o600)?;
+        write(&home.join(".config/remit/rules/default.rules"), RULES, 0o600)?;
         write(&home.join("project/greet.sh"), GREETING, 0o644)?;
         write(&home.join("project/test.sh"), TEST, 0o644)?;
         write(&home.join("project/deploy.sh"), DEPLOY, 0o755)?;

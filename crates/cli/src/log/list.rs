@@ -59,10 +59,8 @@ impl Summary {
             Err(_) => (Vec::new(), true),
         };
         let mut summary = Self::of(session, &events);
-        let ended = matches!(
-            events.last().map(|event| &event.event),
-            Some(Kind::SessionEnded { .. })
-        );
+        let ended =
+            matches!(events.last().map(|event| &event.event), Some(Kind::SessionEnded { .. }));
         summary.state = match (problem, ended, open) {
             (true, _, _) => "damaged",
             (false, true, _) => "ended",
@@ -92,12 +90,7 @@ impl Summary {
             state: "",
         };
         if let Some(first) = events.first()
-            && let Kind::SessionStarted {
-                agent,
-                command,
-                workspace,
-                ..
-            } = &first.event
+            && let Kind::SessionStarted { agent, command, workspace, .. } = &first.event
         {
             summary.started = Some(first.time);
             summary.agent.clone_from(agent);
@@ -109,10 +102,8 @@ impl Summary {
 
     fn text(&self, page: &Page) -> String {
         let argv: Vec<_> = self.command.iter().cloned().map(Into::into).collect();
-        let when = self.started.map_or_else(
-            || "never started".to_owned(),
-            |time| local(time, &page.zone),
-        );
+        let when =
+            self.started.map_or_else(|| "never started".to_owned(), |time| local(time, &page.zone));
         let first = format!("{}  {when}  {}  ", self.session, self.state);
         let room = page.width.saturating_sub(words::width(&first));
         let command = units::shorten(&words::plain(&show::command(&argv)), room.max(12));
@@ -155,11 +146,7 @@ impl Summary {
 fn local(time: u64, zone: &TimeZone) -> String {
     jiff::Timestamp::from_nanosecond(time.into()).map_or_else(
         |_| time.to_string(),
-        |time| {
-            time.to_zoned(zone.clone())
-                .strftime("%-d %b %Y %H:%M")
-                .to_string()
-        },
+        |time| time.to_zoned(zone.clone()).strftime("%-d %b %Y %H:%M").to_string(),
     )
 }
 
@@ -169,17 +156,10 @@ mod tests {
     use crate::log::timeline::Colours;
     use remit_audit::{At, Record, Sync};
 
-    const AT: At = At {
-        wall_ns: 1_795_234_500_000_000_000,
-        mono_ns: 7,
-    };
+    const AT: At = At { wall_ns: 1_795_234_500_000_000_000, mono_ns: 7 };
 
     fn text(state: &Path, width: usize) -> String {
-        let page = Page {
-            width,
-            colours: Colours::Off,
-            zone: TimeZone::UTC,
-        };
+        let page = Page { width, colours: Colours::Off, zone: TimeZone::UTC };
         let mut out = Vec::new();
         let sessions = remit_audit::sessions(state).expect("listed");
         write(&mut out, state, &sessions, &page, false).expect("memory");
@@ -196,20 +176,9 @@ mod tests {
         let state = tempfile::tempdir().expect("a directory");
         let mut first = record(state.path(), "a");
         first
-            .append(
-                AT,
-                Kind::Degraded {
-                    what: String::new(),
-                    why: String::new(),
-                },
-            )
+            .append(AT, Kind::Degraded { what: String::new(), why: String::new() })
             .expect("written");
-        first
-            .end(At {
-                mono_ns: 4_200_000_007,
-                ..AT
-            })
-            .expect("written");
+        first.end(At { mono_ns: 4_200_000_007, ..AT }).expect("written");
         drop(first);
         let second = record(state.path(), "b");
         let expected = "b  never started  running\n    0 execs, 0 connects, 0 refusals, 0 questions in 0ms\n\
@@ -226,19 +195,9 @@ mod tests {
         let state = tempfile::tempdir().expect("a directory");
         drop(record(state.path(), "a"));
         let mut out = Vec::new();
-        let page = Page {
-            width: 80,
-            colours: Colours::Off,
-            zone: TimeZone::UTC,
-        };
-        write(
-            &mut out,
-            state.path(),
-            &["a".parse().expect("a name")],
-            &page,
-            true,
-        )
-        .expect("memory");
+        let page = Page { width: 80, colours: Colours::Off, zone: TimeZone::UTC };
+        write(&mut out, state.path(), &["a".parse().expect("a name")], &page, true)
+            .expect("memory");
         let value: serde_json::Value = serde_json::from_slice(&out).expect("one object");
         assert_eq!(
             (&value["session"], &value["state"], &value["execs"]),

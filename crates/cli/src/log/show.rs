@@ -38,9 +38,7 @@ fn in_full(event: &Event, start: u64) -> String {
         serde_json::to_string_pretty(&event.event).expect("an event is strings and integers");
     // Two lines of braces and the name enclose the fields.
     let lines: Vec<_> = json.lines().collect();
-    let fields = lines
-        .get(2..lines.len().saturating_sub(2))
-        .unwrap_or_default();
+    let fields = lines.get(2..lines.len().saturating_sub(2)).unwrap_or_default();
     let mut text = format!("#{} {since} {time} {name}\n", event.seq);
     for line in fields {
         text.push_str(&words::plain(line));

@@ -67,11 +67,7 @@ pub(super) fn render(events: &[Event], page: &Page) -> String {
 fn header(first: &Event, page: &Page) -> String {
     let time = jiff::Timestamp::from_nanosecond(first.time.into()).map_or_else(
         |_| first.time.to_string(),
-        |time| {
-            time.to_zoned(page.zone.clone())
-                .strftime("%-d %b %Y %H:%M:%S")
-                .to_string()
-        },
+        |time| time.to_zoned(page.zone.clone()).strftime("%-d %b %Y %H:%M:%S").to_string(),
     );
     let Kind::SessionStarted {
         agent,
@@ -88,34 +84,21 @@ fn header(first: &Event, page: &Page) -> String {
         return format!("{}  {time}\n\n", first.session);
     };
     let layers: Vec<_> = boundary.layers.iter().map(Text::escaped).collect();
-    let at = if *terminal {
-        "at a terminal"
-    } else {
-        "without a terminal"
-    };
+    let at = if *terminal { "at a terminal" } else { "without a terminal" };
     let mut told = String::new();
     let room = page.width.saturating_sub(10).max(16);
     let mut entry = |label: &str, text: &str| {
         for (n, line) in wrap(&words::plain(text), room).iter().enumerate() {
             let label = if n == 0 { label } else { "" };
-            told.push_str(&format!(
-                "{} {line}\n",
-                page.colours.dim(&format!("{label:>9}"))
-            ));
+            told.push_str(&format!("{} {line}\n", page.colours.dim(&format!("{label:>9}"))));
         }
     };
     let command = units::shorten(&words::plain(&command_line(command)), room);
     entry("session", &format!("{} of {agent}, {time}", first.session));
     entry("command", &command);
     entry("in", &workspace.escaped());
-    entry(
-        "by",
-        &format!("{} (uid {}) {at}, {}", user.name, user.uid, host.kernel),
-    );
-    entry(
-        "boundary",
-        &format!("{}: {}", boundary.tier, layers.join(", ")),
-    );
+    entry("by", &format!("{} (uid {}) {at}, {}", user.name, user.uid, host.kernel));
+    entry("boundary", &format!("{}: {}", boundary.tier, layers.join(", ")));
     entry("profile", profile);
     told.push('\n');
     told
@@ -135,14 +118,7 @@ impl Teller<'_> {
             Row::new(mark, event.mono.saturating_sub(self.start), depth, &text)
         };
         Some(match &event.event {
-            Kind::Exec {
-                process,
-                argv,
-                attempt,
-                verdict,
-                basis,
-                ..
-            } => {
+            Kind::Exec { process, argv, attempt, verdict, basis, .. } => {
                 let depth = self.tree.depth(process);
                 let text = command_line(argv);
                 if self.joined.told_elsewhere(*attempt, *verdict) {
@@ -159,19 +135,8 @@ impl Teller<'_> {
                 self.totals.execs += 1;
                 self.joined.failures(*attempt, row(Mark::None, depth, text))
             }
-            Kind::Connect {
-                process,
-                host,
-                port,
-                attempt,
-                verdict,
-                basis,
-                ..
-            } => {
-                let connect = remit_policy::Connect {
-                    host: host.clone(),
-                    port: *port,
-                };
+            Kind::Connect { process, host, port, attempt, verdict, basis, .. } => {
+                let connect = remit_policy::Connect { host: host.clone(), port: *port };
                 let depth = self.tree.depth_below(process);
                 if self.joined.told_elsewhere(*attempt, *verdict) {
                     return None;
@@ -193,20 +158,11 @@ impl Teller<'_> {
                         open: 0,
                     },
                     None if self.joined.outcomes.contains_key(attempt) => Traffic::default(),
-                    None => Traffic {
-                        open: 1,
-                        ..Traffic::default()
-                    },
+                    None => Traffic { open: 1, ..Traffic::default() },
                 });
                 self.joined.failures(*attempt, row)
             }
-            Kind::Question {
-                id,
-                attempt,
-                process,
-                summary,
-                ..
-            } => {
+            Kind::Question { id, attempt, process, summary, .. } => {
                 self.totals.questions += 1;
                 let depth = self.tree.depth(process);
                 let row = row(Mark::Asked, depth, format!("asked: {summary}"));
@@ -216,11 +172,7 @@ impl Teller<'_> {
                         let waited = units::duration(answer.waited_ms.saturating_mul(1_000_000));
                         let said = format!("{} by {} after {waited}", answer.choice, answer.by);
                         let refused = answer.choice == Choice::Refuse;
-                        let mut row = if refused {
-                            row.warning(said)
-                        } else {
-                            row.note(said)
-                        };
+                        let mut row = if refused { row.warning(said) } else { row.note(said) };
                         row = answer
                             .note
                             .iter()
@@ -236,22 +188,13 @@ impl Teller<'_> {
                     }
                 }
             }
-            Kind::Refusal {
-                attempt,
-                process,
-                refusal,
-                ..
-            } => {
+            Kind::Refusal { attempt, process, refusal, .. } => {
                 self.totals.refusals += 1;
                 if self.joined.questions.contains(attempt) {
                     return None;
                 }
                 let depth = self.tree.depth(process);
-                let mut row = row(
-                    Mark::Refused,
-                    depth,
-                    format!("refused: {}", refusal.attempt),
-                );
+                let mut row = row(Mark::Refused, depth, format!("refused: {}", refusal.attempt));
                 row = row.note(format!("by {}", refusal.basis));
                 if let Some(why) = &refusal.basis.justification {
                     row = row.note(format!("because: {why}"));
@@ -261,23 +204,15 @@ impl Teller<'_> {
             Kind::Degraded { what, why } => {
                 row(Mark::Warning, 0, format!("not in force: {what}")).note(why.clone())
             }
-            Kind::Exit {
-                status: Status::Code(0),
-            } => row(Mark::None, 0, "the command ended well".to_owned()),
-            Kind::Exit {
-                status: Status::Code(code),
-            } => row(
-                Mark::None,
-                0,
-                format!("the command ended with status {code}"),
-            ),
-            Kind::Exit {
-                status: Status::Signal(signal),
-            } => row(
-                Mark::None,
-                0,
-                format!("the command was ended by signal {signal}"),
-            ),
+            Kind::Exit { status: Status::Code(0) } => {
+                row(Mark::None, 0, "the command ended well".to_owned())
+            }
+            Kind::Exit { status: Status::Code(code) } => {
+                row(Mark::None, 0, format!("the command ended with status {code}"))
+            }
+            Kind::Exit { status: Status::Signal(signal) } => {
+                row(Mark::None, 0, format!("the command was ended by signal {signal}"))
+            }
             // Told in the header, with their attempt, or by the totals.
             Kind::SessionStarted { .. }
             | Kind::Answer { .. }
@@ -289,9 +224,7 @@ impl Teller<'_> {
 }
 
 fn instead(row: Row, refusal: &Refusal) -> Row {
-    refusal.instead.iter().fold(row, |row, instead| {
-        row.note(format!("allowed instead: {instead}"))
-    })
+    refusal.instead.iter().fold(row, |row, instead| row.note(format!("allowed instead: {instead}")))
 }
 
 fn command_line(argv: &[Text]) -> String {
@@ -311,10 +244,7 @@ impl Tree {
     /// not been seen stands below its parent, or below the command if a parent
     /// in between only forked.
     fn depth(&self, process: &Process) -> usize {
-        match (
-            self.known.get(&process.pid),
-            self.known.get(&process.parent),
-        ) {
+        match (self.known.get(&process.pid), self.known.get(&process.parent)) {
             (Some((started, depth)), _) if *started == process.started => *depth,
             (_, Some((_, depth))) => depth + 1,
             _ if self.known.is_empty() => 0,
@@ -357,10 +287,8 @@ impl Totals {
             units::count(self.questions, "question"),
             units::duration(took),
         );
-        let ended = matches!(
-            events.last().map(|event| &event.event),
-            Some(Kind::SessionEnded { .. })
-        );
+        let ended =
+            matches!(events.last().map(|event| &event.event), Some(Kind::SessionEnded { .. }));
         let last = if ended {
             ""
         } else {

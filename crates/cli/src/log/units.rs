@@ -9,18 +9,8 @@ pub(super) fn since_start(nanoseconds: u64) -> String {
     let seconds = milliseconds / 1000;
     match seconds {
         0..60 => format!("+{seconds}.{:03}s", milliseconds % 1000),
-        60..3600 => format!(
-            "+{}m{:02}.{}s",
-            seconds / 60,
-            seconds % 60,
-            milliseconds % 1000 / 100
-        ),
-        _ => format!(
-            "+{}h{:02}m{:02}s",
-            seconds / 3600,
-            seconds / 60 % 60,
-            seconds % 60
-        ),
+        60..3600 => format!("+{}m{:02}.{}s", seconds / 60, seconds % 60, milliseconds % 1000 / 100),
+        _ => format!("+{}h{:02}m{:02}s", seconds / 3600, seconds / 60 % 60, seconds % 60),
     }
 }
 
@@ -73,11 +63,7 @@ pub(super) fn shorten(text: &str, room: usize) -> String {
     };
     let room = room.saturating_sub(1);
     let head: String = text.chars().take_while(within(room / 3)).collect();
-    let tail: Vec<char> = text
-        .chars()
-        .rev()
-        .take_while(within(room - room / 3))
-        .collect();
+    let tail: Vec<char> = text.chars().rev().take_while(within(room - room / 3)).collect();
     format!("{head}…{}", tail.iter().rev().collect::<String>())
 }
 

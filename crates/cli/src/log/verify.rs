@@ -50,12 +50,7 @@ mod tests {
         for session in sessions {
             let mut record =
                 Record::create(state.path(), session, Sync::Grouped).expect("a record");
-            record
-                .end(At {
-                    wall_ns: 1,
-                    mono_ns: 1,
-                })
-                .expect("written");
+            record.end(At { wall_ns: 1, mono_ns: 1 }).expect("written");
         }
         let key = state.path().join("key.pub");
         let check = |json, expected: ExitCode, text: &str| {
@@ -65,11 +60,7 @@ mod tests {
             assert_eq!(format!("{code:?}"), format!("{expected:?}"));
         };
         let intact = "intact: 1 event, all covered by 2 checkpoints";
-        check(
-            false,
-            ExitCode::SUCCESS,
-            &format!("a  {intact}\nb  {intact}\n"),
-        );
+        check(false, ExitCode::SUCCESS, &format!("a  {intact}\nb  {intact}\n"));
         std::fs::remove_file(state.path().join("sessions/a/record.jsonl")).expect("removed");
         check(
             false,

@@ -162,9 +162,6 @@ impl Check<'_> {
     }
 
     fn refuse(&self, span: Span, what: &str) -> Found {
-        Err((
-            self.ast.file_span(span),
-            format!("{what} is not part of the rule language"),
-        ))
+        Err((self.ast.file_span(span), format!("{what} is not part of the rule language")))
     }
 }

@@ -57,9 +57,8 @@ mod tests {
     #[track_caller]
     fn check(line: &str, expected: Option<&[&str]>) {
         let found = split(line);
-        let found: Option<Vec<&str>> = found
-            .as_ref()
-            .map(|w| w.iter().map(String::as_str).collect());
+        let found: Option<Vec<&str>> =
+            found.as_ref().map(|w| w.iter().map(String::as_str).collect());
         assert_eq!(found.as_deref(), expected, "{line:?}");
     }
 

@@ -18,50 +18,18 @@ prefix_rule(
 #[test]
 fn git_push_is_forbidden_however_git_is_reached() {
     let policy = compile(&[rules(Layer::User, NO_PUSH)], None);
-    check_exec(
-        &policy,
-        "/usr/bin/git /usr/bin/git git push",
-        "refuse by user",
-    );
-    check_exec(
-        &policy,
-        "/usr/bin/git - git push origin main",
-        "refuse by user",
-    );
-    check_exec(
-        &policy,
-        "/usr/lib/git-core/git - git push",
-        "refuse by user",
-    );
+    check_exec(&policy, "/usr/bin/git /usr/bin/git git push", "refuse by user");
+    check_exec(&policy, "/usr/bin/git - git push origin main", "refuse by user");
+    check_exec(&policy, "/usr/lib/git-core/git - git push", "refuse by user");
     check_exec(&policy, "./link /usr/bin/git ./link push", "refuse by user");
     check_exec(&policy, "/tmp/copy /tmp/copy git push", "refuse by user");
-    check_exec(
-        &policy,
-        "/proc/self/fd/7 - /opt/x/git push",
-        "refuse by user",
-    );
+    check_exec(&policy, "/proc/self/fd/7 - /opt/x/git push", "refuse by user");
     check_exec(&policy, "git - x push", "refuse by user");
     check_exec(&policy, "bin/git/ - x push", "refuse by user");
-    check_exec(
-        &policy,
-        "/usr/bin/git /usr/bin/git git status",
-        "allow by built-in",
-    );
-    check_exec(
-        &policy,
-        "/usr/bin/git /usr/bin/git git pushy",
-        "allow by built-in",
-    );
-    check_exec(
-        &policy,
-        "/usr/bin/git /usr/bin/git git",
-        "allow by built-in",
-    );
-    check_exec(
-        &policy,
-        "/usr/bin/env /usr/bin/env env git push",
-        "allow by built-in",
-    );
+    check_exec(&policy, "/usr/bin/git /usr/bin/git git status", "allow by built-in");
+    check_exec(&policy, "/usr/bin/git /usr/bin/git git pushy", "allow by built-in");
+    check_exec(&policy, "/usr/bin/git /usr/bin/git git", "allow by built-in");
+    check_exec(&policy, "/usr/bin/env /usr/bin/env env git push", "allow by built-in");
     check_exec(&policy, "/usr/bin/gitk - gitk push", "allow by built-in");
 }
 
@@ -78,11 +46,7 @@ prefix_rule(pattern=["/home/alice/work/tool"], decision="forbidden")"#,
     check_exec(&policy, "/usr/bin/git - git push", "ask by user");
     check_exec(&policy, "/usr//bin/./git - git fetch", "ask by user");
     check_exec(&policy, "/tmp/link /usr/bin/git git fetch", "ask by user");
-    check_exec(
-        &policy,
-        "/usr/local/bin/git /usr/local/bin/git git push",
-        "allow by built-in",
-    );
+    check_exec(&policy, "/usr/local/bin/git /usr/local/bin/git git push", "allow by built-in");
     check_exec(&policy, "tool - tool", "refuse by user");
     check_exec(&policy, "./tool - tool", "refuse by user");
 }
@@ -104,10 +68,7 @@ fn the_strictest_rule_of_all_layers_wins() {
                     + &rule("['b']", "allow")
                     + &rule("['c']", "prompt")),
             ),
-            rules(
-                Layer::Project,
-                &(rule("['a', 'y']", "prompt") + &rule("['b']", "allow")),
-            ),
+            rules(Layer::Project, &(rule("['a', 'y']", "prompt") + &rule("['b']", "allow"))),
         ],
         None,
     );
@@ -123,10 +84,7 @@ fn a_project_can_neither_allow_nor_turn_a_refusal_into_a_question() {
     let policy = compile(
         &[
             settings(Layer::User, "[commands]\ndefault = 'forbidden'"),
-            rules(
-                Layer::Project,
-                "prefix_rule(['ls'])\nprefix_rule(['cat'], 'prompt')",
-            ),
+            rules(Layer::Project, "prefix_rule(['ls'])\nprefix_rule(['cat'], 'prompt')"),
         ],
         None,
     );
@@ -140,10 +98,7 @@ fn a_forbidding_system_is_not_undone_by_the_users_rules() {
         &[
             settings(Layer::System, "[commands]\ndefault = 'forbidden'"),
             rules(Layer::System, "prefix_rule(['ls'])"),
-            rules(
-                Layer::User,
-                "prefix_rule(['cat'])\nprefix_rule(['sed'], 'prompt')",
-            ),
+            rules(Layer::User, "prefix_rule(['cat'])\nprefix_rule(['sed'], 'prompt')"),
         ],
         None,
     );
@@ -180,11 +135,7 @@ fn a_yes_covers_the_same_command_and_never_a_forbidden_one() {
         grants.add(Grant::from(&exec(line)));
     }
     let check = |line: &str, expected: &str| {
-        assert_eq!(
-            crate::common::words(&policy.exec(exec(line), &grants)),
-            expected,
-            "{line}"
-        );
+        assert_eq!(crate::common::words(&policy.exec(exec(line), &grants)), expected, "{line}");
     };
     check("/bin/make - make all", "allow by answer");
     check("/bin/make - make install", "ask by user");
@@ -227,8 +178,5 @@ fn whatever_the_kernel_hands_over_is_judged() {
     );
     strange.path = "".into();
     strange.argv = vec!["git".into(), "push".into()];
-    assert_eq!(
-        crate::common::words(&policy.exec(strange, &Grants::default())),
-        "refuse by user"
-    );
+    assert_eq!(crate::common::words(&policy.exec(strange, &Grants::default())), "refuse by user");
 }

@@ -9,10 +9,7 @@ use remit_policy::{
 };
 
 pub(crate) fn place() -> Place {
-    Place {
-        home: "/home/alice".into(),
-        workspace: "/home/alice/work".into(),
-    }
+    Place { home: "/home/alice".into(), workspace: "/home/alice/work".into() }
 }
 
 pub(crate) fn codex() -> AgentNeeds {
@@ -25,21 +22,11 @@ pub(crate) fn codex() -> AgentNeeds {
 }
 
 pub(crate) fn settings(layer: Layer, text: &str) -> PolicyText {
-    PolicyText {
-        layer,
-        kind: TextKind::Settings,
-        file: format!("{layer}.toml"),
-        text: text.into(),
-    }
+    PolicyText { layer, kind: TextKind::Settings, file: format!("{layer}.toml"), text: text.into() }
 }
 
 pub(crate) fn rules(layer: Layer, text: &str) -> PolicyText {
-    PolicyText {
-        layer,
-        kind: TextKind::Rules,
-        file: format!("{layer}.rules"),
-        text: text.into(),
-    }
+    PolicyText { layer, kind: TextKind::Rules, file: format!("{layer}.rules"), text: text.into() }
 }
 
 pub(crate) fn try_compile(
@@ -56,11 +43,7 @@ pub(crate) fn compile(texts: &[PolicyText], profile: Option<&str>) -> Policy {
 
 #[track_caller]
 pub(crate) fn connect(text: &str) -> Connect {
-    let with_port = if text.contains(':') {
-        text.to_owned()
-    } else {
-        format!("{text}:443")
-    };
+    let with_port = if text.contains(':') { text.to_owned() } else { format!("{text}:443") };
     Connect::parse(&with_port).unwrap_or_else(|| panic!("`{text}` is not a host"))
 }
 
@@ -98,19 +81,11 @@ pub(crate) fn strictness<A>(verdict: &Verdict<A>) -> u8 {
 #[track_caller]
 pub(crate) fn check_host(policy: &Policy, host: &str, expected: &str) {
     let verdict = policy.connect(connect(host), &Grants::default());
-    assert!(
-        words(&verdict).starts_with(expected),
-        "{host}: {}, not {expected}",
-        words(&verdict)
-    );
+    assert!(words(&verdict).starts_with(expected), "{host}: {}, not {expected}", words(&verdict));
 }
 
 #[track_caller]
 pub(crate) fn check_exec(policy: &Policy, line: &str, expected: &str) {
     let verdict = policy.exec(exec(line), &Grants::default());
-    assert!(
-        words(&verdict).starts_with(expected),
-        "{line}: {}, not {expected}",
-        words(&verdict)
-    );
+    assert!(words(&verdict).starts_with(expected), "{line}: {}, not {expected}", words(&verdict));
 }

@@ -76,27 +76,20 @@ fn any_settings(dice: &mut Dice, layer: Layer) -> PolicyText {
         _ => &["allow", "ask", "deny", "internal"],
     };
     for key in keys {
-        let patterns: Vec<_> = (0..dice.roll(4))
-            .map(|_| format!("'{}'", dice.pick(&PATTERNS)))
-            .collect();
+        let patterns: Vec<_> =
+            (0..dice.roll(4)).map(|_| format!("'{}'", dice.pick(&PATTERNS))).collect();
         text += &format!("{key} = [{}]\n", patterns.join(", "));
     }
     if dice.roll(3) == 0 {
-        text += &format!(
-            "[commands]\ndefault = '{}'\n",
-            dice.pick(&["allow", "prompt", "forbidden"])
-        );
+        text +=
+            &format!("[commands]\ndefault = '{}'\n", dice.pick(&["allow", "prompt", "forbidden"]));
     }
     settings(layer, &text)
 }
 
 fn any_rules(dice: &mut Dice, layer: Layer, decisions: &[&str]) -> PolicyText {
     let rule = |dice: &mut Dice| {
-        format!(
-            "prefix_rule({}, '{}')\n",
-            dice.pick(&PREFIXES),
-            dice.pick(decisions)
-        )
+        format!("prefix_rule({}, '{}')\n", dice.pick(&PREFIXES), dice.pick(decisions))
     };
     let text: String = (0..dice.roll(4)).map(|_| rule(dice)).collect();
     rules(layer, &text)
@@ -120,22 +113,14 @@ fn verdicts(policy: &Policy) -> Vec<(String, u8)> {
     let none = Grants::default();
     let mut all = Vec::new();
     for host in HOSTS {
-        all.push((
-            host.to_owned(),
-            strictness(&policy.connect(connect(host), &none)),
-        ));
+        all.push((host.to_owned(), strictness(&policy.connect(connect(host), &none))));
         for answer in ["8.8.8.8", "10.0.0.5", "127.0.0.1", "64:ff9b::808:808"] {
-            let refused = policy
-                .address(&connect(host), answer.parse().unwrap())
-                .is_err();
+            let refused = policy.address(&connect(host), answer.parse().unwrap()).is_err();
             all.push((format!("{host} at {answer}"), u8::from(refused)));
         }
     }
     for command in COMMANDS {
-        all.push((
-            command.to_owned(),
-            strictness(&policy.exec(exec(command), &none)),
-        ));
+        all.push((command.to_owned(), strictness(&policy.exec(exec(command), &none))));
     }
     all
 }
@@ -152,10 +137,7 @@ fn check_narrows(more: impl Fn(&mut Dice) -> PolicyText) {
         texts.insert(dice.roll(texts.len() + 1), more(&mut dice));
         let after = verdicts(&compile(&texts, profile));
         for (before, after) in before.iter().zip(&after) {
-            assert!(
-                after.1 >= before.1,
-                "{before:?} became {after:?} under {texts:#?}"
-            );
+            assert!(after.1 >= before.1, "{before:?} became {after:?} under {texts:#?}");
             bit |= after.1 > before.1;
         }
     }
@@ -172,10 +154,7 @@ fn a_projects_text_never_allows_more() {
 fn a_deny_of_any_layer_never_allows_more() {
     check_narrows(|dice| {
         let layer = [Layer::Project, Layer::User, Layer::System][dice.roll(3)];
-        settings(
-            layer,
-            &format!("[network]\ndeny = ['{}']", dice.pick(&PATTERNS)),
-        )
+        settings(layer, &format!("[network]\ndeny = ['{}']", dice.pick(&PATTERNS)))
     });
 }
 

@@ -15,10 +15,7 @@ fn check_refused(text: remit_policy::PolicyText, expected: &str) {
         Ok(_) => panic!("loaded: {shown}"),
         Err(error) => {
             let error = error.to_string();
-            assert!(
-                error.starts_with(expected),
-                "{shown}\n{error}\nnot\n{expected}"
-            );
+            assert!(error.starts_with(expected), "{shown}\n{error}\nnot\n{expected}");
         }
     }
 }
@@ -31,14 +28,8 @@ fn a_wrong_setting_names_file_line_and_key() {
             &format!("settings `user.toml` line {expected}"),
         );
     };
-    check(
-        "\n[network]\ndney = []",
-        "3: unknown key `network.dney`; did you mean `deny`?",
-    );
-    check(
-        "[netwrok]\ndeny = []",
-        "1: unknown key `netwrok`; did you mean `network`?",
-    );
+    check("\n[network]\ndney = []", "3: unknown key `network.dney`; did you mean `deny`?");
+    check("[netwrok]\ndeny = []", "1: unknown key `netwrok`; did you mean `network`?");
     check("[network]\nhosts = []", "2: unknown key `network.hosts`");
     check(
         "[profiles.x.network]\nalow = []",
@@ -50,51 +41,30 @@ fn a_wrong_setting_names_file_line_and_key() {
         "2: `network.default`: it is `ask` or `refuse`, not `allow`",
     );
     check("[network]\nallow = 'x.example'", "2: `network.allow`: ");
-    check(
-        "[network]\nallow = [\n 'a.example',\n 3,\n]",
-        "4: `network.allow`: ",
-    );
+    check("[network]\nallow = [\n 'a.example',\n 3,\n]", "4: `network.allow`: ");
     check(
         "[network]\nallow = [\n 'a.example',\n 'b/c',\n]",
         "4: `network.allow`: `b/c` is not a host pattern: ",
     );
-    check(
-        "[network]\nallow = ['*']",
-        "2: `network.allow`: `*` covers too much",
-    );
-    check(
-        "[network]\nallow = ['*.com']",
-        "2: `network.allow`: `*.com` covers too much",
-    );
+    check("[network]\nallow = ['*']", "2: `network.allow`: `*` covers too much");
+    check("[network]\nallow = ['*.com']", "2: `network.allow`: `*.com` covers too much");
     check(
         "[network]\ninternal = ['**.internal']",
         "2: `network.internal`: `**.internal` covers too much",
     );
-    check(
-        "[network]\nask = ['0.0.0.0/0']",
-        "2: `network.ask`: `0.0.0.0/0` covers too much",
-    );
+    check("[network]\nask = ['0.0.0.0/0']", "2: `network.ask`: `0.0.0.0/0` covers too much");
     check(
         "[commands]\ndefault = 'ask'",
         "2: `commands.default`: it is `allow` or `prompt` or `forbidden`",
     );
     check("[sandbox]\nworkspace = 'rw'", "2: `sandbox.workspace`: ");
-    check(
-        "[sandbox]\nwrite = ['../x']",
-        "2: `sandbox.write`: `../x`: a path has no `..`",
-    );
-    check(
-        "[sandbox]\nwrite = ['x']",
-        "2: `sandbox.write`: `x`: a path begins with",
-    );
+    check("[sandbox]\nwrite = ['../x']", "2: `sandbox.write`: `../x`: a path has no `..`");
+    check("[sandbox]\nwrite = ['x']", "2: `sandbox.write`: `x`: a path begins with");
     check(
         "[sandbox]\nwrite = ['~/.ssh']",
         "2: `sandbox.write \"~/.ssh\"`: `/home/alice/.ssh` is hidden by",
     );
-    check(
-        "[sandbox]\nwrite = ['~/.ssh/x']",
-        "2: `sandbox.write \"~/.ssh/x\"`: ",
-    );
+    check("[sandbox]\nwrite = ['~/.ssh/x']", "2: `sandbox.write \"~/.ssh/x\"`: ");
     check(
         "[sandbox]\nwrite = ['~']",
         "2: `sandbox.write \"~\"`: `/home/alice` holds the whole home",
@@ -112,26 +82,14 @@ fn a_wrong_setting_names_file_line_and_key() {
         "[sandbox]\nenvironment = ['LD_PRELOAD']",
         "2: `sandbox.environment`: `LD_PRELOAD` never passes",
     );
-    check(
-        "[sandbox]\nenvironment = ['*']",
-        "2: `sandbox.environment`: a variable is written",
-    );
+    check("[sandbox]\nenvironment = ['*']", "2: `sandbox.environment`: a variable is written");
     check("[approvals]\npatience = '0s'", "2: `approvals.patience`: ");
     check("[approvals]\npatience = '5'", "2: `approvals.patience`: ");
-    check(
-        "[approvals]\npatience = '99999999999999999999h'",
-        "2: `approvals.patience`: ",
-    );
+    check("[approvals]\npatience = '99999999999999999999h'", "2: `approvals.patience`: ");
     check("[approvals]\npatience = '25h'", "2: `approvals.patience`: ");
     check("[record]\nsync = 'never'", "2: `record.sync`: ");
-    check(
-        "extends = 'offline'",
-        "1: `extends`: only a profile extends another",
-    );
-    check(
-        "[profiles.offline]",
-        "1: `profiles.offline`: that name is taken",
-    );
+    check("extends = 'offline'", "1: `extends`: only a profile extends another");
+    check("[profiles.offline]", "1: `profiles.offline`: that name is taken");
     check(
         "[profiles.x]\nextends = 'ofline'",
         "1: `profiles.x.extends`: no profile is called `ofline`; did you mean `offline`?",
@@ -141,10 +99,7 @@ fn a_wrong_setting_names_file_line_and_key() {
         "1: `profiles.x.extends`: `x` extends itself",
     );
     check("[profiles.x.profiles.y]", "1: `profiles.x.profiles`: ");
-    check(
-        "[profiles.x.network]\nallow = ['*']",
-        "2: `network.allow`: `*` covers too much",
-    );
+    check("[profiles.x.network]\nallow = ['*']", "2: `network.allow`: `*` covers too much");
     check("[network]\n[network]", "2: ");
     check("[network\n", "1: ");
     check("x", "1: ");
@@ -152,12 +107,7 @@ fn a_wrong_setting_names_file_line_and_key() {
 
 #[test]
 fn a_project_text_that_would_allow_more_does_not_load() {
-    for key in [
-        "network.allow",
-        "network.internal",
-        "sandbox.write",
-        "sandbox.environment",
-    ] {
+    for key in ["network.allow", "network.internal", "sandbox.write", "sandbox.environment"] {
         let (section, name) = key.split_once('.').unwrap();
         let text = format!("\n[{section}]\n{name} = []");
         check_refused(
@@ -176,23 +126,14 @@ fn a_project_text_that_would_allow_more_does_not_load() {
 #[test]
 fn a_wrong_rule_names_file_line_and_column() {
     let check = |text: &str, expected: &str| {
-        check_refused(
-            rules(Layer::User, text),
-            &format!("rules `user.rules` line {expected}"),
-        );
+        check_refused(rules(Layer::User, text), &format!("rules `user.rules` line {expected}"));
     };
     check(
         "\nprefix_rule(pattern=[])",
         "2 column 1: `pattern`, or a list of alternatives in it, is empty",
     );
-    check(
-        "prefix_rule(pattern=['a', []])",
-        "1 column 1: `pattern`, or a list",
-    );
-    check(
-        "prefix_rule(pattern=[''])",
-        "1 column 1: `pattern` begins with an empty program name",
-    );
+    check("prefix_rule(pattern=['a', []])", "1 column 1: `pattern`, or a list");
+    check("prefix_rule(pattern=[''])", "1 column 1: `pattern` begins with an empty program name");
     check(
         "prefix_rule(pattern=['a', 3])",
         "1 column 1: a place of `pattern` is a string or a list of strings, not `int`",
@@ -201,19 +142,13 @@ fn a_wrong_rule_names_file_line_and_column() {
         "prefix_rule(pattern=['a', ['b', 3]])",
         "1 column 1: an alternative of `pattern` is a string, not `int`",
     );
-    check(
-        "prefix_rule(pattern='git')",
-        "1 column 1: `pattern` is a list, not `string`",
-    );
+    check("prefix_rule(pattern='git')", "1 column 1: `pattern` is a list, not `string`");
     check(
         "prefix_rule(pattern=['a'], decision='deny')",
         "1 column 1: `decision` is `allow`, `prompt` or `forbidden`, not `deny`",
     );
     check("prefix_rule(pattern=['a'], decision=3)", "1 column ");
-    check(
-        "prefix_rule(pattern=['a'], justification=' ')",
-        "1 column 1: `justification` is empty",
-    );
+    check("prefix_rule(pattern=['a'], justification=' ')", "1 column 1: `justification` is empty");
     check("prefix_rule(patern=['a'])", "1 column 1: ");
     check("prefix_rule(pattern=['a'], unless='x')", "1 column 1: ");
     check("prefix_rule()", "1 column 1: ");
@@ -230,28 +165,16 @@ fn a_wrong_rule_names_file_line_and_column() {
         "prefix_rule(pattern=['a'], match=['a \"'])",
         "1 column 1: `match` example `a \"` ends within a quotation",
     );
-    check(
-        "prefix_rule(pattern=['a'], match=[''])",
-        "1 column 1: a `match` example is empty",
-    );
-    check(
-        "prefix_rule(pattern=['a'], match='a')",
-        "1 column 1: `match` is a list, not `string`",
-    );
+    check("prefix_rule(pattern=['a'], match=[''])", "1 column 1: a `match` example is empty");
+    check("prefix_rule(pattern=['a'], match='a')", "1 column 1: `match` is a list, not `string`");
     check(
         "prefix_rule(pattern=['a'], match=[3])",
         "1 column 1: a `match` example is a string or a list of strings",
     );
     check("prefix_rule(pattern=['a']\n", "");
     check("load('x.rules', 'y')", "1 column 1: ");
-    check(
-        "network_rule('*.example', 'https', 'allow')",
-        "1 column 1: `host` names one host",
-    );
-    check(
-        "network_rule('a.example', 'ftp', 'allow')",
-        "1 column 1: `protocol` is ",
-    );
+    check("network_rule('*.example', 'https', 'allow')", "1 column 1: `host` names one host");
+    check("network_rule('a.example', 'ftp', 'allow')", "1 column 1: `protocol` is ");
     check(
         "network_rule('a.example/x', 'https', 'allow')",
         "1 column 1: `a.example/x` is not a host: ",
@@ -265,14 +188,8 @@ fn a_wrong_rule_names_file_line_and_column() {
         "host_executable('git', ['bin/git'])",
         "1 column 1: `host_executable` git: a path begins with",
     );
-    check(
-        "host_executable('a/b', [])",
-        "1 column 1: `name` is the bare name of a program",
-    );
-    check(
-        "fail('x')",
-        "1 column 1: `fail` is not part of the rule language",
-    );
+    check("host_executable('a/b', [])", "1 column 1: `name` is the bare name of a program");
+    check("fail('x')", "1 column 1: `fail` is not part of the rule language");
 }
 
 #[test]
@@ -284,36 +201,18 @@ fn a_rule_file_cannot_keep_the_machine_busy() {
         );
     };
     check("for i in range(10**9):\n  pass", "1 column ");
-    check(
-        "for i in range(1000000000):\n  pass",
-        "1 column 10: `range` has at most 10000 numbers",
-    );
-    check(
-        "x = range(-2147483648, 2147483647)",
-        "1 column 5: `range` has at most",
-    );
+    check("for i in range(1000000000):\n  pass", "1 column 10: `range` has at most 10000 numbers");
+    check("x = range(-2147483648, 2147483647)", "1 column 5: `range` has at most");
     check("[0 for a in range(9999) for b in range(9999)]", "");
-    check(
-        "def f(n):\n  for a in range(9999):\n    for b in range(9999):\n      pass\nf(1)",
-        "",
-    );
+    check("def f(n):\n  for a in range(9999):\n    for b in range(9999):\n      pass\nf(1)", "");
     check("def f():\n  f()\nf()", "");
-    check(
-        "x = 'a' * 1000000000",
-        "1 column 5: this operator is not part of the rule language",
-    );
+    check("x = 'a' * 1000000000", "1 column 5: this operator is not part of the rule language");
     check("x = [0] * 1000000000", "1 column 5: this operator");
-    check(
-        "x = 1\nif True:\n  x *= 9",
-        "3 column 3: an assignment with this operator",
-    );
+    check("x = 1\nif True:\n  x *= 9", "3 column 3: an assignment with this operator");
     check("x = 1 << 1000000000", "1 column 5: this operator");
     check("x = '%s' % 'a'", "1 column 5: this operator");
     check("x = ','.join(['a'])", "1 column 9: `.join` is not part");
-    check(
-        "x = str(1)",
-        "1 column 5: `str` is not part of the rule language",
-    );
+    check("x = str(1)", "1 column 5: `str` is not part of the rule language");
     check("x = sorted([1])", "1 column 5: `sorted` is not part");
     check("x = 'aaaaaaaa'\nfor i in range(64):\n  x += x", "");
     check("x = [1]\nfor i in range(64):\n  x = x + x", "");
@@ -336,13 +235,7 @@ fn a_rule_file_cannot_keep_the_machine_busy() {
 
 #[test]
 fn rules_written_for_codex_load_unchanged() {
-    let policy = compile(
-        &[rules(
-            Layer::System,
-            include_str!("../../examples/acme.rules"),
-        )],
-        None,
-    );
+    let policy = compile(&[rules(Layer::System, include_str!("../../examples/acme.rules"))], None);
     check_exec(&policy, "/usr/bin/gh - gh pr list", "allow by system");
     check_exec(&policy, "/usr/bin/glab - glab pr merge 7", "ask by system");
     check_exec(&policy, "/opt/git - git push", "refuse by system");
@@ -362,33 +255,16 @@ fn rules_written_for_codex_load_unchanged() {
 fn the_default_profile_writes_the_workspace_and_hides_secrets() {
     let policy = compile(&[], None);
     let files = policy.filesystem();
-    assert_eq!(
-        (policy.profile(), files.workspace),
-        ("default", Access::Write)
-    );
+    assert_eq!((policy.profile(), files.workspace), ("default", Access::Write));
     assert_eq!(files.write.len(), 1);
     assert_eq!(files.write[0].path, Path::new("/home/alice/.codex"));
-    for hidden in [
-        "/home/alice/.ssh",
-        "/home/alice/.config/remit",
-        "/etc/shadow",
-        "/root",
-    ] {
-        let rule = files
-            .hidden
-            .iter()
-            .find(|rule| rule.path == Path::new(hidden));
-        assert!(
-            rule.is_some_and(|rule| rule.basis.justification.is_some()),
-            "{hidden}"
-        );
+    for hidden in ["/home/alice/.ssh", "/home/alice/.config/remit", "/etc/shadow", "/root"] {
+        let rule = files.hidden.iter().find(|rule| rule.path == Path::new(hidden));
+        assert!(rule.is_some_and(|rule| rule.basis.justification.is_some()), "{hidden}");
     }
     for protected in [".git/hooks", ".git/config", ".remit", ".mcp.json", ".envrc"] {
         assert!(
-            files
-                .protected
-                .iter()
-                .any(|rule| rule.path == Path::new(protected)),
+            files.protected.iter().any(|rule| rule.path == Path::new(protected)),
             "{protected}"
         );
     }
@@ -436,20 +312,12 @@ fn a_profile_extends_another_and_is_read_only_if_that_is() {
     );
     let policy = compile(std::slice::from_ref(&user), Some("review"));
     assert_eq!(policy.filesystem().workspace, Access::Read);
-    let roots: Vec<_> = policy
-        .filesystem()
-        .write
-        .iter()
-        .map(|rule| rule.path.to_str().unwrap())
-        .collect();
+    let roots: Vec<_> =
+        policy.filesystem().write.iter().map(|rule| rule.path.to_str().unwrap()).collect();
     assert_eq!(roots, ["/home/alice/.codex", "/opt/notes"]);
     check_host(&policy, "forge.example", "allow by user");
     check_host(&policy, "other.example", "refuse by built-in");
-    check_host(
-        &compile(std::slice::from_ref(&user), None),
-        "forge.example",
-        "ask by built-in",
-    );
+    check_host(&compile(std::slice::from_ref(&user), None), "forge.example", "ask by built-in");
     let error = try_compile(&[user], Some("reviw")).unwrap_err().to_string();
     assert_eq!(
         error,
@@ -459,21 +327,10 @@ fn a_profile_extends_another_and_is_read_only_if_that_is() {
 
 #[test]
 fn a_workspace_among_secrets_does_not_start() {
-    for workspace in [
-        "/home/alice/.ssh",
-        "/home/alice/.aws/x",
-        "/etc/ssh/y",
-        "relative",
-        "/a/../b",
-    ] {
-        let place = Place {
-            workspace: workspace.into(),
-            ..place()
-        };
-        assert!(
-            Policy::compile(&[], None, &codex(), &place).is_err(),
-            "{workspace}"
-        );
+    for workspace in ["/home/alice/.ssh", "/home/alice/.aws/x", "/etc/ssh/y", "relative", "/a/../b"]
+    {
+        let place = Place { workspace: workspace.into(), ..place() };
+        assert!(Policy::compile(&[], None, &codex(), &place).is_err(), "{workspace}");
     }
 }
 
@@ -485,20 +342,14 @@ fn the_canonical_text_tells_policies_apart_and_the_same_ones_not() {
     let user = settings(Layer::User, "[network]\ndeny = ['x.example']");
     let base = text(std::slice::from_ref(&user), None);
     assert_eq!(base, text(std::slice::from_ref(&user), Some("default")));
-    let elsewhere = Place {
-        home: "/home/bob".into(),
-        workspace: "/srv".into(),
-    };
+    let elsewhere = Place { home: "/home/bob".into(), workspace: "/srv".into() };
     let moved = Policy::compile(std::slice::from_ref(&user), None, &codex(), &elsewhere).unwrap();
     assert_eq!(base, moved.canonical());
     let others = [
         text(&[], None),
         text(std::slice::from_ref(&user), Some("offline")),
         text(&[settings(Layer::System, &user.text)], None),
-        text(
-            &[settings(Layer::User, "[network]\ndeny = ['y.example']")],
-            None,
-        ),
+        text(&[settings(Layer::User, "[network]\ndeny = ['y.example']")], None),
         text(&[user.clone(), user], None),
     ];
     assert!(others.iter().all(|other| *other != base));

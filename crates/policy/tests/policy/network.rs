@@ -36,14 +36,8 @@ fn deny_outranks_ask_and_ask_outranks_allow_whoever_says_it() {
                 Layer::User,
                 "[network]\nallow = ['**.a.example', '**.b.example', 'c.example']",
             ),
-            settings(
-                Layer::System,
-                "[network]\ndeny = ['x.a.example']\nask = ['*.b.example']",
-            ),
-            settings(
-                Layer::Project,
-                "[network]\ndeny = ['c.example']\nask = ['y.a.example']",
-            ),
+            settings(Layer::System, "[network]\ndeny = ['x.a.example']\nask = ['*.b.example']"),
+            settings(Layer::Project, "[network]\ndeny = ['c.example']\nask = ['y.a.example']"),
         ],
         None,
     );
@@ -60,10 +54,7 @@ fn deny_outranks_ask_and_ask_outranks_allow_whoever_says_it() {
 fn a_refusing_system_is_not_undone_by_the_user() {
     let policy = compile(
         &[
-            settings(
-                Layer::System,
-                "[network]\ndefault = 'refuse'\nallow = ['ok.example']",
-            ),
+            settings(Layer::System, "[network]\ndefault = 'refuse'\nallow = ['ok.example']"),
             settings(
                 Layer::User,
                 "[network]\ndefault = 'ask'\nallow = ['forge.example']\nask = ['q.example']",
@@ -82,10 +73,7 @@ fn a_project_ask_does_not_turn_a_refusal_into_a_question() {
     let policy = compile(
         &[
             settings(Layer::User, "[network]\ndefault = 'refuse'"),
-            settings(
-                Layer::Project,
-                "[network]\nask = ['x.example', '10.0.0.5', 'localhost']",
-            ),
+            settings(Layer::Project, "[network]\nask = ['x.example', '10.0.0.5', 'localhost']"),
         ],
         None,
     );
@@ -116,13 +104,8 @@ fn addresses_that_are_not_public_are_refused_unless_named() {
 
 #[test]
 fn even_the_systems_star_does_not_name_what_is_not_public() {
-    let policy = compile(
-        &[settings(
-            Layer::System,
-            "[network]\nallow = ['*', '0.0.0.0/0', '::/0']",
-        )],
-        None,
-    );
+    let policy =
+        compile(&[settings(Layer::System, "[network]\nallow = ['*', '0.0.0.0/0', '::/0']")], None);
     check_host(&policy, "anything.example", "allow by system");
     check_host(&policy, "8.8.8.8", "allow by system");
     check_host(&policy, "10.0.0.1", "refuse by built-in");
@@ -167,87 +150,27 @@ fn every_answer_is_checked_before_it_is_dialled() {
     );
     check_answer(&policy, "good.example", "8.8.8.8", "yes");
     check_answer(&policy, "good.example", "2606:4700::1111", "yes");
-    check_answer(
-        &policy,
-        "good.example",
-        "9.9.9.9",
-        "network.deny \"9.9.9.9\"",
-    );
-    check_answer(
-        &policy,
-        "good.example",
-        "::ffff:9.9.9.9",
-        "network.deny \"9.9.9.9\"",
-    );
-    check_answer(
-        &policy,
-        "good.example",
-        "64:ff9b::909:909",
-        "network.deny \"9.9.9.9\"",
-    );
-    check_answer(
-        &policy,
-        "good.example",
-        "10.0.0.9",
-        "network: private addresses",
-    );
-    check_answer(
-        &policy,
-        "good.example",
-        "127.0.0.1",
-        "network: loopback addresses",
-    );
+    check_answer(&policy, "good.example", "9.9.9.9", "network.deny \"9.9.9.9\"");
+    check_answer(&policy, "good.example", "::ffff:9.9.9.9", "network.deny \"9.9.9.9\"");
+    check_answer(&policy, "good.example", "64:ff9b::909:909", "network.deny \"9.9.9.9\"");
+    check_answer(&policy, "good.example", "10.0.0.9", "network: private addresses");
+    check_answer(&policy, "good.example", "127.0.0.1", "network: loopback addresses");
     check_answer(&policy, "good.example", "10.0.0.5", "yes");
-    check_answer(
-        &policy,
-        "unknown.example",
-        "10.0.0.5",
-        "network: private addresses",
-    );
+    check_answer(&policy, "unknown.example", "10.0.0.5", "network: private addresses");
     check_answer(&policy, "unknown.example", "8.8.8.8", "yes");
     check_answer(&policy, "db.corp.example", "10.0.0.9", "yes");
     check_answer(&policy, "db.corp.example", "fd00::9", "yes");
-    check_answer(
-        &policy,
-        "db.corp.example",
-        "10.6.0.9",
-        "network.deny \"10.6.0.0/16\"",
-    );
-    check_answer(
-        &policy,
-        "db.corp.example",
-        "169.254.169.254",
-        "network: link-local addresses",
-    );
-    check_answer(
-        &policy,
-        "db.corp.example",
-        "64:ff9b::10.0.0.9",
-        "network: private addresses",
-    );
+    check_answer(&policy, "db.corp.example", "10.6.0.9", "network.deny \"10.6.0.0/16\"");
+    check_answer(&policy, "db.corp.example", "169.254.169.254", "network: link-local addresses");
+    check_answer(&policy, "db.corp.example", "64:ff9b::10.0.0.9", "network: private addresses");
     check_answer(&policy, "q.corp.example", "10.0.0.9", "yes");
     check_answer(&policy, "localhost:8080", "127.0.0.1", "yes");
     check_answer(&policy, "localhost:8080", "::1", "yes");
-    check_answer(
-        &policy,
-        "localhost:8080",
-        "10.0.0.9",
-        "network: private addresses",
-    );
-    check_answer(
-        &policy,
-        "localhost:8081",
-        "127.0.0.1",
-        "network: loopback addresses",
-    );
+    check_answer(&policy, "localhost:8080", "10.0.0.9", "network: private addresses");
+    check_answer(&policy, "localhost:8081", "127.0.0.1", "network: loopback addresses");
     check_answer(&policy, "10.0.0.5:80", "10.0.0.5", "yes");
     check_answer(&policy, "10.0.0.5:80", "::ffff:10.0.0.5", "yes");
-    check_answer(
-        &policy,
-        "10.0.0.5:80",
-        "8.8.8.8",
-        "network: only the address that was judged",
-    );
+    check_answer(&policy, "10.0.0.5:80", "8.8.8.8", "network: only the address that was judged");
     check_answer(&policy, "8.8.8.8:53", "8.8.8.8", "yes");
 }
 

@@ -43,9 +43,7 @@ const LAST_CAPABILITY: libc::c_ulong = 63;
 
 /// Becomes process 1 of the session. Never returns.
 pub(crate) fn run(mut entry: Entry, control: OwnedFd) -> ! {
-    let Ok(control) = settle_descriptors(control) else {
-        sys::exit(1)
-    };
+    let Ok(control) = settle_descriptors(control) else { sys::exit(1) };
     let fail = |(step, index, errno): Failure| -> ! {
         let index = index as u32;
         let _ = Message::Failed { step, index, errno }.send(control.as_fd(), &[]);
@@ -107,27 +105,16 @@ fn prepare(entry: &mut Entry, control: BorrowedFd<'_>) -> Result<Inside, Failure
     let ruleset = floor::lay(entry.abi, &entry.grants)
         .map_err(|(index, errno)| (Step::Floor, index, errno))?;
     shed_privileges().map_err(at(Step::Privileges))?;
-    hand_out(
-        control,
-        &listeners,
-        terminal.as_ref().map(|(master, _)| master),
-    )
-    .map_err(at(Step::Listeners))?;
-    Ok(Inside {
-        ruleset,
-        terminal: terminal.map(|(_, ours)| ours),
-    })
+    hand_out(control, &listeners, terminal.as_ref().map(|(master, _)| master))
+        .map_err(at(Step::Listeners))?;
+    Ok(Inside { ruleset, terminal: terminal.map(|(_, ours)| ours) })
 }
 
 /// The kernel ends us when the supervisor's launching thread ends.
 fn die_with_parent(control: BorrowedFd<'_>) -> Sys<()> {
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong, 0)?;
     // It may have died before that took effect; then its end is closed.
-    if sys::poll([control], 0)? == [true] {
-        Err(Errno(libc::ESRCH))
-    } else {
-        Ok(())
-    }
+    if sys::poll([control], 0)? == [true] { Err(Errno(libc::ESRCH)) } else { Ok(()) }
 }
 
 fn map_user(entry: &Entry) -> Sys<()> {
@@ -160,12 +147,7 @@ fn listen(network: &Network) -> Sys<Listeners> {
     sys::bind4(names_stream.as_fd(), address, NAMES_PORT)?;
     sys::listen(names_stream.as_fd(), 64)?;
     let stream6 = listen6(network).ok();
-    Ok(Listeners {
-        stream4,
-        stream6,
-        names,
-        names_stream,
-    })
+    Ok(Listeners { stream4, stream6, names, names_stream })
 }
 
 fn listen6(network: &Network) -> Sys<OwnedFd> {
@@ -187,11 +169,8 @@ fn hand_out(control: BorrowedFd<'_>, sockets: &Listeners, master: Option<&OwnedF
         or_control(sockets.stream6.as_ref()),
         or_control(master),
     ];
-    Message::Ready {
-        ipv6: sockets.stream6.is_some(),
-        terminal: master.is_some(),
-    }
-    .send(control, &fds)
+    Message::Ready { ipv6: sockets.stream6.is_some(), terminal: master.is_some() }
+        .send(control, &fds)
 }
 
 fn shed_privileges() -> Sys<()> {
@@ -237,26 +216,16 @@ fn command(
     sys::umask(entry.umask);
     sys::reset_signals();
     let listener = sys::install_filter(&entry.filter).map_err(at(Step::Filter))?;
-    Message::Filtered
-        .send(control, &[listener.as_raw_fd()])
-        .map_err(at(Step::Filter))?;
+    Message::Filtered.send(control, &[listener.as_raw_fd()]).map_err(at(Step::Filter))?;
     drop(listener);
-    Err((
-        Step::Exec,
-        0,
-        sys::exec(&entry.program, &entry.argv, &entry.environment),
-    ))
+    Err((Step::Exec, 0, sys::exec(&entry.program, &entry.argv, &entry.environment)))
 }
 
 /// Process 1 from now on: reaps, passes job control on, and ends with the command.
 fn attend(command: libc::pid_t, terminal: Option<&OwnedFd>, control: BorrowedFd<'_>) -> ! {
-    let Ok(children) = retire(command) else {
-        sys::exit(1)
-    };
+    let Ok(children) = retire(command) else { sys::exit(1) };
     loop {
-        let Ok([told, child]) = sys::poll([control, children.as_fd()], -1) else {
-            sys::exit(1)
-        };
+        let Ok([told, child]) = sys::poll([control, children.as_fd()], -1) else { sys::exit(1) };
         if child {
             sys::drain(children.as_fd());
             reap(command, control);
@@ -296,10 +265,7 @@ fn reap(command: libc::pid_t, control: BorrowedFd<'_>) {
         if libc::WIFSTOPPED(waited.status) {
             let _ = Message::Stopped.send(control, &[]);
         } else {
-            let _ = Message::Ended {
-                status: waited.status,
-            }
-            .send(control, &[]);
+            let _ = Message::Ended { status: waited.status }.send(control, &[]);
             // The kernel now ends everything else of the session.
             sys::exit(0);
         }

@@ -49,12 +49,8 @@ const NAMESPACES: u32 = (libc::CLONE_NEWUSER
 const NEWTIME: u32 = 0x80;
 
 /// Ways to type into or reconfigure a terminal that is not ours to configure.
-const TERMINAL_TRICKS: &[u32] = &[
-    libc::TIOCSTI as u32,
-    libc::TIOCLINUX as u32,
-    libc::TIOCSETD as u32,
-    libc::TIOCCONS as u32,
-];
+const TERMINAL_TRICKS: &[u32] =
+    &[libc::TIOCSTI as u32, libc::TIOCLINUX as u32, libc::TIOCSETD as u32, libc::TIOCCONS as u32];
 
 const LOCAL: u32 = libc::AF_UNIX as u32;
 const INTERNET: &[u32] = &[libc::AF_INET as u32, libc::AF_INET6 as u32];
@@ -128,10 +124,7 @@ const BY_ARGUMENT: &[ByArgument] = &[
 
 /// Compiles the table for the architecture of this build.
 pub(crate) fn program() -> Vec<sock_filter> {
-    let mut code = vec![
-        load(ARCHITECTURE_OFFSET),
-        jump(libc::BPF_JEQ, AUDIT_ARCHITECTURE, 1, 0),
-    ];
+    let mut code = vec![load(ARCHITECTURE_OFFSET), jump(libc::BPF_JEQ, AUDIT_ARCHITECTURE, 1, 0)];
     code.push(ret(Verdict::Kill));
     code.push(load(NUMBER_OFFSET));
     // The x32 calls of x86-64 have this bit; elsewhere no number is that large.
@@ -173,21 +166,11 @@ fn load(offset: u32) -> sock_filter {
 }
 
 fn jump(test: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
-    sock_filter {
-        code: (libc::BPF_JMP | test | libc::BPF_K) as u16,
-        jt,
-        jf,
-        k,
-    }
+    sock_filter { code: (libc::BPF_JMP | test | libc::BPF_K) as u16, jt, jf, k }
 }
 
 fn mask(k: u32) -> sock_filter {
-    sock_filter {
-        code: (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16,
-        jt: 0,
-        jf: 0,
-        k,
-    }
+    sock_filter { code: (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16, jt: 0, jf: 0, k }
 }
 
 fn ret(verdict: Verdict) -> sock_filter {
@@ -197,12 +180,7 @@ fn ret(verdict: Verdict) -> sock_filter {
         Verdict::Do(Action::Notify) => libc::SECCOMP_RET_USER_NOTIF,
         Verdict::Do(Action::Errno(errno)) => libc::SECCOMP_RET_ERRNO | errno as u32,
     };
-    sock_filter {
-        code: (libc::BPF_RET | libc::BPF_K) as u16,
-        jt: 0,
-        jf: 0,
-        k,
-    }
+    sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k }
 }
 
 /// A block that is skipped unless the number in the accumulator is `call`. The
@@ -278,22 +256,14 @@ fn ranges(code: &mut Vec<sock_filter>) {
 }
 
 fn lists() -> impl Iterator<Item = (c_long, Action)> {
-    let allowed = ALLOWED
-        .iter()
-        .chain(ALLOWED_HERE)
-        .map(|call| (*call, Action::Allow));
+    let allowed = ALLOWED.iter().chain(ALLOWED_HERE).map(|call| (*call, Action::Allow));
     let notified = NOTIFIED.iter().map(|call| (*call, Action::Notify));
-    let refused = REFUSED
-        .iter()
-        .chain(REFUSED_HERE)
-        .map(|call| (*call, EPERM));
+    let refused = REFUSED.iter().chain(REFUSED_HERE).map(|call| (*call, EPERM));
     allowed.chain(notified).chain(refused)
 }
 
 fn verdict_on_number(number: c_long) -> Action {
-    lists()
-        .find(|(call, _)| *call == number)
-        .map_or(ENOSYS, |(_, action)| action)
+    lists().find(|(call, _)| *call == number).map_or(ENOSYS, |(_, action)| action)
 }
 
 /// Calls that the supervisor judges or performs for the caller.
@@ -360,13 +330,8 @@ const REFUSED: &[c_long] = &[
 ];
 
 #[cfg(target_arch = "x86_64")]
-const REFUSED_HERE: &[c_long] = &[
-    libc::SYS_iopl,
-    libc::SYS_ioperm,
-    libc::SYS_modify_ldt,
-    libc::SYS_uselib,
-    libc::SYS__sysctl,
-];
+const REFUSED_HERE: &[c_long] =
+    &[libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_modify_ldt, libc::SYS_uselib, libc::SYS__sysctl];
 #[cfg(target_arch = "aarch64")]
 const REFUSED_HERE: &[c_long] = &[];
 

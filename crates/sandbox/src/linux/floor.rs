@@ -44,10 +44,8 @@ impl Abi {
     }
 
     fn ruleset(self) -> Sys<OwnedFd> {
-        let (network, scopes) = (
-            if self.0 >= 4 { CONNECT_TCP } else { 0 },
-            if self.0 >= 6 { SCOPES } else { 0 },
-        );
+        let (network, scopes) =
+            (if self.0 >= 4 { CONNECT_TCP } else { 0 }, if self.0 >= 6 { SCOPES } else { 0 });
         let size = match self.0 {
             0 => return Err(Errno(libc::EOPNOTSUPP)),
             1..=3 => 8,

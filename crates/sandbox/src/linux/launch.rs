@@ -61,11 +61,7 @@ pub enum LaunchError {
     #[error("cannot talk to the process inside")]
     Talk { source: io::Error },
     #[error("cannot {doing}{what}")]
-    Enter {
-        doing: &'static str,
-        what: String,
-        source: io::Error,
-    },
+    Enter { doing: &'static str, what: String, source: io::Error },
     #[error("the process inside ended before it was ready")]
     Ended,
 }
@@ -89,17 +85,13 @@ pub fn launch(plan: &Plan, stdio: Stdio) -> Result<Launched, LaunchError> {
         return Err(LaunchError::NoLandlock);
     }
     let entry = prepare(plan, stdio, Abi(abi))?;
-    let talk = |errno: Errno| LaunchError::Talk {
-        source: errno.into(),
-    };
+    let talk = |errno: Errno| LaunchError::Talk { source: errno.into() };
     let (ours, theirs) = sys::message_pair().map_err(talk)?;
     let init = match sys::clone(NAMESPACES) {
         Ok(Cloned::Child) => child::run(entry, theirs),
         Ok(Cloned::Parent(pid)) => pid,
         Err(errno) => {
-            return Err(LaunchError::Namespaces {
-                source: errno.into(),
-            });
+            return Err(LaunchError::Namespaces { source: errno.into() });
         }
     };
     drop(theirs);
@@ -113,13 +105,7 @@ pub fn launch(plan: &Plan, stdio: Stdio) -> Result<Launched, LaunchError> {
         "seccomp with notification".to_owned(),
         "no capabilities, no_new_privs".to_owned(),
     ];
-    Ok(Launched {
-        notifications,
-        control,
-        sockets,
-        terminal,
-        applied,
-    })
+    Ok(Launched { notifications, control, sockets, terminal, applied })
 }
 
 fn prepare(plan: &Plan, stdio: Stdio, abi: Abi) -> Result<Entry, LaunchError> {
@@ -152,10 +138,7 @@ fn prepare(plan: &Plan, stdio: Stdio, abi: Abi) -> Result<Entry, LaunchError> {
         directory: c_string(plan.directory.as_os_str())?,
         program: c_string(plan.program.as_os_str())?,
         argv: NullTerminated::new(
-            plan.argv
-                .iter()
-                .map(|word| c_string(word))
-                .collect::<Result<_, _>>()?,
+            plan.argv.iter().map(|word| c_string(word)).collect::<Result<_, _>>()?,
         ),
         environment: NullTerminated::new(environment),
         terminal: stdio.terminal,
@@ -169,49 +152,28 @@ fn c_string(text: &OsStr) -> Result<CString, LaunchError> {
 
 fn ready(plan: &Plan, control: &Control) -> Result<(Sockets, Option<OwnedFd>), LaunchError> {
     let Received { message, fds } = next(plan, control)?;
-    let protocol = || LaunchError::Talk {
-        source: io::ErrorKind::InvalidData.into(),
-    };
+    let protocol = || LaunchError::Talk { source: io::ErrorKind::InvalidData.into() };
     let Message::Ready { ipv6, terminal } = message else {
         return Err(protocol());
     };
-    let [
-        Some(stream4),
-        Some(names),
-        Some(names_stream),
-        stream6,
-        master,
-    ] = fds
-    else {
+    let [Some(stream4), Some(names), Some(names_stream), stream6, master] = fds else {
         return Err(protocol());
     };
-    let sockets = Sockets {
-        stream4,
-        stream6: stream6.filter(|_| ipv6),
-        names,
-        names_stream,
-    };
+    let sockets = Sockets { stream4, stream6: stream6.filter(|_| ipv6), names, names_stream };
     Ok((sockets, master.filter(|_| terminal)))
 }
 
 fn filtered(plan: &Plan, control: &Control) -> Result<notify::Listener, LaunchError> {
-    let Received {
-        message,
-        fds: [listener, ..],
-    } = next(plan, control)?;
+    let Received { message, fds: [listener, ..] } = next(plan, control)?;
     match (message, listener) {
         (Message::Filtered, Some(listener)) => Ok(notify::Listener::new(listener)),
-        _ => Err(LaunchError::Talk {
-            source: io::ErrorKind::InvalidData.into(),
-        }),
+        _ => Err(LaunchError::Talk { source: io::ErrorKind::InvalidData.into() }),
     }
 }
 
 fn next(plan: &Plan, control: &Control) -> Result<Received, LaunchError> {
     let received = message::receive(control.as_fd())
-        .map_err(|errno| LaunchError::Talk {
-            source: errno.into(),
-        })?
+        .map_err(|errno| LaunchError::Talk { source: errno.into() })?
         .ok_or(LaunchError::Ended)?;
     match received.message {
         Message::Failed { step, index, errno } => Err(failure(plan, step, index as usize, errno)),
@@ -228,9 +190,5 @@ fn failure(plan: &Plan, step: Step, index: usize, errno: Errno) -> LaunchError {
         Step::Exec => Some(format!(" `{}`", plan.program.display())),
         _ => None,
     };
-    LaunchError::Enter {
-        doing: step.words(),
-        what: what.unwrap_or_default(),
-        source: errno.into(),
-    }
+    LaunchError::Enter { doing: step.words(), what: what.unwrap_or_default(), source: errno.into() }
 }

@@ -75,11 +75,7 @@ pub(crate) enum Message {
     /// sender does is the command's own `execve`.
     Filtered,
     /// Entering failed at this step; `index` says which mount or grant.
-    Failed {
-        step: Step,
-        index: u32,
-        errno: Errno,
-    },
+    Failed { step: Step, index: u32, errno: Errno },
     /// The command's process group was stopped by job control.
     Stopped,
     /// The command ended, with this `waitpid` status.
@@ -116,18 +112,11 @@ impl Message {
         let index = u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
         let number = i32::from_ne_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
         Some(match bytes[0] {
-            1 => Message::Ready {
-                ipv6: index == 1,
-                terminal: number == 1,
-            },
+            1 => Message::Ready { ipv6: index == 1, terminal: number == 1 },
             2 => Message::Filtered,
             3 => {
                 let step = *STEPS.iter().find(|step| **step as u8 == bytes[1])?;
-                Message::Failed {
-                    step,
-                    index,
-                    errno: Errno(number),
-                }
+                Message::Failed { step, index, errno: Errno(number) }
             }
             4 => Message::Stopped,
             5 => Message::Ended { status: number },

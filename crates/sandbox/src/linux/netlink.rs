@@ -31,10 +31,7 @@ fn request(socket: BorrowedFd<'_>, message: &Message) -> Sys<()> {
     let mut reply = [0_u8; 256];
     let got = sys::exchange(socket, message.bytes(), &mut reply)?;
     // An acknowledgement is nlmsghdr (16 bytes) and a negative error number.
-    let code = reply
-        .get(16..20)
-        .filter(|_| got >= 20)
-        .ok_or(Errno(libc::EPROTO))?;
+    let code = reply.get(16..20).filter(|_| got >= 20).ok_or(Errno(libc::EPROTO))?;
     let code = i32::from_ne_bytes([code[0], code[1], code[2], code[3]]);
     if code == 0 { Ok(()) } else { Err(Errno(-code)) }
 }
@@ -47,10 +44,7 @@ struct Message {
 
 impl Message {
     fn new(kind: u16, flags: u16) -> Self {
-        let mut message = Self {
-            buffer: [0; 128],
-            length: 16,
-        };
+        let mut message = Self { buffer: [0; 128], length: 16 };
         let flags = flags | (libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
         message.buffer[4..6].copy_from_slice(&kind.to_ne_bytes());
         message.buffer[6..8].copy_from_slice(&flags.to_ne_bytes());
@@ -79,11 +73,7 @@ impl Message {
 }
 
 fn family(octets: &[u8]) -> u8 {
-    if octets.len() == 4 {
-        libc::AF_INET as u8
-    } else {
-        libc::AF_INET6 as u8
-    }
+    if octets.len() == 4 { libc::AF_INET as u8 } else { libc::AF_INET6 as u8 }
 }
 
 fn link_up() -> Message {
@@ -101,16 +91,7 @@ fn link_up() -> Message {
 fn address(octets: &[u8], prefix: u8) -> Message {
     let mut message = Message::new(libc::RTM_NEWADDR, libc::NLM_F_CREATE as u16);
     // ifaddrmsg: family, prefix length, flags, scope, index.
-    let mut info = [
-        family(octets),
-        prefix,
-        libc::IFA_F_NODAD as u8,
-        0,
-        0,
-        0,
-        0,
-        0,
-    ];
+    let mut info = [family(octets), prefix, libc::IFA_F_NODAD as u8, 0, 0, 0, 0, 0];
     info[4..8].copy_from_slice(&LOOPBACK.to_ne_bytes());
     message.push(&info);
     message.attribute(libc::IFA_LOCAL, octets);

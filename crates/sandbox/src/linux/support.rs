@@ -47,11 +47,7 @@ pub fn support() -> Support {
                 name: "Landlock",
                 purpose: "a floor under the file boundary that holds without the mounts",
                 available: abi >= LEAST_LANDLOCK,
-                found: if abi == 0 {
-                    "none".to_owned()
-                } else {
-                    format!("ABI {abi}")
-                },
+                found: if abi == 0 { "none".to_owned() } else { format!("ABI {abi}") },
                 remedy: "Boot a kernel of 6.12 or later with CONFIG_SECURITY_LANDLOCK and `landlock` \
                          in the `lsm=` list.",
             },

@@ -25,11 +25,7 @@ pub(crate) type Sys<T> = Result<T, Errno>;
 
 fn last() -> Errno {
     // Reads a thread-local number; allocates nothing.
-    Errno(
-        std::io::Error::last_os_error()
-            .raw_os_error()
-            .unwrap_or(libc::EIO),
-    )
+    Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
 }
 
 fn check(result: c_long) -> Sys<c_long> {
@@ -152,13 +148,7 @@ pub(crate) fn mount(
 ) -> Sys<()> {
     // SAFETY: all four are valid C strings for the duration of the call.
     let result = unsafe {
-        libc::mount(
-            source.as_ptr(),
-            target.as_ptr(),
-            kind.as_ptr(),
-            flags,
-            options.as_ptr().cast(),
-        )
+        libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast())
     };
     check(result.into()).map(drop)
 }
@@ -245,18 +235,12 @@ pub(crate) fn bind4(fd: BorrowedFd<'_>, address: [u8; 4], port: u16) -> Sys<()> 
     let name = libc::sockaddr_in {
         sin_family: libc::AF_INET as libc::sa_family_t,
         sin_port: port.to_be(),
-        sin_addr: libc::in_addr {
-            s_addr: u32::from_ne_bytes(address),
-        },
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address) },
         sin_zero: [0; 8],
     };
     // SAFETY: `name` is a sockaddr_in and the length says so.
     let result = unsafe {
-        libc::bind(
-            fd.as_raw_fd(),
-            ptr::from_ref(&name).cast(),
-            mem::size_of_val(&name) as u32,
-        )
+        libc::bind(fd.as_raw_fd(), ptr::from_ref(&name).cast(), mem::size_of_val(&name) as u32)
     };
     check(result.into()).map(drop)
 }
@@ -271,11 +255,7 @@ pub(crate) fn bind6(fd: BorrowedFd<'_>, address: [u8; 16], port: u16) -> Sys<()>
     };
     // SAFETY: `name` is a sockaddr_in6 and the length says so.
     let result = unsafe {
-        libc::bind(
-            fd.as_raw_fd(),
-            ptr::from_ref(&name).cast(),
-            mem::size_of_val(&name) as u32,
-        )
+        libc::bind(fd.as_raw_fd(), ptr::from_ref(&name).cast(), mem::size_of_val(&name) as u32)
     };
     check(result.into()).map(drop)
 }
@@ -323,10 +303,7 @@ pub(crate) fn send_message(to: BorrowedFd<'_>, bytes: &[u8], fds: &[RawFd]) -> S
         return Err(Errno(libc::EINVAL));
     }
     let mut space = ControlSpace([0; 64]);
-    let mut part = libc::iovec {
-        iov_base: bytes.as_ptr() as *mut c_void,
-        iov_len: bytes.len(),
-    };
+    let mut part = libc::iovec { iov_base: bytes.as_ptr() as *mut c_void, iov_len: bytes.len() };
     // SAFETY: all-zero is a valid msghdr.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
     message.msg_iov = &mut part;
@@ -365,10 +342,7 @@ pub(crate) fn receive_message(
     flags: c_int,
 ) -> Sys<usize> {
     let mut space = ControlSpace([0; 64]);
-    let mut part = libc::iovec {
-        iov_base: bytes.as_mut_ptr().cast(),
-        iov_len: bytes.len(),
-    };
+    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
     // SAFETY: all-zero is a valid msghdr.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
     message.msg_iov = &mut part;
@@ -376,13 +350,8 @@ pub(crate) fn receive_message(
     message.msg_control = space.0.as_mut_ptr().cast();
     message.msg_controllen = space.0.len();
     // SAFETY: every pointer in `message` is to a live local of the stated length.
-    let got = unsafe {
-        libc::recvmsg(
-            from.as_raw_fd(),
-            &mut message,
-            libc::MSG_CMSG_CLOEXEC | flags,
-        )
-    };
+    let got =
+        unsafe { libc::recvmsg(from.as_raw_fd(), &mut message, libc::MSG_CMSG_CLOEXEC | flags) };
     let got = check(got as c_long)?;
     let header = mem::size_of::<libc::cmsghdr>();
     if message.msg_controllen >= header {
@@ -416,10 +385,7 @@ pub(crate) fn drop_capabilities() -> Sys<()> {
     }
     /// SOURCE: linux/capability.h, _LINUX_CAPABILITY_VERSION_3.
     const VERSION: u32 = 0x2008_0522;
-    let header = Header {
-        version: VERSION,
-        pid: 0,
-    };
+    let header = Header { version: VERSION, pid: 0 };
     let nothing = [0_u32; 6];
     // SAFETY: version 3 reads a header and six u32; both outlive the call.
     let result = unsafe { libc::syscall(libc::SYS_capset, &header, nothing.as_ptr()) };
@@ -431,23 +397,13 @@ pub(crate) fn join_new_keyring() -> Sys<()> {
     const JOIN_SESSION_KEYRING: c_int = 1;
     // SAFETY: a null name asks for an anonymous keyring.
     let result = unsafe {
-        libc::syscall(
-            libc::SYS_keyctl,
-            JOIN_SESSION_KEYRING,
-            ptr::null::<c_void>(),
-            0,
-            0,
-            0,
-        )
+        libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, ptr::null::<c_void>(), 0, 0, 0)
     };
     check(result).map(drop)
 }
 
 pub(crate) fn set_limit(resource: libc::__rlimit_resource_t, value: u64) -> Sys<()> {
-    let limit = libc::rlimit {
-        rlim_cur: value,
-        rlim_max: value,
-    };
+    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
     // SAFETY: `limit` outlives the call.
     check(unsafe { libc::setrlimit(resource, &limit) }.into()).map(drop)
 }
@@ -505,11 +461,7 @@ pub(crate) fn block_signals(signals: &[c_int]) -> Sys<()> {
     let set = signal_set(signals);
     // SAFETY: `set` outlives the call; a null old set is allowed.
     let result = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, ptr::null_mut()) };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(Errno(result))
-    }
+    if result == 0 { Ok(()) } else { Err(Errno(result)) }
 }
 
 /// A descriptor that becomes readable when one of these blocked signals waits.
@@ -539,11 +491,8 @@ pub(crate) fn drain(fd: BorrowedFd<'_>) {
 
 /// Waits until one of `fds` can be read or has hung up. True where it has.
 pub(crate) fn poll<const N: usize>(fds: [BorrowedFd<'_>; N], timeout_ms: c_int) -> Sys<[bool; N]> {
-    let mut entries = fds.map(|fd| libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    });
+    let mut entries =
+        fds.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 });
     // SAFETY: `entries` has N elements and outlives the call.
     let result = unsafe { libc::poll(entries.as_mut_ptr(), N as libc::nfds_t, timeout_ms) };
     match check(result.into()) {
@@ -631,15 +580,8 @@ pub(crate) struct NullTerminated {
 
 impl NullTerminated {
     pub(crate) fn new(strings: Vec<std::ffi::CString>) -> Self {
-        let pointers = strings
-            .iter()
-            .map(|s| s.as_ptr())
-            .chain([ptr::null()])
-            .collect();
-        Self {
-            _strings: strings,
-            pointers,
-        }
+        let pointers = strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect();
+        Self { _strings: strings, pointers }
     }
 
     fn as_ptr(&self) -> *const *const libc::c_char {
@@ -652,12 +594,7 @@ pub(crate) fn landlock_abi() -> u32 {
     const VERSION: c_uint = 1;
     // SAFETY: a null ruleset with the version flag only asks for a number.
     let result = unsafe {
-        libc::syscall(
-            libc::SYS_landlock_create_ruleset,
-            ptr::null::<c_void>(),
-            0,
-            VERSION,
-        )
+        libc::syscall(libc::SYS_landlock_create_ruleset, ptr::null::<c_void>(), 0, VERSION)
     };
     u32::try_from(result).unwrap_or(0)
 }
@@ -666,14 +603,7 @@ pub(crate) fn landlock_abi() -> u32 {
 pub(crate) fn landlock_ruleset(attributes: [u64; 3], size: usize) -> Sys<OwnedFd> {
     let size = size.min(mem::size_of_val(&attributes));
     // SAFETY: `attributes` has at least `size` bytes and outlives the call.
-    owned(unsafe {
-        libc::syscall(
-            libc::SYS_landlock_create_ruleset,
-            attributes.as_ptr(),
-            size,
-            0,
-        )
-    })
+    owned(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, attributes.as_ptr(), size, 0) })
 }
 
 /// Allows `access` beneath the file or directory `beneath` refers to.
@@ -688,19 +618,10 @@ pub(crate) fn landlock_allow(
         parent: c_int,
     }
     const PATH_BENEATH: c_uint = 1;
-    let rule = PathBeneath {
-        access,
-        parent: beneath.as_raw_fd(),
-    };
+    let rule = PathBeneath { access, parent: beneath.as_raw_fd() };
     // SAFETY: `rule` is a landlock_path_beneath_attr and outlives the call.
     let result = unsafe {
-        libc::syscall(
-            libc::SYS_landlock_add_rule,
-            ruleset.as_raw_fd(),
-            PATH_BENEATH,
-            &rule,
-            0,
-        )
+        libc::syscall(libc::SYS_landlock_add_rule, ruleset.as_raw_fd(), PATH_BENEATH, &rule, 0)
     };
     check(result).map(drop)
 }
@@ -723,26 +644,13 @@ pub(crate) fn install_filter(program: &[libc::sock_filter]) -> Sys<OwnedFd> {
     let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as c_ulong | WAIT_KILLABLE;
     // SAFETY: `fprog` points to a live slice of the stated length; the kernel
     // copies it and checks every jump.
-    owned(unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            flags,
-            &fprog,
-        )
-    })
+    owned(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &fprog) })
 }
 
 /// Whether the kernel knows this seccomp action.
 pub(crate) fn seccomp_action_available(action: u32) -> bool {
     // SAFETY: the action is one u32 that outlives the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_GET_ACTION_AVAIL,
-            0,
-            &action,
-        )
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &action) };
     result == 0
 }

@@ -28,26 +28,12 @@ const TEXT: &CStr = c"/run/remit/text";
 /// One step with everything it needs already in the kernel's form.
 #[derive(Debug)]
 pub(crate) enum Prepared {
-    Host {
-        path: CString,
-        access: Access,
-        directory: bool,
-        tree: Option<OwnedFd>,
-    },
-    Private {
-        path: CString,
-        options: CString,
-    },
+    Host { path: CString, access: Access, directory: bool, tree: Option<OwnedFd> },
+    Private { path: CString, options: CString },
     Processes,
     Devices,
-    Hidden {
-        path: CString,
-        directory: bool,
-    },
-    Text {
-        path: CString,
-        text: Vec<u8>,
-    },
+    Hidden { path: CString, directory: bool },
+    Text { path: CString, text: Vec<u8> },
 }
 
 impl Prepared {
@@ -67,14 +53,12 @@ impl Prepared {
             },
             Mount::Processes => Prepared::Processes,
             Mount::Devices => Prepared::Devices,
-            Mount::Hidden { path, directory } => Prepared::Hidden {
-                path: c(path)?,
-                directory: *directory,
-            },
-            Mount::Text { path, text } => Prepared::Text {
-                path: c(path)?,
-                text: text.clone().into_bytes(),
-            },
+            Mount::Hidden { path, directory } => {
+                Prepared::Hidden { path: c(path)?, directory: *directory }
+            }
+            Mount::Text { path, text } => {
+                Prepared::Text { path: c(path)?, text: text.clone().into_bytes() }
+            }
         })
     }
 }
@@ -112,10 +96,7 @@ pub(crate) fn build(steps: &mut [Prepared]) -> Result<(), Failure> {
         *slot = Some(copy(source, NOSUID | NOEXEC).map_err(at(Step::CopyView))?);
     }
     for (index, step) in steps.iter_mut().enumerate() {
-        if let Prepared::Host {
-            path, access, tree, ..
-        } = step
-        {
+        if let Prepared::Host { path, access, tree, .. } = step {
             let set = if *access == Access::Read { RDONLY } else { 0 };
             let copied = copy(path, set | NOSUID | NODEV);
             *tree = Some(copied.map_err(|errno| (Step::CopyView, index, errno))?);
@@ -146,23 +127,14 @@ fn enter(root: OwnedFd) -> Sys<()> {
 fn lay(step: &Prepared, devices: &[Option<OwnedFd>]) -> Sys<()> {
     let shut = libc::MS_NOSUID | libc::MS_NODEV;
     match step {
-        Prepared::Host {
-            path,
-            directory,
-            tree,
-            ..
-        } => {
+        Prepared::Host { path, directory, tree, .. } => {
             let tree = tree.as_ref().ok_or(Errno(libc::EBADF))?;
             attach(tree, path, *directory)
         }
         Prepared::Private { path, options } => {
             make_way(path, true)?;
             sys::mount(c"tmpfs", path, c"tmpfs", shut, options)?;
-            if path.as_c_str() == c"/run" {
-                stage()
-            } else {
-                Ok(())
-            }
+            if path.as_c_str() == c"/run" { stage() } else { Ok(()) }
         }
         Prepared::Processes => {
             let flags = shut | libc::MS_NOEXEC | libc::MS_RDONLY;
@@ -213,10 +185,7 @@ fn attach(tree: &OwnedFd, path: &CStr, directory: bool) -> Sys<()> {
 fn make_way(path: &CStr, directory: bool) -> Sys<()> {
     let mut buffer = [0_u8; libc::PATH_MAX as usize];
     let bytes = path.to_bytes_with_nul();
-    buffer
-        .get_mut(..bytes.len())
-        .ok_or(Errno(libc::ENAMETOOLONG))?
-        .copy_from_slice(bytes);
+    buffer.get_mut(..bytes.len()).ok_or(Errno(libc::ENAMETOOLONG))?.copy_from_slice(bytes);
     for at in 1..bytes.len() - 1 {
         if buffer[at] == b'/' {
             buffer[at] = 0;
@@ -227,12 +196,7 @@ fn make_way(path: &CStr, directory: bool) -> Sys<()> {
     if directory {
         make_directory(&buffer[..bytes.len()])
     } else {
-        sys::write_file(
-            path,
-            libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW,
-            0o600,
-            b"",
-        )
+        sys::write_file(path, libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW, 0o600, b"")
     }
 }
 
@@ -246,13 +210,7 @@ fn make_directory(path_with_nul: &[u8]) -> Sys<()> {
 
 fn make_devices(devices: &[Option<OwnedFd>]) -> Sys<()> {
     let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
-    sys::mount(
-        c"tmpfs",
-        c"/dev",
-        c"tmpfs",
-        flags | libc::MS_STRICTATIME,
-        c"mode=755,size=64k",
-    )?;
+    sys::mount(c"tmpfs", c"/dev", c"tmpfs", flags | libc::MS_STRICTATIME, c"mode=755,size=64k")?;
     for (tree, (_, target)) in devices.iter().zip(DEVICES) {
         let tree = tree.as_ref().ok_or(Errno(libc::EBADF))?;
         attach(tree, target, false)?;
@@ -264,11 +222,5 @@ fn make_devices(devices: &[Option<OwnedFd>]) -> Sys<()> {
     let options = c"newinstance,ptmxmode=0666,mode=600";
     sys::mount(c"devpts", c"/dev/pts", c"devpts", flags, options)?;
     sys::mkdir(c"/dev/shm", 0o1777)?;
-    sys::mount(
-        c"tmpfs",
-        c"/dev/shm",
-        c"tmpfs",
-        flags | libc::MS_NODEV,
-        c"mode=1777",
-    )
+    sys::mount(c"tmpfs", c"/dev/shm", c"tmpfs", flags | libc::MS_NODEV, c"mode=1777")
 }

@@ -50,11 +50,7 @@ impl Control {
                     return ChildEvent::Exited(libc::WEXITSTATUS(status));
                 }
                 Message::Ended { status } => return ChildEvent::Signalled(libc::WTERMSIG(status)),
-                Message::Failed {
-                    step: Step::Exec,
-                    errno,
-                    ..
-                } => {
+                Message::Failed { step: Step::Exec, errno, .. } => {
                     return ChildEvent::NotStarted(errno.0);
                 }
                 _ => {}

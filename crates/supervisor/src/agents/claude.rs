@@ -25,10 +25,7 @@ pub(super) const ADAPTER: Adapter = Adapter {
         "DISABLE_AUTOUPDATER",
         "DISABLE_ERROR_REPORTING",
     ],
-    state: &[
-        State::Directory(".claude"),
-        State::Copy(".claude/.claude.json", ".claude.json"),
-    ],
+    state: &[State::Directory(".claude"), State::Copy(".claude/.claude.json", ".claude.json")],
     moved_by: Some("CLAUDE_CONFIG_DIR"),
     arguments: &[],
     defaults: &[

@@ -80,9 +80,7 @@ impl Lexer {
             }
             (State::TextEscape, b'\\') => {
                 self.keep(byte);
-                tell(Token::Text {
-                    whole: self.unfinished(),
-                });
+                tell(Token::Text { whole: self.unfinished() });
                 self.end();
             }
             // Any other byte after ESC ends the string and begins a sequence.
@@ -98,9 +96,7 @@ impl Lexer {
             (State::Text, 0x1b) => self.turn(State::TextEscape, byte),
             (State::Text, 0x07) if self.kept.get(1) == Some(&b']') => {
                 self.keep(byte);
-                tell(Token::Text {
-                    whole: self.unfinished(),
-                });
+                tell(Token::Text { whole: self.unfinished() });
                 self.end();
             }
             (State::Text, _) => self.keep(byte),
@@ -118,17 +114,11 @@ impl Lexer {
             (State::Escape | State::Csi, 0x20..0x30) | (State::Csi, 0x30..0x40) => self.keep(byte),
             (State::Escape, 0x30..0x7f) => {
                 let intermediates = self.kept.get(1..).unwrap_or_default();
-                tell(Token::Escape {
-                    intermediates,
-                    last: byte,
-                });
+                tell(Token::Escape { intermediates, last: byte });
                 self.end();
             }
             (State::Csi, 0x40..0x7f) => {
-                tell(Token::Csi {
-                    body: self.kept.get(2..).unwrap_or_default(),
-                    last: byte,
-                });
+                tell(Token::Csi { body: self.kept.get(2..).unwrap_or_default(), last: byte });
                 self.end();
             }
             // DEL is ignored; other bytes do not belong and end it.
@@ -175,12 +165,7 @@ mod tests {
         if !lexer.at_rest() {
             seen.push("…".to_owned());
         }
-        assert_eq!(
-            seen.join(" "),
-            expected,
-            "{:?}",
-            String::from_utf8_lossy(bytes)
-        );
+        assert_eq!(seen.join(" "), expected, "{:?}", String::from_utf8_lossy(bytes));
     }
 
     fn spell(token: &Token<'_>) -> String {
@@ -188,10 +173,7 @@ mod tests {
         match token {
             Token::Char(c) => c.to_string(),
             Token::Control(byte) => format!("^{byte:02x}"),
-            Token::Escape {
-                intermediates,
-                last,
-            } => {
+            Token::Escape { intermediates, last } => {
                 format!("esc({}{})", text(intermediates), char::from(*last))
             }
             Token::Csi { body, last } => format!("csi({}{})", text(body), char::from(*last)),
@@ -209,24 +191,13 @@ mod tests {
         check(b"\x1b[3\n1mx", "^0a csi(31m) x");
         check(b"\x1b[3\x18x", "^18 x");
         check(b"\x1b]0;a\x1b[1mx", "csi(1m) x");
-        check(
-            b"\xffa\xe5\xadb\xc3\x1b[m",
-            "\u{fffd} a \u{fffd} b \u{fffd} csi(m)",
-        );
+        check(b"\xffa\xe5\xadb\xc3\x1b[m", "\u{fffd} a \u{fffd} b \u{fffd} csi(m)");
     }
 
     #[test]
     fn the_middle_of_anything_is_not_rest() {
-        let middles = [
-            "\x1b",
-            "\x1b[",
-            "\x1b[1;",
-            "\x1b]0;abc",
-            "\x1b]0;\x1b",
-            "\x1bP1",
-            "\x1b(",
-            "\x1b_G",
-        ];
+        let middles =
+            ["\x1b", "\x1b[", "\x1b[1;", "\x1b]0;abc", "\x1b]0;\x1b", "\x1bP1", "\x1b(", "\x1b_G"];
         for bytes in middles {
             check(bytes.as_bytes(), "…");
         }
@@ -240,9 +211,7 @@ mod tests {
         let long = b"\x1bPq".iter().chain(std::iter::repeat_n(&b'~', 3 * KEPT));
         long.for_each(|byte| lexer.push(*byte, &mut |token| told.push(spell(&token))));
         assert!(!lexer.at_rest() && lexer.unfinished().is_none() && told.is_empty());
-        b"\x1b\\"
-            .iter()
-            .for_each(|byte| lexer.push(*byte, &mut |token| told.push(spell(&token))));
+        b"\x1b\\".iter().for_each(|byte| lexer.push(*byte, &mut |token| told.push(spell(&token))));
         assert_eq!(told, ["text(0)"]);
         assert!(lexer.at_rest());
     }

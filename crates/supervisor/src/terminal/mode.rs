@@ -22,10 +22,7 @@ impl Outer {
         tcgetattr(tty)?;
         let path = format!("/proc/self/fd/{}", tty.as_raw_fd());
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        Ok(Self {
-            tty: rustix::fs::open(path, flags, Mode::empty())?,
-            found: None,
-        })
+        Ok(Self { tty: rustix::fs::open(path, flags, Mode::empty())?, found: None })
     }
 
     /// The modes as they are now.

@@ -13,16 +13,8 @@ pub(super) fn repaint(screen: &Screen, area: Area) -> Vec<u8> {
     let mut out = String::from("\x1b[0m");
     let bottom = (area.top + area.height).min(rows.get());
     for row in area.top..bottom {
-        let continues = |col| {
-            screen
-                .cell(row, col)
-                .is_some_and(vt100::Cell::is_wide_continuation)
-        };
-        let left = if continues(area.left) {
-            area.left.saturating_sub(1)
-        } else {
-            area.left
-        };
+        let continues = |col| screen.cell(row, col).is_some_and(vt100::Cell::is_wide_continuation);
+        let left = if continues(area.left) { area.left.saturating_sub(1) } else { area.left };
         let end = (area.left + area.width).min(cols.get());
         let right = if continues(end) { end + 1 } else { end };
         repaint_row(screen, &mut out, row, left..right);
@@ -48,11 +40,7 @@ fn repaint_row(screen: &Screen, out: &mut String, row: u16, cols: std::ops::Rang
             out.push_str(&wanted);
             attributes = wanted;
         }
-        out.push_str(if cell.has_contents() {
-            cell.contents()
-        } else {
-            " "
-        });
+        out.push_str(if cell.has_contents() { cell.contents() } else { " " });
     }
     if attributes != "\x1b[0m" {
         out.push_str("\x1b[0m");
@@ -79,16 +67,9 @@ pub(super) fn place_cursor(screen: &Screen) -> Vec<u8> {
         return at(row, col).into_bytes();
     }
     let last = cols.get() - 1;
-    let wide = screen
-        .cell(row, last)
-        .is_some_and(Cell::is_wide_continuation);
+    let wide = screen.cell(row, last).is_some_and(Cell::is_wide_continuation);
     let mut out = String::new();
-    repaint_row(
-        screen,
-        &mut out,
-        row,
-        last - u16::from(wide)..last + u16::from(!wide),
-    );
+    repaint_row(screen, &mut out, row, last - u16::from(wide)..last + u16::from(!wide));
     out.into_bytes()
 }
 
@@ -105,12 +86,7 @@ fn attributes_of(cell: &Cell) -> String {
         (cell.underline(), "4"),
         (cell.inverse(), "7"),
     ];
-    codes.extend(
-        flags
-            .iter()
-            .filter(|(set, _)| *set)
-            .map(|(_, code)| (*code).to_owned()),
-    );
+    codes.extend(flags.iter().filter(|(set, _)| *set).map(|(_, code)| (*code).to_owned()));
     codes.extend(color(cell.fgcolor(), 30));
     codes.extend(color(cell.bgcolor(), 40));
     format!("\x1b[{}m", codes.join(";"))

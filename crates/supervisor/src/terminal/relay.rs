@@ -109,10 +109,7 @@ impl Relay {
         tcsetattr(&master, OptionalActions::Now, &outer.modes()?)?;
         let now = Instant::now();
         let mut relay = Self {
-            by: format!(
-                "{} at the session's terminal",
-                person(rustix::process::getuid().as_raw())
-            ),
+            by: format!("{} at the session's terminal", person(rustix::process::getuid().as_raw())),
             screen: Screen::new(size.ws_col, size.ws_row),
             outer,
             master,
@@ -169,10 +166,7 @@ impl Relay {
     fn hear(&mut self) {
         let mut bytes = [0; 256];
         while matches!(self.woken.read(&mut bytes), Ok(1..)) {}
-        let messages = lock(&self.shared.inbox)
-            .as_mut()
-            .map(std::mem::take)
-            .unwrap_or_default();
+        let messages = lock(&self.shared.inbox).as_mut().map(std::mem::take).unwrap_or_default();
         for message in messages {
             match message {
                 Message::Ask(posed) if self.outer_gone => self.refuse(posed.id),
@@ -211,11 +205,7 @@ impl Relay {
     /// Takes the terminal, if it is ours to take now.
     fn enter(&mut self) -> io::Result<()> {
         self.background = !self.outer.in_foreground();
-        if self.background {
-            Ok(())
-        } else {
-            self.outer.make_raw()
-        }
+        if self.background { Ok(()) } else { self.outer.make_raw() }
     }
 
     /// Takes the terminal again after someone else had it.
@@ -354,12 +344,7 @@ impl Relay {
         let popup = Popup::new(posed.clone(), self.questions.len() - 1, now);
         let (cols, rows) = self.screen.size();
         let area = popup.area(cols, rows);
-        self.shown = Some(Shown {
-            popup,
-            area,
-            sent: false,
-            asleep: true,
-        });
+        self.shown = Some(Shown { popup, area, sent: false, asleep: true });
         self.draw();
     }
 
@@ -386,8 +371,7 @@ impl Relay {
         self.to_outer.extend(self.screen.uncover());
         if !self.decoder.pasting() {
             // A sequence that began under the popup goes on without it.
-            self.to_master
-                .extend(&self.decoder.pending()[self.passed..]);
+            self.to_master.extend(&self.decoder.pending()[self.passed..]);
             self.passed = self.decoder.pending().len();
         }
         let held = std::mem::take(&mut self.held);
@@ -395,11 +379,7 @@ impl Relay {
     }
 
     fn answer(&mut self, id: QuestionId, answered: remit_approvals::popup::Answered) {
-        let answer = Answer {
-            choice: answered.choice,
-            by: self.by.clone(),
-            note: answered.note,
-        };
+        let answer = Answer { choice: answered.choice, by: self.by.clone(), note: answered.note };
         // Someone elsewhere may have been faster; then that stands.
         let _ = self.shared.desk.answer(id, answer);
         self.questions.remove(&id);
@@ -415,9 +395,7 @@ impl Relay {
         } else {
             self.to_outer.len() < QUEUED
         };
-        let closed = self
-            .master_closed
-            .is_some_and(|since| since.elapsed() < LOOK_AGAIN);
+        let closed = self.master_closed.is_some_and(|since| since.elapsed() < LOOK_AGAIN);
         if !room || closed {
             return false;
         }
@@ -452,11 +430,7 @@ impl Relay {
     /// that the terminal is in the middle of.
     fn forward(&mut self, bytes: &[u8]) {
         let waits = !self.questions.is_empty() && !self.background;
-        let stop = if waits && !self.screen.at_rest() {
-            Stop::AtRest
-        } else {
-            Stop::AtEnd
-        };
+        let stop = if waits && !self.screen.at_rest() { Stop::AtRest } else { Stop::AtEnd };
         let mut bytes = bytes;
         if self.discard_rest {
             let skipped = self.screen.skip(bytes);
@@ -464,9 +438,7 @@ impl Relay {
             bytes = &bytes[skipped..];
         }
         let fed = self.screen.feed(bytes, stop);
-        self.shared
-            .full_screen
-            .store(self.screen.is_alternate(), Ordering::Relaxed);
+        self.shared.full_screen.store(self.screen.is_alternate(), Ordering::Relaxed);
         self.to_outer.extend(&bytes[..fed]);
         if fed < bytes.len() {
             self.held.extend(&bytes[fed..]);
@@ -518,16 +490,12 @@ impl Relay {
                 self.pass_on(piece);
             }
             if !(self.decoder.pasting() && self.popup_paste) {
-                self.to_master
-                    .extend(&self.decoder.pending()[self.passed..]);
+                self.to_master.extend(&self.decoder.pending()[self.passed..]);
                 self.passed = self.decoder.pending().len();
             }
             return;
         }
-        let keys = pieces
-            .iter()
-            .filter(|piece| matches!(piece.input, Input::Key(_)))
-            .count();
+        let keys = pieces.iter().filter(|piece| matches!(piece.input, Input::Key(_))).count();
         for piece in &pieces {
             self.take(piece, keys);
         }
@@ -602,11 +570,7 @@ impl Relay {
     // Time.
 
     fn time_out(&mut self) {
-        let limit = if self.decoder.pending() == [0x1b] {
-            LONE_ESC
-        } else {
-            SEQUENCE
-        };
+        let limit = if self.decoder.pending() == [0x1b] { LONE_ESC } else { SEQUENCE };
         if !self.decoder.pending().is_empty()
             && self.last_input.elapsed() >= limit
             && let Some(piece) = self.decoder.flush()
@@ -632,10 +596,7 @@ impl Relay {
         let timeout = self.next_deadline().map(timespec);
         let quiet = PollFlags::empty();
         let mut for_outer = PollFlags::empty();
-        for_outer.set(
-            PollFlags::IN,
-            self.to_master.len() < QUEUED && !self.background,
-        );
+        for_outer.set(PollFlags::IN, self.to_master.len() < QUEUED && !self.background);
         for_outer.set(PollFlags::OUT, !self.to_outer.is_empty());
         let room = if self.shown.is_some() {
             self.held.len() < HELD
@@ -665,11 +626,7 @@ impl Relay {
         if let Some(shown) = &self.shown {
             deadlines.extend(shown.popup.wakes_at(now).map(until));
             if !self.decoder.pending().is_empty() && !self.decoder.pasting() {
-                let limit = if self.decoder.pending() == [0x1b] {
-                    LONE_ESC
-                } else {
-                    SEQUENCE
-                };
+                let limit = if self.decoder.pending() == [0x1b] { LONE_ESC } else { SEQUENCE };
                 deadlines.push(until(self.last_input + limit));
             }
         }
@@ -681,10 +638,7 @@ impl Relay {
             deadlines.push(SILENCE);
         }
         // A moment more, so that the deadline has passed when we wake.
-        deadlines
-            .into_iter()
-            .min()
-            .map(|left| left + Duration::from_millis(1))
+        deadlines.into_iter().min().map(|left| left + Duration::from_millis(1))
     }
 }
 
@@ -707,8 +661,5 @@ fn write_some(fd: BorrowedFd<'_>, bytes: &mut Vec<u8>) -> Result<(), Errno> {
 }
 
 fn timespec(duration: Duration) -> Timespec {
-    Timespec::try_from(duration).unwrap_or(Timespec {
-        tv_sec: 1,
-        tv_nsec: 0,
-    })
+    Timespec::try_from(duration).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 })
 }

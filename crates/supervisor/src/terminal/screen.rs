@@ -162,10 +162,7 @@ impl Screen {
         when(marks.pen.origin, b"\x1b[?6l");
         when(marks.insert, b"\x1b[4l");
         when(marks.sides.is_some(), b"\x1b[?69l");
-        when(
-            marks.pen.shifted != 0 || marks.pen.sets[0].is_some(),
-            b"\x0f\x1b(B",
-        );
+        when(marks.pen.shifted != 0 || marks.pen.sets[0].is_some(), b"\x0f\x1b(B");
         when(true, b"\x1b[?7l");
         // A paste must arrive as a paste, or its letters would be keys.
         when(!self.model.screen().bracketed_paste(), b"\x1b[?2004h");
@@ -209,11 +206,7 @@ impl Screen {
         }
         if alternate && (marks.pen.origin || marks.sides.is_some()) {
             let (row, col) = screen.cursor_position();
-            let top = if marks.pen.origin {
-                marks.top_margin
-            } else {
-                0
-            };
+            let top = if marks.pen.origin { marks.top_margin } else { 0 };
             out.extend(format!("\x1b[{};{}H", row.saturating_sub(top) + 1, col + 1).bytes());
         }
         if !alternate {
@@ -234,11 +227,7 @@ impl Screen {
             None => out.extend(screen.attributes_formatted().bytes()),
         }
         out.extend(marks.link.iter().flatten());
-        out.extend(if screen.hide_cursor() {
-            b"\x1b[?25l"
-        } else {
-            b"\x1b[?25h"
-        });
+        out.extend(if screen.hide_cursor() { b"\x1b[?25l" } else { b"\x1b[?25h" });
         if !screen.bracketed_paste() {
             out.extend(b"\x1b[?2004l");
         }
@@ -251,15 +240,7 @@ impl Screen {
     /// All cells, after the terminal itself changed under a popup.
     pub(super) fn repaint(&self) -> Vec<u8> {
         let (width, height) = self.size();
-        paint::repaint(
-            self.model.screen(),
-            Area {
-                left: 0,
-                top: 0,
-                width,
-                height,
-            },
-        )
+        paint::repaint(self.model.screen(), Area { left: 0, top: 0, width, height })
     }
 
     fn follow(&mut self, token: &Token<'_>) {
@@ -273,10 +254,7 @@ impl Screen {
                 }
                 self.batch.push(*byte);
             }
-            Token::Escape {
-                intermediates,
-                last,
-            } => self.follow_escape(intermediates, *last),
+            Token::Escape { intermediates, last } => self.follow_escape(intermediates, *last),
             Token::Csi { body, last } => self.follow_csi(body, *last),
             Token::Text { whole } => self.follow_text(*whole),
         }
@@ -284,9 +262,7 @@ impl Screen {
 
     fn follow_char(&mut self, c: char) {
         let pen = &self.marks.pen;
-        let drawing = pen.sets[pen.shifted]
-            .as_ref()
-            .is_some_and(|set| set.ends_with(b"0"));
+        let drawing = pen.sets[pen.shifted].as_ref().is_some_and(|set| set.ends_with(b"0"));
         let c = if drawing { line_drawing(c) } else { c };
         if self.marks.insert {
             self.batch.extend(b"\x1b[@");
@@ -392,16 +368,9 @@ impl Screen {
         let Some(link) = whole.and_then(|whole| whole.strip_prefix(b"\x1b]8;")) else {
             return;
         };
-        let target = link
-            .iter()
-            .position(|byte| *byte == b';')
-            .map(|at| &link[at + 1..]);
+        let target = link.iter().position(|byte| *byte == b';').map(|at| &link[at + 1..]);
         let closes = matches!(target, None | Some(b"\x07" | b"\x1b\\"));
-        self.marks.link = if closes {
-            None
-        } else {
-            whole.map(<[u8]>::to_vec)
-        };
+        self.marks.link = if closes { None } else { whole.map(<[u8]>::to_vec) };
     }
 
     fn save_marks(&mut self) {
@@ -425,10 +394,7 @@ impl Screen {
     /// SOURCE: DECSTR, which leaves the cells and the cursor's place alone.
     fn soft_reset(&mut self) {
         let link = self.marks.link.take();
-        self.marks = Marks {
-            link,
-            ..Marks::default()
-        };
+        self.marks = Marks { link, ..Marks::default() };
         self.process();
         let (row, col) = self.model.screen().cursor_position();
         let place = format!("\x1b[?6l\x1b[r\x1b[m\x1b[?25h\x1b[{};{}H", row + 1, col + 1);
@@ -486,11 +452,7 @@ impl Attributes {
             known.extend(body);
             known.push(b'm');
         }
-        if self
-            .0
-            .as_ref()
-            .is_some_and(|known| known.len() > ATTRIBUTES)
-        {
+        if self.0.as_ref().is_some_and(|known| known.len() > ATTRIBUTES) {
             self.0 = None;
         }
     }
@@ -504,11 +466,7 @@ fn new_model(cols: u16, rows: u16) -> vt100::Parser {
 /// A terminal that says nothing about its size is taken for an ordinary one.
 /// The model needs two columns for a wide character.
 fn clamp(cols: u16, rows: u16) -> (NonZeroU16, NonZeroU16) {
-    let (cols, rows) = if cols == 0 || rows == 0 {
-        (80, 24)
-    } else {
-        (cols, rows)
-    };
+    let (cols, rows) = if cols == 0 || rows == 0 { (80, 24) } else { (cols, rows) };
     let size = |n: u16| NonZeroU16::new(n).unwrap_or(NonZeroU16::MIN);
     (size(cols.clamp(2, COLS)), size(rows.min(ROWS)))
 }
@@ -516,9 +474,7 @@ fn clamp(cols: u16, rows: u16) -> (NonZeroU16, NonZeroU16) {
 /// The parameters of a sequence; what is not a number is 0.
 fn numbers(body: &[u8]) -> Vec<u16> {
     let text = std::str::from_utf8(body).unwrap_or_default();
-    text.split(';')
-        .map(|number| number.parse().unwrap_or(0))
-        .collect()
+    text.split(';').map(|number| number.parse().unwrap_or(0)).collect()
 }
 
 /// SOURCE: the DEC special graphics character set, 0x60 to 0x7e.
@@ -538,12 +494,7 @@ mod tests {
     /// Covers and uncovers after `before`, at every byte that is at rest and,
     /// with `after`, compares with a terminal that nobody disturbed.
     fn check(before: &str, after: &str) {
-        let area = Area {
-            left: 3,
-            top: 1,
-            width: 14,
-            height: 4,
-        };
+        let area = Area { left: 3, top: 1, width: 14, height: 4 };
         let mut outer = new_model(20, 6);
         let mut screen = Screen::new(20, 6);
         for byte in before.bytes() {
@@ -565,8 +516,7 @@ mod tests {
         // A blank and an erased cell look the same.
         let rows = |model: &vt100::Parser| {
             let rows = model.screen().rows(0, 20);
-            rows.map(|row| row.trim_end().to_owned())
-                .collect::<Vec<_>>()
+            rows.map(|row| row.trim_end().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(rows(&outer), rows(&wanted), "{before:?}");
         assert_eq!(
@@ -576,11 +526,7 @@ mod tests {
         );
         let attributes = |model: &vt100::Parser| model.screen().attributes_formatted();
         assert_eq!(attributes(&outer), attributes(&wanted), "{before:?}");
-        assert_eq!(
-            outer.screen().hide_cursor(),
-            wanted.screen().hide_cursor(),
-            "{before:?}"
-        );
+        assert_eq!(outer.screen().hide_cursor(), wanted.screen().hide_cursor(), "{before:?}");
     }
 
     #[test]
@@ -593,25 +539,13 @@ mod tests {
             check(&format!("{start}{}字", "x".repeat(18)), "y");
             check(&format!("{start}\x1b[6;1H{}", "x".repeat(20)), "y");
             check(&format!("{start}\x1b[3;5H字字字\x1b[?25l"), "字");
-            check(
-                &format!("{start}\x1b[38;5;200;48;2;1;2;3;1;2;3mX\x1b[22m"),
-                "Y",
-            );
+            check(&format!("{start}\x1b[38;5;200;48;2;1;2;3;1;2;3mX\x1b[22m"), "Y");
         }
         // Scroll margins, with and without origin mode.
-        check(
-            &format!("{alternate}\x1b[2;4r\x1b[4;1Hlast"),
-            "\r\nscrolled\r\nagain",
-        );
-        check(
-            &format!("{alternate}\x1b[2;4r\x1b[?6h\x1b[3;2Hin"),
-            "\r\nscrolled\x1b[1;1Htop",
-        );
+        check(&format!("{alternate}\x1b[2;4r\x1b[4;1Hlast"), "\r\nscrolled\r\nagain");
+        check(&format!("{alternate}\x1b[2;4r\x1b[?6h\x1b[3;2Hin"), "\r\nscrolled\x1b[1;1Htop");
         // Saved cursors stay saved.
-        check(
-            &format!("{alternate}\x1b[2;3H\x1b[32m\x1b7\x1b[5;5H\x1b[0m"),
-            "\x1b8back",
-        );
+        check(&format!("{alternate}\x1b[2;3H\x1b[32m\x1b7\x1b[5;5H\x1b[0m"), "\x1b8back");
         // Leaving the alternate screen under way.
         check("shell$ \x1b[?1049h\x1b[2Jfull\x1b[?1049l", "prompt");
     }
@@ -629,15 +563,9 @@ mod tests {
             let covering = String::from_utf8(screen.cover()).unwrap();
             let uncovering = String::from_utf8(screen.uncover()).unwrap();
             assert!(covering.contains(off), "{set:?} covers with {covering:?}");
-            assert!(
-                uncovering.contains(on),
-                "{set:?} uncovers with {uncovering:?}"
-            );
+            assert!(uncovering.contains(on), "{set:?} uncovers with {uncovering:?}");
             let plain = fed(start);
-            assert!(
-                !String::from_utf8(plain.uncover()).unwrap().contains(on),
-                "{on:?}"
-            );
+            assert!(!String::from_utf8(plain.uncover()).unwrap().contains(on), "{on:?}");
         }
     }
 
@@ -649,33 +577,17 @@ mod tests {
         check_mode("\x1b[?6h", "\x1b[?6l", "\x1b[?6h");
         check_mode("\x1b[?69h\x1b[3;9s", "\x1b[?69l", "\x1b[?69h\x1b[3;9s");
         check_mode("\x1b[?2026h", "\x1b[?2026l", "\x1b[?2026h");
-        check_mode(
-            "\x1b]8;;http://x\x1b\\",
-            "\x1b]8;;\x1b\\",
-            "\x1b]8;;http://x\x1b\\",
-        );
+        check_mode("\x1b]8;;http://x\x1b\\", "\x1b]8;;\x1b\\", "\x1b]8;;http://x\x1b\\");
         check_mode("\x1b[9m\x1b[4:3m", "\x1b[0m", "\x1b[0m\x1b[9m\x1b[4:3m");
     }
 
     #[test]
     fn modes_that_were_reset_are_not_set_again() {
         let set = "\x1b(0\x1b[4h\x1b[?6h\x1b[?7l\x1b[?2026h\x1b]8;;http://x\x07\x1b[9m";
-        for reset in [
-            "\x1bc",
-            "\x1b(B\x1b[4l\x1b[?6;7l\x1b[?7h\x1b[?2026l\x1b]8;;\x07\x1b[m",
-        ] {
-            assert_eq!(
-                fed(&format!("{set}{reset}")).uncover(),
-                fed("").uncover(),
-                "{reset:?}"
-            );
+        for reset in ["\x1bc", "\x1b(B\x1b[4l\x1b[?6;7l\x1b[?7h\x1b[?2026l\x1b]8;;\x07\x1b[m"] {
+            assert_eq!(fed(&format!("{set}{reset}")).uncover(), fed("").uncover(), "{reset:?}");
         }
-        assert!(
-            !fed("\x1b[?7l")
-                .uncover()
-                .windows(5)
-                .any(|bytes| bytes == b"\x1b[?7h")
-        );
+        assert!(!fed("\x1b[?7l").uncover().windows(5).any(|bytes| bytes == b"\x1b[?7h"));
     }
 
     #[test]
@@ -683,10 +595,7 @@ mod tests {
         let show = |text: &str| fed(text).model.screen().contents();
         assert_eq!(show("\x1b(0lqk\x1b(Bq"), "┌─┐q");
         assert_eq!(show("abc\x1b[2D\x1b[4hX\x1b[4l"), "aXbc");
-        assert_eq!(
-            show(&format!("\x1b[?7l{}yz", "x".repeat(20))),
-            format!("{}z", "x".repeat(19))
-        );
+        assert_eq!(show(&format!("\x1b[?7l{}yz", "x".repeat(20))), format!("{}z", "x".repeat(19)));
         assert_eq!(show("ab\x1bDc\x1bEd"), "ab\n  c\nd");
         assert_eq!(show("\x1b[12Gx\x1b[2Zy"), "y          x");
         assert_eq!(show("a\x1b[Ib"), "a       b");
@@ -707,18 +616,12 @@ mod tests {
             let mut screen = Screen::new(cols, rows);
             for _ in 0..3000 {
                 let alphabet = b"\x1b\x1b[[?;0123456789hlmrsuHJKABCDLMPST@X78cDEM()0\n\r\t\x0e\x0fx\xe5\xad\x97";
-                let bytes: Vec<u8> = (0..20)
-                    .map(|_| alphabet[random() as usize % alphabet.len()])
-                    .collect();
+                let bytes: Vec<u8> =
+                    (0..20).map(|_| alphabet[random() as usize % alphabet.len()]).collect();
                 screen.feed(&bytes, Stop::AtEnd);
                 screen.resize(random() as u16 % 90, random() as u16 % 30);
                 screen.cover();
-                screen.wipe(Area {
-                    left: 1,
-                    top: 1,
-                    width: 60,
-                    height: 10,
-                });
+                screen.wipe(Area { left: 1, top: 1, width: 60, height: 10 });
                 screen.uncover();
             }
         }

@@ -36,18 +36,11 @@ impl Signals {
             (SIGWINCH, Arc::clone(&signals.resized)),
             (SIGCONT, Arc::clone(&signals.continued)),
         ];
-        all.extend(
-            signals
-                .ends
-                .iter()
-                .map(|(signal, raised)| (*signal, Arc::clone(raised))),
-        );
+        all.extend(signals.ends.iter().map(|(signal, raised)| (*signal, Arc::clone(raised))));
         for (signal, raised) in all {
             // Actions run in this order: the flag is up before the wake-up.
             signals.ids.push(flag::register(signal, raised)?);
-            signals
-                .ids
-                .push(low_level::pipe::register(signal, wake.try_clone()?)?);
+            signals.ids.push(low_level::pipe::register(signal, wake.try_clone()?)?);
         }
         Ok(signals)
     }
@@ -64,10 +57,7 @@ impl Signals {
 
     /// The signals to end that came since last asked.
     pub(super) fn ends(&self) -> Vec<i32> {
-        let raised = self
-            .ends
-            .iter()
-            .filter(|(_, raised)| raised.swap(false, Ordering::SeqCst));
+        let raised = self.ends.iter().filter(|(_, raised)| raised.swap(false, Ordering::SeqCst));
         raised.map(|(signal, _)| *signal).collect()
     }
 }

@@ -69,12 +69,7 @@ fn parser(cols: u16, rows: u16) -> vt100::Parser {
 }
 
 fn winsize(cols: u16, rows: u16) -> Winsize {
-    Winsize {
-        ws_row: rows,
-        ws_col: cols,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    }
+    Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 }
 }
 
 fn readable(fd: impl AsFd, wait: Duration) -> bool {
@@ -100,15 +95,7 @@ impl World {
         let mut seen = parser(80, 24);
         seen.process(shell.as_bytes());
         let terminal = Some(terminal);
-        Self {
-            desk,
-            terminal,
-            person: Some(person),
-            tty,
-            program,
-            seen,
-            bytes: Vec::new(),
-        }
+        Self { desk, terminal, person: Some(person), tty, program, seen, bytes: Vec::new() }
     }
 
     fn handle(&self) -> Handle {
@@ -140,26 +127,18 @@ impl World {
 
     /// Looks until the screen shows this.
     fn see(&mut self, words: &str) {
-        self.look(&format!("never saw `{words}`"), |screen| {
-            screen.contents().contains(words)
-        });
+        self.look(&format!("never saw `{words}`"), |screen| screen.contents().contains(words));
     }
 
     /// Looks until the screen no longer shows this.
     fn miss(&mut self, words: &str) {
-        self.look(&format!("still see `{words}`"), |screen| {
-            !screen.contents().contains(words)
-        });
+        self.look(&format!("still see `{words}`"), |screen| !screen.contents().contains(words));
     }
 
     fn look(&mut self, otherwise: &str, found: impl Fn(&vt100::Screen) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !found(self.seen.screen()) {
-            assert!(
-                Instant::now() < deadline,
-                "{otherwise}:\n{}",
-                self.seen.screen().contents()
-            );
+            assert!(Instant::now() < deadline, "{otherwise}:\n{}", self.seen.screen().contents());
             self.look_for(Duration::from_millis(10));
         }
     }
@@ -191,13 +170,7 @@ impl World {
     }
 
     fn answers(&self) -> Vec<(u32, Choice)> {
-        self.desk
-            .answers
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|(id, a)| (*id, a.choice))
-            .collect()
+        self.desk.answers.lock().unwrap().iter().map(|(id, a)| (*id, a.choice)).collect()
     }
 
     fn until_answered(&self, count: usize) {
@@ -214,26 +187,9 @@ fn same(seen: &vt100::Screen, wanted: &vt100::Screen, case: &str) {
     let look = |cell: Option<&vt100::Cell>| {
         cell.map(|cell| {
             // An erased cell and a blank one look the same.
-            let text = if cell.has_contents() {
-                cell.contents()
-            } else {
-                " "
-            }
-            .to_owned();
-            let flags = (
-                cell.bold(),
-                cell.dim(),
-                cell.italic(),
-                cell.underline(),
-                cell.inverse(),
-            );
-            (
-                text,
-                cell.fgcolor(),
-                cell.bgcolor(),
-                flags,
-                cell.is_wide_continuation(),
-            )
+            let text = if cell.has_contents() { cell.contents() } else { " " }.to_owned();
+            let flags = (cell.bold(), cell.dim(), cell.italic(), cell.underline(), cell.inverse());
+            (text, cell.fgcolor(), cell.bgcolor(), flags, cell.is_wide_continuation())
         })
     };
     assert_eq!(seen.size(), wanted.size(), "{case}");
@@ -245,16 +201,8 @@ fn same(seen: &vt100::Screen, wanted: &vt100::Screen, case: &str) {
         }
     }
     assert_eq!(seen.cursor_position(), wanted.cursor_position(), "{case}");
-    assert_eq!(
-        seen.attributes_formatted(),
-        wanted.attributes_formatted(),
-        "{case}"
-    );
-    assert_eq!(
-        seen.input_mode_formatted(),
-        wanted.input_mode_formatted(),
-        "{case}"
-    );
+    assert_eq!(seen.attributes_formatted(), wanted.attributes_formatted(), "{case}");
+    assert_eq!(seen.input_mode_formatted(), wanted.input_mode_formatted(), "{case}");
     assert_eq!(seen.hide_cursor(), wanted.hide_cursor(), "{case}");
     assert_eq!(seen.alternate_screen(), wanted.alternate_screen(), "{case}");
 }
@@ -278,12 +226,7 @@ fn full_screen() -> String {
 fn bytes_pass_both_ways_and_the_modes_come_back() {
     let mut world = World::new();
     assert_eq!(tcgetwinsize(&world.program).unwrap().ws_col, 80);
-    assert!(
-        !tcgetattr(&world.tty)
-            .unwrap()
-            .local_modes
-            .contains(LocalModes::ICANON)
-    );
+    assert!(!tcgetattr(&world.tty).unwrap().local_modes.contains(LocalModes::ICANON));
     world.press("o\x1b[A\x03\x1a\r\u{e9}");
     assert_eq!(world.heard(), "o\x1b[A\x03\x1a\r\u{e9}");
     world.print("a\r\n\x1b[31mb\x1b]0;t\x07");
@@ -292,12 +235,7 @@ fn bytes_pass_both_ways_and_the_modes_come_back() {
     world.print("last words");
     let person = world.person.as_ref().unwrap().try_clone().unwrap();
     world.handle().finish();
-    assert!(
-        tcgetattr(&world.tty)
-            .unwrap()
-            .local_modes
-            .contains(LocalModes::ICANON)
-    );
+    assert!(tcgetattr(&world.tty).unwrap().local_modes.contains(LocalModes::ICANON));
     assert!(readable(&person, PATIENCE));
     world.see("last words");
 }
@@ -325,12 +263,7 @@ fn a_full_screen_is_the_same_cell_by_cell_after_a_question() {
             _ => Choice::Refuse,
         };
         assert_eq!(world.answers(), [(1, choice)]);
-        assert!(
-            world.desk.answers.lock().unwrap()[0]
-                .1
-                .by
-                .ends_with("at the session's terminal")
-        );
+        assert!(world.desk.answers.lock().unwrap()[0].1.by.ends_with("at the session's terminal"));
         assert_eq!(world.heard(), "", "the key was not for the program");
     }
 }
@@ -350,10 +283,7 @@ fn what_the_shell_showed_before_us_is_the_same_after_a_question() {
     world.look_for(Duration::from_millis(100));
     same(world.seen.screen(), &before, "after");
     world.seen.screen_mut().set_scrollback(10);
-    assert!(
-        world.seen.screen().contents().contains("old line 8"),
-        "the scrollback is there"
-    );
+    assert!(world.seen.screen().contents().contains("old line 8"), "the scrollback is there");
 }
 
 #[test]
@@ -374,18 +304,12 @@ fn what_is_printed_under_a_popup_appears_after_it() {
     });
     world.look_for(REST);
     assert!(!printing.is_finished(), "the program waits");
-    assert!(
-        !world.seen.screen().contents().contains("...."),
-        "nothing shows through"
-    );
+    assert!(!world.seen.screen().contents().contains("...."), "nothing shows through");
     world.bytes.clear();
     world.press("o");
     world.see("after");
     printing.join().unwrap();
-    assert_eq!(
-        world.bytes.iter().filter(|byte| **byte == b'.').count(),
-        3 << 20
-    );
+    assert_eq!(world.bytes.iter().filter(|byte| **byte == b'.').count(), 3 << 20);
 }
 
 #[test]
@@ -471,10 +395,7 @@ fn what_the_terminal_says_to_the_program_reaches_it_under_a_popup() {
     world.ask(1, "run `make`");
     world.see("run `make`");
     world.press(";40R\x1b[?62c\x1b[I\x1b]11;rgb:00/00/00\x1b\\\x1b[A");
-    assert_eq!(
-        world.heard(),
-        "\x1b[12;40R\x1b[?62c\x1b[I\x1b]11;rgb:00/00/00\x1b\\"
-    );
+    assert_eq!(world.heard(), "\x1b[12;40R\x1b[?62c\x1b[I\x1b]11;rgb:00/00/00\x1b\\");
     assert_eq!(world.answers(), []);
 }
 
@@ -495,21 +416,14 @@ fn a_note_goes_with_the_refusal_and_esc_goes_back() {
     world.press("\r");
     world.until_answered(1);
     let answer = world.desk.answers.lock().unwrap()[0].1.clone();
-    assert_eq!(
-        (answer.choice, answer.note.as_deref()),
-        (Choice::Refuse, Some("use ninja"))
-    );
+    assert_eq!((answer.choice, answer.note.as_deref()), (Choice::Refuse, Some("use ninja")));
 }
 
 #[test]
 fn a_popup_and_the_program_follow_the_window() {
     for alternate in [true, false] {
         let mut world = World::new();
-        world.print(if alternate {
-            full_screen()
-        } else {
-            "text".to_owned()
-        });
+        world.print(if alternate { full_screen() } else { "text".to_owned() });
         world.look_for(Duration::from_millis(200));
         world.ask(1, "run `make`");
         world.see("run `make`");
@@ -523,12 +437,7 @@ fn a_popup_and_the_program_follow_the_window() {
             let told = tcgetwinsize(&world.program).unwrap();
             assert_eq!((told.ws_col, told.ws_row), (cols, rows));
             let edges = world.seen.screen().contents().matches('╭').count();
-            assert_eq!(
-                edges,
-                usize::from(cols >= 40),
-                "{}",
-                world.seen.screen().contents()
-            );
+            assert_eq!(edges, usize::from(cols >= 40), "{}", world.seen.screen().contents());
         }
         world.look_for(REST);
         world.press("r");
@@ -577,14 +486,7 @@ fn a_terminal_that_went_away_refuses_and_asks_for_the_end() {
         assert_eq!(answer.choice, Choice::Refuse);
         assert_eq!(answer.by, "the terminal went away");
     }
-    assert!(
-        world
-            .desk
-            .signals
-            .lock()
-            .unwrap()
-            .contains(&signals::SIGHUP)
-    );
+    assert!(world.desk.signals.lock().unwrap().contains(&signals::SIGHUP));
     // The program is not held up by output that nobody sees.
     world.print(vec![b'x'; 1 << 20]);
     world.terminal = None;
@@ -602,12 +504,7 @@ fn finishing_under_a_popup_puts_everything_back() {
     world.miss("run `make`");
     world.look_for(Duration::from_millis(100));
     same(world.seen.screen(), &before, "after");
-    assert!(
-        tcgetattr(&world.tty)
-            .unwrap()
-            .local_modes
-            .contains(LocalModes::ICANON)
-    );
+    assert!(tcgetattr(&world.tty).unwrap().local_modes.contains(LocalModes::ICANON));
     assert_eq!(world.answers(), []);
 }
 

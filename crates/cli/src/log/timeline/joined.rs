@@ -38,38 +38,19 @@ impl<'a> Joined<'a> {
                 Kind::Question { attempt, .. } => {
                     joined.questions.insert(*attempt);
                 }
-                Kind::Answer {
-                    id,
-                    attempt,
-                    choice,
-                    by,
-                    note,
-                    waited_ms,
-                } => {
+                Kind::Answer { id, attempt, choice, by, note, waited_ms } => {
                     if *choice != Choice::Refuse {
                         joined.allowed.insert(*attempt);
                     }
                     let note = note.as_deref();
                     // The first answer counted; a later one changed nothing.
-                    let answer = Answer {
-                        choice: *choice,
-                        by,
-                        note,
-                        waited_ms: *waited_ms,
-                    };
+                    let answer = Answer { choice: *choice, by, note, waited_ms: *waited_ms };
                     joined.answers.entry(*id).or_insert(answer);
                 }
-                Kind::Refusal {
-                    attempt, refusal, ..
-                } => {
+                Kind::Refusal { attempt, refusal, .. } => {
                     joined.refusals.insert(*attempt, refusal);
                 }
-                Kind::ConnectEnded {
-                    attempt,
-                    sent,
-                    received,
-                    ..
-                } => {
+                Kind::ConnectEnded { attempt, sent, received, .. } => {
                     joined.ends.insert(*attempt, (event.mono, *sent, *received));
                 }
                 Kind::Outcome { attempt, error } => {

@@ -66,15 +66,13 @@ impl Row {
 
     /// With a line below.
     pub(super) fn note(mut self, text: impl AsRef<str>) -> Self {
-        self.notes
-            .push((Weight::Light, words::plain(text.as_ref())));
+        self.notes.push((Weight::Light, words::plain(text.as_ref())));
         self
     }
 
     /// With a line below that stands out.
     pub(super) fn warning(mut self, text: impl AsRef<str>) -> Self {
-        self.notes
-            .push((Weight::Heavy, words::plain(text.as_ref())));
+        self.notes.push((Weight::Heavy, words::plain(text.as_ref())));
         self
     }
 
@@ -100,15 +98,8 @@ impl Row {
         let colours = page.colours;
         let indent = " ".repeat(MARGIN + self.depth * 2);
         let room = page.width.saturating_sub(indent.len()).max(16);
-        let times = if self.times > 1 {
-            format!(" ×{}", self.times)
-        } else {
-            String::new()
-        };
-        let traffic = self
-            .traffic
-            .map(|traffic| traffic.text())
-            .unwrap_or_default();
+        let times = if self.times > 1 { format!(" ×{}", self.times) } else { String::new() };
+        let traffic = self.traffic.map(|traffic| traffic.text()).unwrap_or_default();
         let beside =
             words::width(&self.text) + words::width(&times) + 2 + words::width(&traffic) <= room;
         let (amounts, below) = match traffic.as_str() {
@@ -116,10 +107,7 @@ impl Row {
             traffic if beside => (format!("{times}  {traffic}"), None),
             _ => (times, Some((Weight::Light, traffic))),
         };
-        let text = units::shorten(
-            &self.text,
-            room.saturating_sub(words::width(&amounts)).max(8),
-        );
+        let text = units::shorten(&self.text, room.saturating_sub(words::width(&amounts)).max(8));
         let (mark, text) = match self.mark {
             Mark::None => (" ".to_owned(), text),
             Mark::Refused => (colours.red("✗"), colours.red(&text)),
@@ -170,10 +158,7 @@ pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
             lines.push(word.to_owned());
         }
     }
-    lines
-        .iter()
-        .flat_map(|line| words::wrap(line, room))
-        .collect()
+    lines.iter().flat_map(|line| words::wrap(line, room)).collect()
 }
 
 impl Colours {

@@ -21,14 +21,7 @@ fn told(events: Vec<(u64, Kind)>, width: usize, colours: Colours) -> String {
             event,
         })
         .collect();
-    render(
-        &events,
-        &Page {
-            width,
-            colours,
-            zone: TimeZone::UTC,
-        },
-    )
+    render(&events, &Page { width, colours, zone: TimeZone::UTC })
 }
 
 /// The lines about what happened, without header and totals.
@@ -38,10 +31,7 @@ fn check(events: Vec<(u64, Kind)>, expected: &str) {
     let told = told(all, 80, Colours::Off);
     let body = told.split("\n\n").nth(1).expect("a header, a body, totals");
     assert_eq!(body, expected.trim_matches('\n'), "\n{told}");
-    assert!(
-        told.lines().all(|line| words::width(line) <= 80),
-        "\n{told}"
-    );
+    assert!(told.lines().all(|line| words::width(line) <= 80), "\n{told}");
 }
 
 fn started() -> Kind {
@@ -52,14 +42,8 @@ fn started() -> Kind {
         agent: "codex".to_owned(),
         command: ["codex", "exec", "fix the tests"].map(Text::from).to_vec(),
         workspace: Text::from("/work/app"),
-        user: User {
-            uid: 1000,
-            name: "alice".to_owned(),
-        },
-        host: Machine {
-            kernel: "Linux 6.18.1".to_owned(),
-            boot_id: "b".to_owned(),
-        },
+        user: User { uid: 1000, name: "alice".to_owned() },
+        host: Machine { kernel: "Linux 6.18.1".to_owned(), boot_id: "b".to_owned() },
         boundary: Boundary {
             tier: "full".to_owned(),
             layers: ["namespaces", "landlock"].map(Text::from).to_vec(),
@@ -69,22 +53,14 @@ fn started() -> Kind {
 }
 
 fn process(pid: u32, parent: u32) -> Process {
-    Process {
-        pid,
-        parent,
-        started: u64::from(pid) * 10,
-        program: Text::from("/usr/bin/sh"),
-    }
+    Process { pid, parent, started: u64::from(pid) * 10, program: Text::from("/usr/bin/sh") }
 }
 
 fn rule(rule: &str) -> Basis {
     Basis {
         rule: rule.to_owned(),
         layer: Layer::User,
-        origin: Some(Origin {
-            file: "default.rules".to_owned(),
-            line: 12,
-        }),
+        origin: Some(Origin { file: "default.rules".to_owned(), line: 12 }),
         justification: None,
     }
 }
@@ -119,12 +95,7 @@ fn connect(pid: u32, host: &str, attempt: u64, verdict: Verdict) -> Kind {
 }
 
 fn ended(attempt: u64, sent: u64, received: u64) -> Kind {
-    Kind::ConnectEnded {
-        attempt,
-        sent,
-        received,
-        reason: "closed".to_owned(),
-    }
+    Kind::ConnectEnded { attempt, sent, received, reason: "closed".to_owned() }
 }
 
 fn refusal(pid: u32, parent: u32, what: &str, attempt: u64) -> Kind {
@@ -133,12 +104,7 @@ fn refusal(pid: u32, parent: u32, what: &str, attempt: u64) -> Kind {
         ..rule("forbidden git push")
     };
     let instead = Some("push to a branch".to_owned());
-    let refusal = Refusal {
-        attempt: what.to_owned(),
-        basis,
-        instead,
-        note: None,
-    };
+    let refusal = Refusal { attempt: what.to_owned(), basis, instead, note: None };
     Kind::Refusal {
         attempt,
         process: process(pid, parent),
@@ -161,14 +127,7 @@ fn question(id: u32, pid: u32, parent: u32, summary: &str, attempt: u64) -> Kind
 
 fn answer(id: u32, attempt: u64, choice: Choice, note: Option<&str>) -> Kind {
     let by = "alice at the terminal".to_owned();
-    Kind::Answer {
-        id,
-        attempt,
-        choice,
-        by,
-        note: note.map(str::to_owned),
-        waited_ms: 4_200,
-    }
+    Kind::Answer { id, attempt, choice, by, note: note.map(str::to_owned), waited_ms: 4_200 }
 }
 
 #[test]
@@ -176,20 +135,8 @@ fn a_session_is_told_from_who_to_how_much() {
     let events = vec![
         (0, started()),
         (132, ran(10, 1, "codex exec")),
-        (
-            9_000,
-            Kind::Exit {
-                status: Status::Code(0),
-            },
-        ),
-        (
-            9_050,
-            Kind::SessionEnded {
-                events: 4,
-                refusals: 0,
-                questions: 0,
-            },
-        ),
+        (9_000, Kind::Exit { status: Status::Code(0) }),
+        (9_050, Kind::SessionEnded { events: 4, refusals: 0, questions: 0 }),
     ];
     let expected = "  session 20261121-041500-k3v9 of codex, 21 Nov 2026 04:15:00
   command codex exec 'fix the tests'
@@ -256,10 +203,7 @@ fn a_question_and_its_answer_are_one_block() {
     check(
         vec![
             (1, ran(10, 1, "codex")),
-            (
-                2000,
-                question(1, 10, 1, "connect to `paste.example:443`", 2),
-            ),
+            (2000, question(1, 10, 1, "connect to `paste.example:443`", 2)),
             (6200, answer(1, 2, Choice::Once, None)),
             (6201, connect(10, "paste.example", 2, Verdict::Ask)),
             (6901, ended(2, 3_400, 18_000)),
@@ -298,15 +242,7 @@ fn what_repeats_is_folded_and_what_it_moved_is_added_up() {
             (8, ended(21, 600, 500)),
             (9, connect(10, "api.example", 22, Verdict::Allow)),
             (10, connect(10, "slow.example", 23, Verdict::Allow)),
-            (
-                11,
-                connect(
-                    10,
-                    "a-host-with-a-name.of-some-length.example",
-                    24,
-                    Verdict::Allow,
-                ),
-            ),
+            (11, connect(10, "a-host-with-a-name.of-some-length.example", 24, Verdict::Allow)),
             (61, ended(24, 1_100_000, 2)),
         ],
         "
@@ -325,34 +261,14 @@ fn what_failed_after_the_permit_is_told_with_it() {
     check(
         vec![
             (1, ran(10, 1, "codex")),
-            (
-                2,
-                Kind::Outcome {
-                    attempt: 10,
-                    error: "no such file".to_owned(),
-                },
-            ),
+            (2, Kind::Outcome { attempt: 10, error: "no such file".to_owned() }),
             (3, connect(10, "gone.example", 20, Verdict::Allow)),
-            (
-                4,
-                Kind::Outcome {
-                    attempt: 20,
-                    error: "no address".to_owned(),
-                },
-            ),
+            (4, Kind::Outcome { attempt: 20, error: "no address".to_owned() }),
             (
                 5,
-                Kind::Degraded {
-                    what: "cgroup".to_owned(),
-                    why: "the kernel has none".to_owned(),
-                },
+                Kind::Degraded { what: "cgroup".to_owned(), why: "the kernel has none".to_owned() },
             ),
-            (
-                6,
-                Kind::Exit {
-                    status: Status::Signal(9),
-                },
-            ),
+            (6, Kind::Exit { status: Status::Signal(9) }),
         ],
         "
      +0.001s  codex
@@ -380,18 +296,9 @@ fn a_long_command_loses_its_middle_and_keeps_its_point() {
     };
     for width in [40, 60, 80, 200] {
         let told = told(vec![(0, started()), (1, exec.clone())], width, Colours::Off);
-        let line = told
-            .lines()
-            .find(|line| line.contains("+0.001s"))
-            .expect("it is told");
-        assert!(
-            line.ends_with("example | sh'") && line.contains("  sh -c '"),
-            "{line}"
-        );
-        assert!(
-            told.lines().all(|line| words::width(line) <= width),
-            "{width}:\n{told}"
-        );
+        let line = told.lines().find(|line| line.contains("+0.001s")).expect("it is told");
+        assert!(line.ends_with("example | sh'") && line.contains("  sh -c '"), "{line}");
+        assert!(told.lines().all(|line| words::width(line) <= width), "{width}:\n{told}");
     }
 }
 
@@ -402,25 +309,10 @@ fn no_text_of_an_agent_commands_the_terminal() {
     events.push((2, refusal(10, 1, hostile, 2)));
     events.push((3, question(1, 10, 1, hostile, 3)));
     events.push((4, answer(1, 3, Choice::Refuse, Some(hostile))));
-    events.push((
-        5,
-        Kind::Outcome {
-            attempt: 10,
-            error: hostile.to_owned(),
-        },
-    ));
-    events.push((
-        6,
-        Kind::Degraded {
-            what: hostile.to_owned(),
-            why: hostile.to_owned(),
-        },
-    ));
+    events.push((5, Kind::Outcome { attempt: 10, error: hostile.to_owned() }));
+    events.push((6, Kind::Degraded { what: hostile.to_owned(), why: hostile.to_owned() }));
     let told = told(events, 80, Colours::Off);
-    assert!(
-        told.contains(r"\u{1b}[2J\u{d}\u{a}\u{9b}31m\u{202e}\u{200b}"),
-        "{told}"
-    );
+    assert!(told.contains(r"\u{1b}[2J\u{d}\u{a}\u{9b}31m\u{202e}\u{200b}"), "{told}");
     let visible = |c: char| c == '\n' || matches!(c, ' '..='~') || "→×✗?!…".contains(c);
     assert!(told.chars().all(visible), "{told}");
 }
@@ -437,10 +329,7 @@ fn colours_change_nothing_but_colour() {
         ]
     };
     let coloured = told(events(), 80, Colours::On);
-    assert!(
-        coloured.contains("\u{1b}[1;31mrefused: run `git push`\u{1b}[0m"),
-        "{coloured}"
-    );
+    assert!(coloured.contains("\u{1b}[1;31mrefused: run `git push`\u{1b}[0m"), "{coloured}");
     let mut plain = coloured;
     for codes in ["0", "2", "33", "1;31"] {
         plain = plain.replace(&format!("\u{1b}[{codes}m"), "");

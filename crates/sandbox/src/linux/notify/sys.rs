@@ -9,11 +9,7 @@ use std::ptr;
 use libc::{c_int, c_long, c_ulong, c_void, pid_t};
 
 fn check(result: c_long) -> io::Result<c_long> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 fn owned(result: c_long) -> io::Result<OwnedFd> {
@@ -38,13 +34,8 @@ pub(super) fn receive(listener: BorrowedFd<'_>) -> io::Result<RawNotification> {
     // SAFETY: all-zero is a valid seccomp_notif, and what the kernel demands.
     let mut raw: RawNotification = unsafe { mem::zeroed() };
     // SAFETY: NOTIF_RECV writes one seccomp_notif.
-    let result = unsafe {
-        libc::ioctl(
-            listener.as_raw_fd(),
-            SECCOMP_IOCTL_NOTIF_RECV as _,
-            &mut raw,
-        )
-    };
+    let result =
+        unsafe { libc::ioctl(listener.as_raw_fd(), SECCOMP_IOCTL_NOTIF_RECV as _, &mut raw) };
     check(result.into()).map(|_| raw)
 }
 
@@ -52,20 +43,10 @@ pub(super) fn receive(listener: BorrowedFd<'_>) -> io::Result<RawNotification> {
 pub(super) const CONTINUE: u32 = 1;
 
 pub(super) fn send(listener: BorrowedFd<'_>, id: u64, error: i32, flags: u32) -> io::Result<()> {
-    let response = libc::seccomp_notif_resp {
-        id,
-        val: 0,
-        error: -error,
-        flags,
-    };
+    let response = libc::seccomp_notif_resp { id, val: 0, error: -error, flags };
     // SAFETY: NOTIF_SEND reads one seccomp_notif_resp.
-    let result = unsafe {
-        libc::ioctl(
-            listener.as_raw_fd(),
-            SECCOMP_IOCTL_NOTIF_SEND as _,
-            &response,
-        )
-    };
+    let result =
+        unsafe { libc::ioctl(listener.as_raw_fd(), SECCOMP_IOCTL_NOTIF_SEND as _, &response) };
     check(result.into()).map(drop)
 }
 
@@ -79,26 +60,14 @@ pub(super) fn is_waiting(listener: BorrowedFd<'_>, id: u64) -> bool {
 /// it everything works, slower.
 pub(super) fn wake_synchronously(listener: BorrowedFd<'_>) {
     // SAFETY: NOTIF_SET_FLAGS takes an integer.
-    unsafe {
-        libc::ioctl(
-            listener.as_raw_fd(),
-            SECCOMP_IOCTL_NOTIF_SET_FLAGS as _,
-            SYNC_WAKE_UP,
-        )
-    };
+    unsafe { libc::ioctl(listener.as_raw_fd(), SECCOMP_IOCTL_NOTIF_SET_FLAGS as _, SYNC_WAKE_UP) };
 }
 
 /// Copies from another process's memory. Returns how many bytes, which is
 /// fewer than asked where its memory ends.
 pub(super) fn read_memory(pid: pid_t, address: u64, into: &mut [u8]) -> io::Result<usize> {
-    let local = libc::iovec {
-        iov_base: into.as_mut_ptr().cast(),
-        iov_len: into.len(),
-    };
-    let remote = libc::iovec {
-        iov_base: address as *mut c_void,
-        iov_len: into.len(),
-    };
+    let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
+    let remote = libc::iovec { iov_base: address as *mut c_void, iov_len: into.len() };
     // SAFETY: `local` is one live, writable slice; `remote` is only a number to us.
     let got = unsafe { libc::process_vm_readv(pid, &local, 1, &remote, 1, 0) };
     check(got as c_long).map(|n| n as usize)
@@ -128,11 +97,7 @@ pub(super) fn take_descriptor(pidfd: BorrowedFd<'_>, number: RawFd) -> io::Resul
 pub(super) fn connect(socket: BorrowedFd<'_>, address: &[u8]) -> io::Result<()> {
     // SAFETY: pointer and length are of one live slice; the kernel checks both.
     let result = unsafe {
-        libc::connect(
-            socket.as_raw_fd(),
-            address.as_ptr().cast(),
-            address.len() as libc::socklen_t,
-        )
+        libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), address.len() as libc::socklen_t)
     };
     check(result.into()).map(drop)
 }
@@ -162,13 +127,7 @@ fn ptrace(request: libc::c_uint, pid: pid_t, address: usize, data: usize) -> io:
 
 /// Becomes the tracer of a task without stopping it. It dies if we do.
 pub(super) fn seize(task: pid_t) -> io::Result<()> {
-    ptrace(
-        libc::PTRACE_SEIZE,
-        task,
-        0,
-        libc::PTRACE_O_EXITKILL as usize,
-    )
-    .map(drop)
+    ptrace(libc::PTRACE_SEIZE, task, 0, libc::PTRACE_O_EXITKILL as usize).map(drop)
 }
 
 /// Stops a seized task before its next instruction.
@@ -195,12 +154,7 @@ pub(super) fn returned(task: pid_t) -> io::Result<i64> {
         iov_base: ptr::from_mut(&mut registers).cast(),
         iov_len: mem::size_of_val(&registers),
     };
-    ptrace(
-        libc::PTRACE_GETREGSET,
-        task,
-        NT_PRSTATUS,
-        ptr::from_ref(&part) as usize,
-    )?;
+    ptrace(libc::PTRACE_GETREGSET, task, NT_PRSTATUS, ptr::from_ref(&part) as usize)?;
     #[cfg(target_arch = "x86_64")]
     return Ok(registers.rax as i64);
     #[cfg(target_arch = "aarch64")]
@@ -223,10 +177,7 @@ pub(super) fn kill(pid: pid_t) {
 
 /// Writes without ever waiting; what does not fit is not written.
 pub(super) fn write_at_once(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    let part = libc::iovec {
-        iov_base: bytes.as_ptr() as *mut c_void,
-        iov_len: bytes.len(),
-    };
+    let part = libc::iovec { iov_base: bytes.as_ptr() as *mut c_void, iov_len: bytes.len() };
     // SAFETY: `part` is one live slice; offset -1 means the current position.
     let sent = unsafe { libc::pwritev2(fd.as_raw_fd(), &part, 1, -1, libc::RWF_NOWAIT) };
     check(sent as c_long).map(|n| n as usize)
@@ -234,11 +185,7 @@ pub(super) fn write_at_once(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usiz
 
 /// Whether a write of up to `PIPE_BUF` bytes would not wait.
 pub(super) fn is_writable(fd: BorrowedFd<'_>) -> bool {
-    let mut entry = libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: libc::POLLOUT,
-        revents: 0,
-    };
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
     // SAFETY: one entry that outlives the call.
     let ready = unsafe { libc::poll(&mut entry, 1, 0) };
     ready == 1 && entry.revents == libc::POLLOUT

@@ -1,0 +1,131 @@
+//! Everything about a run, decided before anything is done.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use remit_policy::Policy;
+use remit_sandbox::Plan;
+
+use crate::agents::{self, Adapter, Missing};
+use crate::files::{self, Places};
+use crate::plan::{self, Command};
+use crate::session::RunError;
+use crate::workspace;
+
+/// What to run, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub command: Vec<OsString>,
+    /// The workspace; the current directory if absent.
+    pub directory: Option<PathBuf>,
+    /// A profile's name; `default` if absent.
+    pub profile: Option<String>,
+    /// Without a terminal, questions wait for `remit approvals`.
+    pub queue: bool,
+}
+
+/// A request with everything decided and nothing done yet.
+#[derive(Debug)]
+pub struct Prepared {
+    pub places: Places,
+    pub workspace: PathBuf,
+    pub policy: Policy,
+    program: Command,
+    pub(crate) agent: Option<&'static Adapter>,
+    pub(crate) missing: Vec<Missing>,
+    pub(crate) queue: bool,
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Decides everything about a run: policy, workspace, program, plan.
+pub fn prepare(request: Request) -> Result<Prepared, RunError> {
+    let places = Places::from_environment()?;
+    let directory = request.directory.unwrap_or_else(|| PathBuf::from("."));
+    let workspace = workspace::check(&directory, &places)?;
+    let first = request.command.first().ok_or(RunError::NoCommand)?;
+    let agent = agents::adapter(first);
+    let texts = files::load(&places, &workspace)?;
+    let needs = agent.map_or_else(agents::none, |agent| agent.needs(&places.home));
+    let place = remit_policy::Place { home: places.home.clone(), workspace: workspace.clone() };
+    let policy = Policy::compile(&texts, request.profile.as_deref(), &needs, &place)?;
+    let environment = environment(&policy, &places, agent);
+    let program = find(first, &workspace, &environment)?;
+    let argv = agent.map_or_else(|| request.command.clone(), |agent| agent.argv(&request.command));
+    let command = Command { program, argv, directory: workspace.clone(), environment };
+    let missing: Vec<Missing> = agent
+        .map(|agent| {
+            agent
+                .places(&places.home)
+                .filter(|place| place.path.symlink_metadata().is_err())
+                .collect()
+        })
+        .unwrap_or_default();
+    Ok(Prepared {
+        places,
+        workspace,
+        policy,
+        program: command,
+        agent,
+        missing,
+        queue: request.queue,
+        command: request.command,
+    })
+}
+
+/// The clean environment: what the policy lets pass, and what every program needs.
+fn environment(
+    policy: &Policy,
+    places: &Places,
+    agent: Option<&Adapter>,
+) -> Vec<(OsString, OsString)> {
+    let mut variables: Vec<_> = std::env::vars_os()
+        .filter(|(name, _)| name.to_str().is_some_and(|name| policy.environment().passes(name)))
+        .filter(|(name, _)| name != "HOME")
+        .collect();
+    variables.push(("HOME".into(), places.home.clone().into()));
+    if !variables.iter().any(|(name, _)| name == "PATH") {
+        variables.push(("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()));
+    }
+    for (name, value) in agent.map(|agent| agent.defaults(&places.home)).unwrap_or_default() {
+        if !variables.iter().any(|(set, _)| *set == name) {
+            variables.push((name, value));
+        }
+    }
+    variables.sort();
+    variables
+}
+
+/// The command's file, as the shell would find it.
+fn find(
+    command: &OsStr,
+    workspace: &Path,
+    environment: &[(OsString, OsString)],
+) -> Result<PathBuf, RunError> {
+    let named = Path::new(command);
+    let is_program = |path: &Path| {
+        path.metadata()
+            .is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
+    };
+    if named.components().count() > 1 || named.is_absolute() {
+        let path = workspace.join(named);
+        return match path.metadata() {
+            Ok(_) if is_program(&path) => Ok(path),
+            Ok(_) => Err(RunError::NotExecutable(named.to_path_buf())),
+            Err(_) => Err(RunError::UnknownCommand(named.to_path_buf())),
+        };
+    }
+    let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.clone());
+    std::env::split_paths(&path.unwrap_or_default())
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(named))
+        .find(|path| is_program(path))
+        .ok_or_else(|| RunError::UnknownCommand(named.to_path_buf()))
+}
+
+impl Prepared {
+    /// What the kernel is told, from what is on the host now. Changes nothing.
+    pub fn plan(&self) -> Plan {
+        plan::lower(self.policy.filesystem(), &self.workspace, self.program.clone())
+    }
+}
