@@ -1,4 +1,5 @@
 //! The approval socket, over a real socket.
+#![forbid(unsafe_code)]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -74,7 +74,7 @@ pub enum Kind {
     /// A TCP connection about to be made.
     Connect {
         process: Process,
-        /// The address and port the process gave, before names were put back.
+        /// Host and port in one, as they were judged.
         destination: String,
         host: Host,
         port: Port,

@@ -49,7 +49,7 @@ impl Names {
             None => {
                 let index = u32::try_from(known.names.len()).map_err(|_| Exhausted)?;
                 // The last address of a range is its broadcast.
-                if index + 2 >= 1 << (32 - u32::from(self.ranges.prefix)) {
+                if index + 3 >= 1 << (32 - u32::from(self.ranges.prefix)) {
                     return Err(Exhausted);
                 }
                 known.by_name.insert(name.clone(), index);
@@ -145,8 +145,8 @@ mod tests {
             (0..9).map(|i| names.addresses(&name(&format!("n{i}.example")))).collect();
         let good = given.iter().filter(|answer| answer.is_ok()).count();
         assert_eq!(
-            good, 6,
-            "of 8 addresses, the first is the network's or gateway's, the last the broadcast's"
+            good, 5,
+            "of 8 addresses, the network, the gateway and the broadcast take three"
         );
         assert_eq!(names.addresses(&name("n0.example")), given[0]);
         assert_eq!(given[8], Err(Exhausted));

@@ -3,11 +3,15 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use remit_policy::Refusal;
-use tokio::io::copy_bidirectional;
+use remit_policy::{Connect, Permit, Refusal};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::capture::{Admission, Capture, Captured};
@@ -55,7 +59,7 @@ async fn carry<G: Gate>(mut stream: TcpStream, peer: SocketAddr, capture: &Captu
     let Some(Captured { gate, admission }) = capture.claim(peer).await else {
         return explain::cut(stream);
     };
-    let permit = match settle(admission).await {
+    let permit = match settle(admission, &stream).await {
         Some(Ok(permit)) => permit,
         Some(Err(refusal)) => return explain::refuse(stream, &refusal).await,
         None => return explain::cut(stream),
@@ -73,20 +77,77 @@ async fn carry<G: Gate>(mut stream: TcpStream, peer: SocketAddr, capture: &Captu
         }
     };
     let _ = stream.set_nodelay(true);
-    let carried = match copy_bidirectional(&mut stream, &mut upstream).await {
-        Ok((sent, received)) => Carried { sent, received, reason: "closed" },
-        Err(_) => Carried { sent: 0, received: 0, reason: "broken off" },
-    };
-    gate.ended(carried);
+    gate.ended(relay(&mut stream, &mut upstream).await);
 }
 
-/// The verdict, waited for if need be. `None` when nobody is left to give one.
+/// Carries bytes both ways until both sides are done or one breaks off.
+async fn relay(agent: &mut TcpStream, host: &mut TcpStream) -> Carried {
+    let (from_agent, to_agent) = agent.split();
+    let (from_host, to_host) = host.split();
+    let (sent, received) = (Counter::default(), Counter::default());
+    let ended = tokio::try_join!(
+        pass(sent.counting(from_agent), to_host),
+        pass(received.counting(from_host), to_agent),
+    );
+    let reason = if ended.is_ok() { "closed" } else { "broken off" };
+    Carried { sent: sent.0.load(Relaxed), received: received.0.load(Relaxed), reason }
+}
+
+/// One direction, with the end of the stream passed on.
+async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
+    tokio::io::copy(&mut from, &mut to).await?;
+    to.shutdown().await
+}
+
+/// Bytes so far, known even when the carrying breaks off.
+#[derive(Debug, Default)]
+struct Counter(AtomicU64);
+
+impl Counter {
+    fn counting<R>(&self, reader: R) -> Counted<'_, R> {
+        Counted { reader, so_far: self }
+    }
+}
+
+struct Counted<'a, R> {
+    reader: R,
+    so_far: &'a Counter,
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Counted<'_, R> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut this.reader).poll_read(context, buffer);
+        this.so_far.0.fetch_add((buffer.filled().len() - before) as u64, Relaxed);
+        polled
+    }
+}
+
+/// The verdict, waited for if need be. `None` when nobody is left to give one,
+/// or to hear it: a program that hangs up meanwhile withdraws its question.
 async fn settle(
     admission: Admission,
-) -> Option<Result<remit_policy::Permit<remit_policy::Connect>, Refusal>> {
+    stream: &TcpStream,
+) -> Option<Result<Permit<Connect>, Refusal>> {
     match admission {
         Admission::Permitted(permit) => Some(Ok(permit)),
         Admission::Refused(refusal) => Some(Err(refusal)),
-        Admission::Pending(verdict) => verdict.await.ok(),
+        Admission::Pending(verdict) => tokio::select! {
+            verdict = verdict => verdict.ok(),
+            () = hung_up(stream) => None,
+        },
+    }
+}
+
+/// Ends when the program has closed its side without having said anything.
+async fn hung_up(stream: &TcpStream) {
+    if !matches!(stream.peek(&mut [0]).await, Ok(0) | Err(_)) {
+        // It has spoken, so its end cannot be seen before its words are read.
+        std::future::pending().await
     }
 }

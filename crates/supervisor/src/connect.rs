@@ -17,7 +17,7 @@ use remit_sandbox::notify::{self, Destination, Notification, Socket, SocketKind}
 use tokio::sync::oneshot;
 
 use crate::exec::libc_errno as errno;
-use crate::gate::{Connection, Gate, Judged};
+use crate::gate::{Asked, Connection, Gate, Judged};
 use crate::process::Facts;
 use crate::resolve::Place;
 
@@ -148,15 +148,40 @@ impl Connector {
             }
             Judged::Asked(asked) => {
                 let attempt = asked.attempt;
-                let (verdict, pending) = oneshot::channel::<Result<Permit<Connect>, Refusal>>();
-                let gate = Arc::clone(&self.gate);
-                self.runtime.spawn(async move {
-                    // A program that hung up meanwhile dropped the other end.
-                    let _ = verdict.send(gate.settle(*asked).await);
-                });
+                let pending = self.wait_for(task, *asked);
                 self.hand_over(facts, socket, ipv6, attempt, Admission::Pending(pending))
             }
         }
+    }
+
+    /// Has an asked connection wait for its answer beside everything else.
+    fn wait_for(
+        &self,
+        task: u32,
+        asked: Asked<Connect>,
+    ) -> oneshot::Receiver<Result<Permit<Connect>, Refusal>> {
+        let (mut verdict, pending) = oneshot::channel();
+        let gate = Arc::clone(&self.gate);
+        self.runtime.spawn(async move {
+            let id = asked.id();
+            let outcome = gate.settle(asked);
+            tokio::pin!(outcome);
+            let outcome = tokio::select! {
+                outcome = &mut outcome => outcome,
+                () = verdict.closed() => {
+                    // The program hung up: nobody needs the answer any more.
+                    gate.questions.withdraw(id);
+                    outcome.await
+                }
+            };
+            if let Err(refusal) = &outcome {
+                let free = !gate.questions.screen_is_taken();
+                notify::tell(task, &format!("remit: {refusal}\n"), free);
+            }
+            // A program that hung up meanwhile dropped the other end.
+            let _ = verdict.send(outcome);
+        });
+        pending
     }
 
     /// Connects the caller's socket to the proxy and announces it there.

@@ -71,6 +71,12 @@ impl Questions {
         self.close(id);
     }
 
+    /// The one who asked is gone.
+    pub(crate) fn withdraw(&self, id: QuestionId) {
+        self.queue().withdraw(id);
+        self.close(id);
+    }
+
     /// Whether the session's terminal shows a program that owns the whole screen.
     pub(crate) fn screen_is_taken(&self) -> bool {
         self.terminal.get().is_some_and(Handle::is_full_screen)

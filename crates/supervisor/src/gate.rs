@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use remit_approvals::Ask;
+use remit_approvals::{Ask, QuestionId};
 use remit_audit::{AppendError, Kind, Text, Tried, event};
 use remit_policy::{
     Answer, Attempt, Basis, Choice, Connect, Exec, Grant, Grants, Permit, Policy, Question,
@@ -47,6 +47,13 @@ pub(crate) struct Asked<A> {
     facts: Facts,
     waiting: Waiting,
     since: Instant,
+}
+
+impl<A> Asked<A> {
+    /// The number of its question.
+    pub(crate) fn id(&self) -> QuestionId {
+        self.waiting.id
+    }
 }
 
 /// What the gate must know of an attempt besides its verdict.

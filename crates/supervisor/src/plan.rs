@@ -1,6 +1,6 @@
 //! Lowers the policy's words about files into the [`Plan`] the kernel is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -74,17 +74,38 @@ pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, command: Command)
     }
 }
 
+/// A hidden path that the agent could make, because it is not there and what
+/// it would be in is writable, with that root. The workspace is not such a root:
+/// what the agent makes in it is its own.
+pub(crate) fn exposed(filesystem: &Filesystem, workspace: &Path) -> Option<(PathBuf, PathBuf)> {
+    let roots = writable(filesystem, workspace);
+    resolved(&filesystem.hidden).into_iter().filter(|path| !path.exists()).find_map(|path| {
+        let root = roots.iter().find(|root| path.starts_with(root) && *root != workspace)?;
+        Some((path.clone(), root.clone()))
+    })
+}
+
 /// The paths with links followed as far as they lead, so that what is covered
 /// is the thing and not its name.
 fn resolved(rules: &[PathRule]) -> BTreeSet<PathBuf> {
-    let resolve = |path: &Path| {
-        path.ancestors().find_map(|above| {
-            let there = above.canonicalize().ok()?;
-            let rest = path.strip_prefix(above).ok()?;
-            Some(if rest.as_os_str().is_empty() { there } else { there.join(rest) })
-        })
+    let mut known = HashMap::new();
+    rules.iter().map(|rule| resolve(&rule.path, &mut known)).collect()
+}
+
+/// Follows links. Most paths share their directories, so those are followed once.
+fn resolve(path: &Path, known: &mut HashMap<PathBuf, PathBuf>) -> PathBuf {
+    if let Some(resolved) = known.get(path) {
+        return resolved.clone();
+    }
+    let resolved = match (path.parent(), path.file_name(), path.symlink_metadata()) {
+        (_, _, Ok(about)) if about.is_symlink() => {
+            path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
+        }
+        (Some(parent), Some(name), _) => resolve(parent, known).join(name),
+        _ => path.to_path_buf(),
     };
-    rules.iter().filter_map(|rule| resolve(&rule.path)).collect()
+    known.insert(path.to_path_buf(), resolved.clone());
+    resolved
 }
 
 /// Those that are there. One inside another is covered with it.
@@ -178,7 +199,8 @@ fn lexically_clean(path: &Path) -> PathBuf {
 /// The grants of the floor: everything but what is hidden, by listing around it,
 /// whether it is there already or not.
 fn floor(hidden: &BTreeSet<PathBuf>, writable: &BTreeSet<PathBuf>, workspace: &Path) -> Vec<Floor> {
-    let mut left_out = hidden.clone();
+    let mut left_out: BTreeSet<PathBuf> =
+        hidden.iter().filter(|path| !is_out_of_reach(path)).cloned().collect();
     left_out.extend(OWN.iter().map(PathBuf::from));
     let mut grants = vec![Floor::List("/".into())];
     grant_around(Path::new("/"), &left_out, &mut grants);
@@ -191,6 +213,14 @@ fn floor(hidden: &BTreeSet<PathBuf>, writable: &BTreeSet<PathBuf>, workspace: &P
     }
     grants.extend(writable.iter().cloned().map(Floor::Write));
     grants
+}
+
+/// Whether the caller may not read a path anyway, by its owner and mode. Inside
+/// it has no more rights than outside, so the floor need not go around it.
+fn is_out_of_reach(path: &Path) -> bool {
+    // As root, the capability that reads everything is not there inside.
+    !rustix::process::geteuid().is_root()
+        && rustix::fs::access(path, rustix::fs::Access::READ_OK) == Err(rustix::io::Errno::ACCESS)
 }
 
 /// Grants reading of a directory's children, going down only where something

@@ -48,6 +48,13 @@ pub enum RunError {
     UnknownCommand(PathBuf),
     #[error("cannot run `{}`: it is not an executable file", .0.display())]
     NotExecutable(PathBuf),
+    #[error(
+        "cannot hide `{}`: it is not there yet, and the agent could make it in `{}`, which is writable; \
+         make it first, or narrow `sandbox.write`",
+        hidden.display(),
+        root.display()
+    )]
+    Exposed { hidden: PathBuf, root: PathBuf },
     #[error("cannot make `{}`, which the session needs", path.display())]
     Make { path: PathBuf, source: io::Error },
     #[error("cannot start the record in `{}`", path.display())]
@@ -58,6 +65,11 @@ pub enum RunError {
         "cannot build the boundary; `remit doctor` says what this host lacks and how to get it"
     )]
     Launch(#[source] LaunchError),
+    #[error(
+        "cannot start `{}` inside the boundary; `remit run --print-plan` shows what is visible there",
+        program.display()
+    )]
+    NotStarted { program: PathBuf, source: io::Error },
     #[error("cannot {doing}")]
     System { doing: &'static str, source: io::Error },
 }
@@ -75,6 +87,9 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     // The record's place is there before the plan is made, so that it is hidden.
     made.directory(&prepared.places.state)?;
     let plan = prepared.plan();
+    if let Some((hidden, root)) = plan::exposed(prepared.policy.filesystem(), &prepared.workspace) {
+        return Err(RunError::Exposed { hidden, root });
+    }
     let session = session_id().map_err(system("name the session"))?;
 
     let terminal = person().filter(|person| person.stdio.terminal.contains(&true));
@@ -95,7 +110,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         session.to_string(),
     ));
     let directory = session.directory(&prepared.places.state);
-    serve(&gate, launched, changes, terminal.map(|person| person.outer), &directory)
+    serve(&gate, launched, changes, terminal.map(|person| person.outer), &directory, plan.program)
 }
 
 fn create_record(prepared: &Prepared, session: SessionId) -> Result<Record, RunError> {
@@ -124,14 +139,14 @@ fn person() -> Option<Person> {
     Some(Person { outer: outer.into(), stdio: Stdio { terminal: is_terminal } })
 }
 
-/// `20261121-041500-k3v9`: sortable, readable, different each time.
+/// `20261121-041500-123-k3v9qr`: sortable, readable, different each time.
 fn session_id() -> io::Result<SessionId> {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut random = [0; 6];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let tail: String =
         random.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect();
-    let head = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
+    let head = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S-%3f");
     format!("{head}-{tail}").parse().map_err(io::Error::other)
 }
 
@@ -166,6 +181,7 @@ fn serve(
     changes: OwnedFd,
     outer: Option<OwnedFd>,
     directory: &Path,
+    program: PathBuf,
 ) -> Result<ExitCode, RunError> {
     let system = |doing| move |source| RunError::System { doing, source };
     let Launched { notifications, control, sockets, terminal: master, .. } = launched;
@@ -238,7 +254,7 @@ fn serve(
     let _ = fs::remove_file(socket);
     // What was permitted is finished or cut here; nothing outlives the session.
     runtime.shutdown_timeout(Duration::from_millis(200));
-    close(gate, event)
+    close(gate, event, program)
 }
 
 /// Binds a socket by a descriptor of its directory, for a socket's path may have
@@ -286,7 +302,7 @@ fn carry(
 }
 
 /// Writes the end down and says how the command ended.
-fn close(gate: &Gate, event: ChildEvent) -> Result<ExitCode, RunError> {
+fn close(gate: &Gate, event: ChildEvent, program: PathBuf) -> Result<ExitCode, RunError> {
     let (status, code) = match event {
         ChildEvent::Exited(code) => (Status::Code(code), code),
         ChildEvent::Signalled(signal) => (Status::Signal(signal), 128 + signal),
@@ -300,7 +316,13 @@ fn close(gate: &Gate, event: ChildEvent) -> Result<ExitCode, RunError> {
         path: PathBuf::from("~/.local/state/remit"),
         source,
     })?;
-    Ok(ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1)))
+    match event {
+        ChildEvent::NotStarted(errno) => {
+            let source = io::Error::from_raw_os_error(errno);
+            Err(RunError::NotStarted { program, source })
+        }
+        _ => Ok(ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1))),
+    }
 }
 
 /// The exit status of a run that was refused or did not start.

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use remit_approvals::QuestionId;
 use remit_audit::Kind;
 use remit_policy::{Basis, Exec, Permit, Refusal};
 use remit_sandbox::notify::{self, Call, Change, Listener, Notification, Stop, Stopped};
@@ -30,6 +31,8 @@ pub(crate) struct Warden {
     /// By the task that called `execve`.
     armed: HashMap<u32, Armed>,
     refused: RecentlyRefused,
+    /// Calls whose questions are open.
+    asked: Vec<(Notification, QuestionId)>,
     answered: Receiver<Answered>,
     answer: Sender<Answered>,
     bell: Arc<OwnedFd>,
@@ -108,6 +111,7 @@ impl Warden {
             connector,
             armed,
             refused: RecentlyRefused::default(),
+            asked: Vec::new(),
             answered,
             answer,
             bell,
@@ -147,6 +151,7 @@ impl Warden {
             while let Ok(answered) = self.answered.try_recv() {
                 self.answered(answered);
             }
+            self.withdraw_orphans();
             if called.contains(PollFlags::IN) {
                 if let Some(call) = self.listener.receive()? {
                     self.call(&call);
@@ -186,6 +191,7 @@ impl Warden {
                 self.proceed(call, Armed { attempt, facts, judged: permit.spend(), identity });
             }
             Ok(Judged::Refused { refusal, .. }) => {
+                self.refused.remember(&facts, exec, identity);
                 self.tell(call.task, &refusal);
                 self.listener.answer(call, errno::EACCES);
             }
@@ -213,7 +219,22 @@ impl Warden {
         }
     }
 
-    fn wait_for(&self, asked: Asked<Exec>, facts: Facts, then: Then) {
+    /// Takes back the questions of programs that have died meanwhile.
+    fn withdraw_orphans(&mut self) {
+        let (listener, gate) = (&self.listener, &self.gate);
+        self.asked.retain(|(call, id)| {
+            let waits = listener.is_waiting(call);
+            if !waits {
+                gate.questions.withdraw(*id);
+            }
+            waits
+        });
+    }
+
+    fn wait_for(&mut self, asked: Asked<Exec>, facts: Facts, then: Then) {
+        if let Then::Call { call, .. } = &then {
+            self.asked.push((*call, asked.id()));
+        }
         let (gate, answer, bell) =
             (Arc::clone(&self.gate), self.answer.clone(), Arc::clone(&self.bell));
         self.connector.runtime.spawn(async move {
@@ -253,37 +274,28 @@ impl Warden {
 
     /// A seized task stopped or died.
     fn change(&mut self, change: Change) {
-        let process = match change {
-            Change::Stopped { process, .. } | Change::Gone { process } => process,
-        };
-        let Some(task) = self.task_of(process) else {
-            if let Change::Stopped { process, .. } = change {
-                Stop::release(process);
-            }
-            return;
-        };
         match change {
-            Change::Gone { .. } => {
-                self.armed.remove(&task);
+            Change::Gone { process } => {
+                self.armed.remove(&process);
             }
-            Change::Stopped { how: Stopped::Failed(number), .. } => {
+            Change::Stopped { process, task, how: Stopped::Failed(number) } => {
                 if let Some(armed) = self.armed.remove(&task) {
                     let error = io::Error::from_raw_os_error(number);
                     self.note(armed.attempt, &error.to_string());
                 }
                 Stop::release(process);
             }
-            Change::Stopped { how: Stopped::Replaced, .. } => self.replaced(task, process),
+            Change::Stopped { process, task, how: Stopped::Replaced } => {
+                // Its other threads are gone, and with them what they had tried.
+                self.armed.retain(|other, armed| *other == task || armed.facts.process != process);
+                if self.armed.contains_key(&task) {
+                    self.replaced(task, process);
+                } else {
+                    // Nothing was judged for it.
+                    Stop::end(process);
+                }
+            }
         }
-    }
-
-    /// The task that this process was when it called: a thread that replaces its
-    /// process takes over the process's number.
-    fn task_of(&self, process: u32) -> Option<u32> {
-        if self.armed.contains_key(&process) {
-            return Some(process);
-        }
-        self.armed.iter().find(|(_, armed)| armed.facts.process == process).map(|(task, _)| *task)
     }
 
     fn replaced(&mut self, task: u32, process: u32) {

@@ -23,6 +23,7 @@ mod commands;
 mod evidence;
 mod kernel;
 mod network;
+mod races;
 mod story;
 mod terminal;
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         kernel::all(),
         network::all(),
         commands::all(),
+        races::all(),
         approvals::all(),
         evidence::all(),
         bad_input::all(),

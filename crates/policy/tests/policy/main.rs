@@ -1,4 +1,5 @@
 //! What a policy promises, tried through its public face.
+#![forbid(unsafe_code)]
 
 mod commands;
 mod common;

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use super::child::{self, Entry};
 use super::floor::{Abi, Grant};
 use super::message::{self, Message, Received, Step};
+use super::support::LEAST_LANDLOCK;
 use super::sys::{self, Cloned, Errno, NullTerminated};
 use super::view::Prepared;
 use super::watch::Control;
@@ -54,8 +55,10 @@ pub struct Sockets {
 pub enum LaunchError {
     #[error("`{0}` has a NUL byte in it")]
     Nul(String),
-    #[error("this kernel has no Landlock, the floor under the file boundary")]
-    NoLandlock,
+    #[error(
+        "this kernel's Landlock is too old: ABI {found}, needed {LEAST_LANDLOCK} (0 means none)"
+    )]
+    Landlock { found: u32 },
     #[error("cannot create user namespaces and the others under them")]
     Namespaces { source: io::Error },
     #[error("cannot talk to the process inside")]
@@ -81,8 +84,8 @@ const NAMESPACES: u64 = (libc::CLONE_NEWUSER
 /// session does.
 pub fn launch(plan: &Plan, stdio: Stdio) -> Result<Launched, LaunchError> {
     let abi = sys::landlock_abi();
-    if abi == 0 {
-        return Err(LaunchError::NoLandlock);
+    if abi < LEAST_LANDLOCK {
+        return Err(LaunchError::Landlock { found: abi });
     }
     let entry = prepare(plan, stdio, Abi(abi))?;
     let talk = |errno: Errno| LaunchError::Talk { source: errno.into() };

@@ -67,7 +67,7 @@ pub fn support() -> Support {
 }
 
 /// ABI 6 keeps signals and abstract sockets inside.
-const LEAST_LANDLOCK: u32 = 6;
+pub(crate) const LEAST_LANDLOCK: u32 = 6;
 
 fn describe(errno: Errno) -> String {
     format!("refused: {}", std::io::Error::from(errno))

@@ -24,15 +24,21 @@ pub enum Stopped {
 /// A change in a task that the calling thread has seized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It waits at its stop; release or end it. `process` is its number now: a
-    /// thread that replaced its process took over the process's number.
-    Stopped { process: u32, how: Stopped },
+    /// It waits at its stop; release or end it. `process` is its number now and
+    /// `task` the one it called with: a thread that replaces its process takes
+    /// over the process's number.
+    Stopped { process: u32, task: u32, how: Stopped },
     /// It is gone.
     Gone { process: u32 },
 }
 
 impl Stop {
     /// Seizes a task that waits for the answer to its `execve`.
+    ///
+    /// Two stops are asked for: one when the program is replaced, which no
+    /// thread can be without, and one when the call returns, for where it fails.
+    /// The second alone is lost when a thread other than the first replaces its
+    /// process.
     ///
     /// All of a task's tracing must be done by one thread.
     pub fn arm(task: u32) -> io::Result<Self> {
@@ -65,15 +71,23 @@ pub fn next_change() -> Option<Change> {
         if !libc::WIFSTOPPED(status) {
             return Some(Change::Gone { process });
         }
-        // SOURCE: ptrace(2), PTRACE_EVENT_STOP.
+        // SOURCE: ptrace(2), PTRACE_EVENT_STOP: what `interrupt` asked for.
         const EVENT_STOP: i32 = 128;
-        if status >> 16 == EVENT_STOP {
-            let how = match sys::returned(pid) {
-                Ok(value) if value < 0 => Stopped::Failed(-value as i32),
-                Ok(_) => Stopped::Replaced,
-                Err(_) => continue,
-            };
-            return Some(Change::Stopped { process, how });
+        match status >> 16 {
+            libc::PTRACE_EVENT_EXEC => {
+                let Ok(task) = sys::former_number(pid) else { continue };
+                let how = Stopped::Replaced;
+                return Some(Change::Stopped { process, task: task as u32, how });
+            }
+            EVENT_STOP => {
+                let how = match sys::returned(pid) {
+                    Ok(value) if value < 0 => Stopped::Failed(-value as i32),
+                    Ok(_) => Stopped::Replaced,
+                    Err(_) => continue,
+                };
+                return Some(Change::Stopped { process, task: process, how });
+            }
+            _ => {}
         }
         // Another stop, such as a signal's delivery or an exec's own event: let
         // it happen; ours comes before the next instruction all the same.

@@ -125,9 +125,19 @@ fn ptrace(request: libc::c_uint, pid: pid_t, address: usize, data: usize) -> io:
     check(unsafe { libc::ptrace(request, pid, address, data) })
 }
 
-/// Becomes the tracer of a task without stopping it. It dies if we do.
+/// Becomes the tracer of a task without stopping it. It stops when its program
+/// is replaced, and dies if we do.
 pub(super) fn seize(task: pid_t) -> io::Result<()> {
-    ptrace(libc::PTRACE_SEIZE, task, 0, libc::PTRACE_O_EXITKILL as usize).map(drop)
+    let options = libc::PTRACE_O_EXITKILL | libc::PTRACE_O_TRACEEXEC;
+    ptrace(libc::PTRACE_SEIZE, task, 0, options as usize).map(drop)
+}
+
+/// The number that a task stopped by `execve` had before it took over its
+/// process's number.
+pub(super) fn former_number(process: pid_t) -> io::Result<pid_t> {
+    let mut number: c_ulong = 0;
+    ptrace(libc::PTRACE_GETEVENTMSG, process, 0, ptr::from_mut(&mut number) as usize)?;
+    Ok(number as pid_t)
 }
 
 /// Stops a seized task before its next instruction.
