@@ -91,7 +91,11 @@ enum Approvals {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misspelt(&error),
+    };
+    match cli.command {
         Command::Run(arguments) => run(arguments),
         Command::Demo => say::outcome(demo::run()),
         Command::Doctor { json } => say::outcome(doctor::run(json)),
@@ -102,6 +106,22 @@ fn main() -> ExitCode {
         Command::Log { command } => with_state(|state| say::outcome(log::run(command, &state))),
         Command::DemoAgent { model } => say::outcome(demo::agent::run(&model)),
     }
+}
+
+/// Help and version go to stdout and are a success; a wrong command line goes to
+/// stderr, and of `remit run` it is a session that did not start.
+fn misspelt(error: &clap::Error) -> ExitCode {
+    // A reader that has seen enough is no error.
+    let _ = error.print();
+    match (error.exit_code(), std::env::args_os().nth(1)) {
+        (0, _) => ExitCode::SUCCESS,
+        (_, Some(first)) if first == "run" => refused(),
+        _ => ExitCode::from(2),
+    }
+}
+
+fn refused() -> ExitCode {
+    ExitCode::from(u8::try_from(REFUSED).unwrap_or(1))
 }
 
 fn run(arguments: Run) -> ExitCode {
@@ -122,7 +142,7 @@ fn run(arguments: Run) -> ExitCode {
     });
     outcome.unwrap_or_else(|error| {
         say::error(&error);
-        ExitCode::from(u8::try_from(REFUSED).unwrap_or(1))
+        refused()
     })
 }
 

@@ -95,6 +95,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     let terminal = person().filter(|person| person.stdio.terminal.contains(&true));
     let stdio = terminal.as_ref().map_or_else(Stdio::default, |person| person.stdio);
     let launched = remit_sandbox::launch(&plan, stdio).map_err(RunError::Launch)?;
+    allow_many_descriptors();
     // The command waits for the verdict on its own start, so nothing happens
     // before there is a record.
     let journal = Journal::new(create_record(&prepared, session)?);
@@ -111,6 +112,17 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     ));
     let directory = session.directory(&prepared.places.state);
     serve(&gate, launched, changes, terminal.map(|person| person.outer), &directory, plan.program)
+}
+
+/// Every captured connection takes two descriptors of ours, and the usual limit
+/// is low for the sake of programs that use `select`. The command, which is
+/// already on its way, keeps the limit it was given.
+fn allow_many_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With the old limit, connections beyond it fail; nothing is let through.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 fn create_record(prepared: &Prepared, session: SessionId) -> Result<Record, RunError> {
