@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use crate::names::Names;
+use crate::serve::is_passing;
 
 /// Seconds that an answer may be kept. The address never changes within a
 /// session; this only bounds what a cache outside our view could hold.
@@ -59,6 +60,7 @@ pub async fn serve_streams(listener: OwnedFd, names: Arc<Names>) -> io::Error {
                     let _ = tokio::time::timeout(Duration::from_secs(30), talk).await;
                 });
             }
+            Err(error) if is_passing(&error) => tokio::time::sleep(Duration::from_millis(10)).await,
             Err(error) => return error,
         }
     }

@@ -37,7 +37,7 @@ pub async fn serve<G: Gate>(listener: OwnedFd, capture: Arc<Capture<G>>) -> io::
 }
 
 /// Too many open files, or a connection that ended before it was accepted.
-fn is_passing(error: &io::Error) -> bool {
+pub(crate) fn is_passing(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let passing =
         [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::CONNABORTED, Errno::INTR];

@@ -17,7 +17,7 @@ mod linux;
 
 #[cfg(target_os = "linux")]
 pub use linux::{
-    launch::{LaunchError, Launched, Sockets, Stdio, launch},
+    launch::{LaunchError, Launched, Sockets, Stdio, Stream, launch},
     notify,
     support::{Feature, Support, support},
     watch::{ChildEvent, Control},

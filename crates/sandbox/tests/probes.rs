@@ -5,7 +5,11 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use remit_sandbox::notify::{self, Call, Change, Stop, Stopped};
-use remit_sandbox::{Access, ChildEvent, Floor, Launched, Mount, Network, Plan, Stdio, launch};
+use remit_sandbox::{
+    Access, ChildEvent, Floor, Launched, Mount, Network, Plan, Stdio, Stream, launch,
+};
+
+const QUIET: Stdio = Stdio([Stream::Null, Stream::Inherited, Stream::Inherited]);
 
 /// A boundary around `/bin/sh -c SCRIPT` with one writable directory.
 fn plan(workspace: &Path, script: &str) -> Plan {
@@ -47,7 +51,7 @@ fn plan(workspace: &Path, script: &str) -> Plan {
 fn inside(workspace: &Path, script: &str) -> ChildEvent {
     let changes = notify::changes().expect("a signal descriptor");
     let Launched { notifications, control, .. } =
-        launch(&plan(workspace, script), Stdio::default()).expect("a boundary");
+        launch(&plan(workspace, script), QUIET).expect("a boundary");
     std::thread::scope(|scope| {
         let serving = scope.spawn(|| serve(&notifications, changes.as_fd()));
         let event = control.wait();
@@ -72,7 +76,7 @@ fn serve(notifications: &notify::Listener, changes: std::os::fd::BorrowedFd<'_>)
                 notify::acknowledge(changes);
             }
             while let Some(change) = notify::next_change() {
-                if let Change::Stopped { process, how } = change {
+                if let Change::Stopped { process, how, .. } = change {
                     assert!(matches!(how, Stopped::Replaced | Stopped::Failed(_)));
                     Stop::release(process);
                 }
@@ -150,6 +154,6 @@ fn privileges_are_gone() {
 #[test]
 fn a_missing_directory_is_named() {
     let workspace = PathBuf::from("/var/tmp/remit-there-is-no-such-directory");
-    let error = launch(&plan(&workspace, "true"), Stdio::default()).expect_err("a refusal");
+    let error = launch(&plan(&workspace, "true"), QUIET).expect_err("a refusal");
     assert!(error.to_string().contains("remit-there-is-no-such-directory"), "{error}");
 }

@@ -6,9 +6,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use remit_audit::Text;
 use remit_policy::{Basis, Connect, Host, HostName, Permit, Port, Refusal, Verdict};
@@ -31,20 +31,58 @@ pub(crate) struct Connector {
     pub(crate) listener4: SocketAddr,
     pub(crate) listener6: Option<SocketAddr>,
     pub(crate) runtime: tokio::runtime::Handle,
-    /// The session's process 1, for what is inside its namespaces.
-    pub(crate) init: u32,
-    /// File systems that only this session has.
-    pub(crate) private_devices: HashSet<u64>,
+    /// Tells sockets of the session from those that were handed in.
+    pub(crate) network: u64,
+    /// File systems that only this session has; found out when first needed.
+    pub(crate) private_devices: OnceLock<HashSet<u64>>,
     /// Refusals the agent has been told of in words; once each is enough.
     pub(crate) told: Mutex<HashSet<String>>,
 }
 
-/// The file systems that the session does not share with the host.
-pub(crate) fn private_devices(init: u32) -> HashSet<u64> {
-    ["tmp", "run", "var/tmp", "dev/shm"]
+/// What comes of a call.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// The number to answer with, 0 for success.
+    Now(i32),
+    /// Run this elsewhere and answer with what it returns.
+    Later(Errand),
+}
+
+/// A connection within the session, which waits as long as its server lets it.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    socket: Socket,
+    to: Onward,
+}
+
+#[derive(Debug)]
+enum Onward {
+    Internet(SocketAddr),
+    /// A socket's file, held by descriptor.
+    Local(OwnedFd),
+    Abstract(Vec<u8>),
+}
+
+impl Errand {
+    /// Connects. Returns the number to answer with.
+    pub(crate) fn run(self) -> i32 {
+        done(match &self.to {
+            Onward::Internet(to) => self.socket.connect(*to),
+            Onward::Local(place) => self.socket.connect_local(place.as_fd()),
+            Onward::Abstract(name) => self.socket.connect_abstract(name),
+        })
+        .err()
+        .unwrap_or(0)
+    }
+}
+
+/// The file systems that the session does not share with the host, as a task of
+/// it sees them.
+fn private_devices(task: u32) -> HashSet<u64> {
+    ["/tmp", "/run", "/var/tmp", "/dev/shm"]
         .iter()
-        .filter_map(|path| rustix::fs::stat(format!("/proc/{init}/root/{path}")).ok())
-        .map(|about| about.st_dev)
+        .filter_map(|path| Place::of(task, Path::new(path), None).ok())
+        .map(|place| place.identity().device)
         .collect()
 }
 
@@ -53,8 +91,8 @@ pub(crate) fn private_devices(init: u32) -> HashSet<u64> {
 const WEB_PORTS: [u16; 4] = [80, 3128, 8000, 8080];
 
 impl Connector {
-    /// Does what the caller asked, or not. Returns the number to answer with, 0
-    /// for success.
+    /// Does what the caller asked, or not. What may wait for a server inside is
+    /// left to be done elsewhere, for everybody waits for this thread.
     pub(crate) fn connect(
         &self,
         still_waiting: impl Fn() -> bool,
@@ -62,18 +100,27 @@ impl Connector {
         socket: i32,
         address: u64,
         length: u32,
-    ) -> i32 {
-        let attempt = || -> Result<(), i32> {
+    ) -> Reply {
+        let attempt = || -> Result<Option<Errand>, i32> {
             let socket = Socket::of(call.task, socket).map_err(|error| number(&error))?;
             let kind = socket.kind().map_err(|error| number(&error))?;
+            if socket.network().map_err(|error| number(&error))? != self.network {
+                // It would be connected from outside the boundary.
+                return Err(errno::EPERM);
+            }
             let destination = notify::read_destination(call.task, address, length)?;
             let facts = Facts::of(call.task).map_err(|_| errno::ESRCH)?;
             if !still_waiting() {
                 return Err(errno::ESRCH);
             }
-            self.route(call.task, &facts, &socket, kind, destination)
+            let errand = self.route(call.task, &facts, &socket, kind, destination)?;
+            Ok(errand.map(|to| Errand { socket, to }))
         };
-        attempt().err().unwrap_or(0)
+        match attempt() {
+            Ok(None) => Reply::Now(0),
+            Ok(Some(errand)) => Reply::Later(errand),
+            Err(number) => Reply::Now(number),
+        }
     }
 
     fn route(
@@ -83,21 +130,22 @@ impl Connector {
         socket: &Socket,
         kind: SocketKind,
         destination: Destination,
-    ) -> Result<(), i32> {
+    ) -> Result<Option<Onward>, i32> {
+        let at_once = |result| done(result).map(|()| None);
         match (kind, destination) {
-            (_, Destination::Nowhere) => done(socket.disconnect()),
+            (_, Destination::Nowhere) => at_once(socket.disconnect()),
             (SocketKind::Tcp { ipv6 }, Destination::Internet(to)) => {
                 self.stream(task, facts, socket, ipv6, to)
             }
-            (SocketKind::Udp, Destination::Internet(to)) => self.datagram(task, facts, socket, to),
+            (SocketKind::Udp, Destination::Internet(to)) => {
+                self.datagram(task, facts, socket, to).map(|()| None)
+            }
             (SocketKind::Local, Destination::LocalAbstract(name)) => {
                 // Abstract names belong to the session's own network namespace.
-                done(socket.connect_abstract(&name))
+                Ok(Some(Onward::Abstract(name)))
             }
-            (SocketKind::Local, Destination::LocalPath(path)) => {
-                self.local(task, facts, socket, &path)
-            }
-            (SocketKind::Netlink, Destination::Kernel) => done(socket.connect_kernel()),
+            (SocketKind::Local, Destination::LocalPath(path)) => self.local(task, facts, &path),
+            (SocketKind::Netlink, Destination::Kernel) => at_once(socket.connect_kernel()),
             (SocketKind::Netlink, _) => Err(errno::EPERM),
             _ => Err(errno::EAFNOSUPPORT),
         }
@@ -111,13 +159,13 @@ impl Connector {
         socket: &Socket,
         ipv6: bool,
         to: SocketAddr,
-    ) -> Result<(), i32> {
+    ) -> Result<Option<Onward>, i32> {
         if rustix::net::getpeername(socket).is_ok_and(|peer| peer.is_some()) {
             return Err(errno::EISCONN);
         }
         let gateway = IpAddr::from(self.names.gateway());
         if to == SocketAddr::new(gateway, 53) {
-            return done(socket.connect(to));
+            return Ok(Some(Onward::Internet(to)));
         }
         let port = Port::try_from(to.port()).map_err(|_| errno::EADDRNOTAVAIL)?;
         let tried = Connect { host: self.names.host(to.ip()), port };
@@ -127,14 +175,14 @@ impl Connector {
             // A policy may name the host's loopback as `localhost`, too.
             match localhost(port).map(|tried| self.gate.judge(tried)) {
                 Some(named @ (Verdict::Allow(_) | Verdict::Ask(_))) => verdict = named,
-                _ if self.is_served_inside(to) => {
-                    return self.inside(facts, socket, detail, tried, to);
+                _ if self.is_served_inside(task, to) => {
+                    return self.inside(facts, detail, tried, to);
                 }
                 _ => {}
             }
         }
         let judged = self.gate.conclude(facts, detail, verdict).map_err(|_| errno::EIO)?;
-        match judged {
+        let handed_over = match judged {
             Judged::Permitted { attempt, permit } => {
                 self.hand_over(facts, socket, ipv6, attempt, Admission::Permitted(permit))
             }
@@ -151,7 +199,8 @@ impl Connector {
                 let pending = self.wait_for(task, *asked);
                 self.hand_over(facts, socket, ipv6, attempt, Admission::Pending(pending))
             }
-        }
+        };
+        handed_over.map(|()| None)
     }
 
     /// Has an asked connection wait for its answer beside everything else.
@@ -217,28 +266,27 @@ impl Connector {
     fn inside(
         &self,
         facts: &Facts,
-        socket: &Socket,
         detail: Vec<Text>,
         tried: Connect,
         to: SocketAddr,
-    ) -> Result<(), i32> {
+    ) -> Result<Option<Onward>, i32> {
         let verdict = self.gate.policy().connect_inside(tried);
         match self.gate.conclude(facts, detail, verdict).map_err(|_| errno::EIO)? {
             Judged::Permitted { permit, .. } => {
                 let _ = permit.spend();
-                done(socket.connect(to))
+                Ok(Some(Onward::Internet(to)))
             }
             _ => Err(errno::EACCES),
         }
     }
 
     /// Whether a process of the session listens there.
-    fn is_served_inside(&self, to: SocketAddr) -> bool {
+    fn is_served_inside(&self, task: u32, to: SocketAddr) -> bool {
         if Some(to) == self.listener6 || to == self.listener4 {
             return false;
         }
         ["tcp", "tcp6"].iter().any(|table| {
-            fs::read_to_string(format!("/proc/{}/net/{table}", self.init))
+            fs::read_to_string(format!("/proc/{task}/net/{table}"))
                 .is_ok_and(|text| text.lines().any(|line| is_listener(line, to.port())))
         })
     }
@@ -266,14 +314,15 @@ impl Connector {
     }
 
     /// Local sockets: those of this session's own file systems.
-    fn local(&self, task: u32, facts: &Facts, socket: &Socket, path: &OsString) -> Result<(), i32> {
+    fn local(&self, task: u32, facts: &Facts, path: &OsString) -> Result<Option<Onward>, i32> {
         let path = Path::new(path);
         let place = Place::of(task, path, None).map_err(|error| number(&error))?;
         if !place.is_socket() {
             return Err(errno::ECONNREFUSED);
         }
-        if self.private_devices.contains(&place.identity().device) {
-            return done(socket.connect_local(place.fd.as_fd()));
+        let private = self.private_devices.get_or_init(|| private_devices(task));
+        if private.contains(&place.identity().device) {
+            return Ok(Some(Onward::Local(place.fd)));
         }
         let shown = remit_policy::show::line(&path.to_string_lossy());
         let refusal = Refusal {
@@ -282,7 +331,7 @@ impl Connector {
             instead: Some("sockets in /tmp, which the session has for itself".to_owned()),
             note: None,
         };
-        self.refuse(task, facts, refusal)
+        self.refuse(task, facts, refusal).map(|()| None)
     }
 
     fn refuse(&self, task: u32, facts: &Facts, refusal: Refusal) -> Result<(), i32> {

@@ -86,7 +86,7 @@ fn policy(places: &Places) -> Finding {
     let place =
         remit_policy::Place { home: places.home.clone(), workspace: places.home.join("workspace") };
     let loaded = files::load(places, &place.workspace).map_err(|error| error.to_string()).and_then(
-        |texts| {
+        |files::Loaded { texts, .. }| {
             Policy::compile(&texts, None, &crate::agents::none(), &place)
                 .map(|_| texts.len())
                 .map_err(|error| error.to_string())

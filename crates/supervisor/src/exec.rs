@@ -72,6 +72,7 @@ pub(crate) mod libc_errno {
     pub(crate) const ENOENT: i32 = 2;
     pub(crate) const ESRCH: i32 = 3;
     pub(crate) const EIO: i32 = 5;
+    pub(crate) const EAGAIN: i32 = 11;
     pub(crate) const EACCES: i32 = 13;
     pub(crate) const ENOTDIR: i32 = 20;
     pub(crate) const ENAMETOOLONG: i32 = 36;
@@ -98,19 +99,34 @@ pub(crate) enum Started {
 }
 
 /// Compares a stopped process with what was judged for it.
+///
+/// `looked_at`: somebody said yes to this file, so not only which file it is
+/// must agree, but also when it was last changed. (A script is read by its
+/// interpreter later; what is changed after this moment is not seen.)
 pub(crate) fn compare(
     process: u32,
     judged: &Exec,
     identity: Option<Identity>,
+    looked_at: bool,
 ) -> io::Result<Started> {
     // The kernel's own copy of the arguments, on a stack that nobody shares.
     let actual = split(&fs::read(format!("/proc/{process}/cmdline"))?);
     let (running, program) = resolve::running(process)?;
-    if identity == Some(running) && actual == judged.argv {
-        return Ok(Started::AsJudged);
+    let changed = |now: &Identity| {
+        identity.is_some_and(|then| looked_at && then.is_same_file(now) && then != *now)
+    };
+    if identity.is_some_and(|then| then.is_same_file(&running)) && actual == judged.argv {
+        return Ok(match changed(&running) {
+            false => Started::AsJudged,
+            true => Started::Changed { actual, program },
+        });
     }
     let unresolved = identity.is_none() && actual == judged.argv;
     if unresolved || is_interpreted(&actual, judged) {
+        let script = Place::of(process, &judged.path, None).ok().map(|place| place.identity());
+        if script.is_some_and(|script| changed(&script)) {
+            return Ok(Started::Changed { actual, program });
+        }
         let exec = Exec {
             path: program.clone(),
             program: Some(program),

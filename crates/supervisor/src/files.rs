@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use remit_policy::{Layer, PolicyText, TextKind};
+use rustix::fs::OFlags;
 
 /// The directories of one person on one machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,35 +68,45 @@ pub enum LoadError {
 /// A text larger than this is no policy.
 const LARGEST: u64 = 1 << 20;
 
-/// Every policy text that applies: system, user, and the workspace's own.
-/// What is not there is not there; what is there and cannot be read is an error.
-pub fn load(places: &Places, workspace: &Path) -> Result<Vec<PolicyText>, LoadError> {
-    let mut texts = Vec::new();
-    load_layer(Layer::System, &places.system, &mut texts)?;
-    load_layer(Layer::User, &places.config, &mut texts)?;
-    load_layer(Layer::Project, &workspace.join(".remit"), &mut texts)?;
-    Ok(texts)
+/// Policy as it was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    pub texts: Vec<PolicyText>,
+    /// The files of the system and the user, which no agent may write to.
+    pub trusted: Vec<PathBuf>,
 }
 
-fn load_layer(
-    layer: Layer,
-    directory: &Path,
-    texts: &mut Vec<PolicyText>,
-) -> Result<(), LoadError> {
+/// Every policy text that applies: system, user, and the workspace's own.
+/// What is not there is not there; what is there and cannot be read is an error.
+pub fn load(places: &Places, workspace: &Path) -> Result<Loaded, LoadError> {
+    let mut loaded = Loaded::default();
+    load_layer(Layer::System, &places.system, &mut loaded)?;
+    load_layer(Layer::User, &places.config, &mut loaded)?;
+    load_layer(Layer::Project, &workspace.join(".remit"), &mut loaded)?;
+    Ok(loaded)
+}
+
+impl Loaded {
+    fn add(&mut self, layer: Layer, kind: TextKind, path: PathBuf, text: String) {
+        let file = remit_policy::show::line(&path.to_string_lossy());
+        self.texts.push(PolicyText { layer, kind, file, text });
+        if layer != Layer::Project {
+            self.trusted.push(path);
+        }
+    }
+}
+
+fn load_layer(layer: Layer, directory: &Path, loaded: &mut Loaded) -> Result<(), LoadError> {
     let settings = directory.join("config.toml");
     if let Some(text) = read(layer, &settings)? {
-        texts.push(PolicyText { layer, kind: TextKind::Settings, file: show(&settings), text });
+        loaded.add(layer, TextKind::Settings, settings, text);
     }
     for path in rule_files(&directory.join("rules"))? {
         if let Some(text) = read(layer, &path)? {
-            texts.push(PolicyText { layer, kind: TextKind::Rules, file: show(&path), text });
+            loaded.add(layer, TextKind::Rules, path, text);
         }
     }
     Ok(())
-}
-
-fn show(path: &Path) -> String {
-    remit_policy::show::line(&path.to_string_lossy())
 }
 
 fn rule_files(directory: &Path) -> Result<Vec<PathBuf>, LoadError> {
@@ -118,7 +129,10 @@ fn rule_files(directory: &Path) -> Result<Vec<PathBuf>, LoadError> {
 
 fn read(layer: Layer, path: &Path) -> Result<Option<String>, LoadError> {
     let failed = |source| LoadError::Read { path: path.to_path_buf(), source };
-    let file = match fs::File::open(path) {
+    // Something that is no file, such as a pipe nobody writes to, must not hold
+    // us up before it can be looked at.
+    let nonblocking = OFlags::NONBLOCK.bits() as i32;
+    let file = match fs::OpenOptions::new().read(true).custom_flags(nonblocking).open(path) {
         Ok(file) => file,
         // A link that leads nowhere is not "no file".
         Err(error)

@@ -42,7 +42,8 @@ pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, command: Command)
     let writable = writable(filesystem, workspace);
     let mut mounts = Vec::new();
     for (path, mode) in PRIVATE {
-        if Path::new(path).is_dir() {
+        // A link leads to one that is made private by its own name, or not at all.
+        if Path::new(path).symlink_metadata().is_ok_and(|about| about.is_dir()) {
             mounts.push(Mount::Private { path: path.into(), mode });
         }
     }
@@ -72,6 +73,46 @@ pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, command: Command)
         program: command.program,
         argv: command.argv,
     }
+}
+
+/// A protected name that is a link, or is reached by one, inside the workspace:
+/// the link could be replaced, and a mount cannot hold a link.
+pub(crate) fn unprotectable(filesystem: &Filesystem, workspace: &Path) -> Option<PathBuf> {
+    if filesystem.workspace != remit_policy::Access::Write {
+        return None;
+    }
+    filesystem.protected.iter().find_map(|rule| {
+        let path = workspace.join(&rule.path);
+        path.ancestors()
+            .take_while(|above| *above != workspace)
+            .find(|above| is_link(above))
+            .map(Path::to_path_buf)
+    })
+}
+
+/// A writable root that is named by way of a link which an agent could have put
+/// there, with that link.
+pub(crate) fn redirected(filesystem: &Filesystem, workspace: &Path) -> Option<(PathBuf, PathBuf)> {
+    let mut reach = writable(filesystem, workspace);
+    reach.insert(workspace.to_path_buf());
+    filesystem.write.iter().find_map(|rule| {
+        let links = rule.path.ancestors().filter(|above| is_link(above));
+        let mut planted = links.filter(|link| {
+            let holder = link.parent().and_then(|holder| holder.canonicalize().ok());
+            holder.is_some_and(|holder| reach.iter().any(|root| holder.starts_with(root)))
+        });
+        planted.next().map(|link| (rule.path.clone(), link.to_path_buf()))
+    })
+}
+
+/// The writable root, if any, that a file lies in.
+pub(crate) fn in_reach(filesystem: &Filesystem, workspace: &Path, file: &Path) -> Option<PathBuf> {
+    let file = file.canonicalize().ok()?;
+    writable(filesystem, workspace).into_iter().find(|root| file.starts_with(root))
+}
+
+fn is_link(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|about| about.is_symlink())
 }
 
 /// A hidden path that the agent could make, because it is not there and what
@@ -114,7 +155,7 @@ fn existing(all: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     all.iter().filter(|path| path.exists()).filter(outermost).cloned().collect()
 }
 
-fn writable(filesystem: &Filesystem, workspace: &Path) -> BTreeSet<PathBuf> {
+pub(crate) fn writable(filesystem: &Filesystem, workspace: &Path) -> BTreeSet<PathBuf> {
     let mut roots: BTreeSet<PathBuf> =
         filesystem.write.iter().filter_map(|rule| rule.path.canonicalize().ok()).collect();
     if filesystem.workspace == remit_policy::Access::Write {
@@ -130,15 +171,16 @@ fn writable(filesystem: &Filesystem, workspace: &Path) -> BTreeSet<PathBuf> {
 fn protected(filesystem: &Filesystem, workspace: &Path) -> Vec<Mount> {
     let mut holders = BTreeSet::new();
     let mut shut = BTreeSet::new();
+    // In a worktree `.git` is a file that points to the repository; pointing it
+    // elsewhere would point to other hooks.
+    let git = workspace.join(".git");
+    if git.symlink_metadata().is_ok_and(|about| about.is_file()) {
+        shut.insert(git);
+    }
     for rule in &filesystem.protected {
         let path = workspace.join(&rule.path);
-        // A link is protected where it leads, and only if that is inside.
-        let Ok(target) = path.canonicalize() else {
-            continue;
-        };
-        if !target.starts_with(workspace) {
-            continue;
-        }
+        // Links were refused before; see `unprotectable`.
+        let Ok(target) = path.canonicalize() else { continue };
         holders.extend(
             target
                 .ancestors()

@@ -32,6 +32,8 @@ pub struct Prepared {
     pub workspace: PathBuf,
     pub policy: Policy,
     program: Command,
+    /// The files that policy of the user and the system was read from.
+    pub(crate) policy_files: Vec<PathBuf>,
     pub(crate) agent: Option<&'static Adapter>,
     pub(crate) missing: Vec<Missing>,
     pub(crate) queue: bool,
@@ -45,7 +47,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
     let workspace = workspace::check(&directory, &places)?;
     let first = request.command.first().ok_or(RunError::NoCommand)?;
     let agent = agents::adapter(first);
-    let texts = files::load(&places, &workspace)?;
+    let files::Loaded { texts, trusted } = files::load(&places, &workspace)?;
     let needs = agent.map_or_else(agents::none, |agent| agent.needs(&places.home));
     let place = remit_policy::Place { home: places.home.clone(), workspace: workspace.clone() };
     let policy = Policy::compile(&texts, request.profile.as_deref(), &needs, &place)?;
@@ -66,6 +68,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         workspace,
         policy,
         program: command,
+        policy_files: trusted,
         agent,
         missing,
         queue: request.queue,

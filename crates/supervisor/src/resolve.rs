@@ -16,11 +16,30 @@ pub(crate) struct Place {
     about: Stat,
 }
 
-/// Which file it is.
+/// Which file it is, in which state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) device: u64,
-    pub(crate) inode: u64,
+    inode: u64,
+    size: i64,
+    /// When anything of it last changed, which only the kernel can set.
+    changed: (i64, u64),
+}
+
+impl Identity {
+    fn of(about: &Stat) -> Self {
+        Self {
+            device: about.st_dev,
+            inode: about.st_ino,
+            size: about.st_size,
+            changed: (about.st_ctime, about.st_ctime_nsec),
+        }
+    }
+
+    /// Whether it is the same file, whatever became of its contents.
+    pub(crate) fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
 }
 
 impl Place {
@@ -56,7 +75,7 @@ impl Place {
     }
 
     pub(crate) fn identity(&self) -> Identity {
-        Identity { device: self.about.st_dev, inode: self.about.st_ino }
+        Identity::of(&self.about)
     }
 
     /// The path as seen inside, links followed.

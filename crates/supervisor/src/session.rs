@@ -3,11 +3,11 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use remit_audit::{AppendError, CreateError, Kind, Record, SessionId, Status, Tex
 use remit_policy::PolicyError;
 use remit_proxy::{Capture, Names, Ranges};
 use remit_sandbox::notify;
-use remit_sandbox::{ChildEvent, Control, LaunchError, Launched, Sockets, Stdio};
+use remit_sandbox::{ChildEvent, LaunchError, Launched, Sockets, Stdio};
 use sha2::{Digest as _, Sha256};
 
-use crate::connect::{self, Connector};
+use crate::connect::Connector;
 use crate::desk::{Desk, Questions};
 use crate::files::{LoadError, PlacesError};
 use crate::gate::{Connection, Gate};
@@ -27,6 +27,7 @@ use crate::journal::Journal;
 use crate::made::Made;
 use crate::plan;
 use crate::prepare::Prepared;
+use crate::stdio::{StreamError, Streams};
 use crate::terminal::{Terminal, TerminalDesk};
 use crate::warden::Warden;
 use crate::workspace::WorkspaceError;
@@ -42,6 +43,8 @@ pub enum RunError {
     Load(#[from] LoadError),
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     #[error("no command to run; give one after `--`")]
     NoCommand,
     #[error("cannot find the command `{}` in PATH", .0.display())]
@@ -55,6 +58,26 @@ pub enum RunError {
         root.display()
     )]
     Exposed { hidden: PathBuf, root: PathBuf },
+    #[error(
+        "cannot protect `{}`: it is a link, and a link in the workspace could be replaced; \
+         put what it points to in its place",
+        link.display()
+    )]
+    Unprotectable { link: PathBuf },
+    #[error(
+        "cannot make `{}` writable: an agent can have put the link `{}` on the way; name the directory it leads to",
+        root.display(),
+        link.display()
+    )]
+    Redirected { root: PathBuf, link: PathBuf },
+    #[error("cannot make `{}` writable: {reason}; name a narrower directory", root.display())]
+    TooMuch { root: PathBuf, reason: String },
+    #[error(
+        "cannot use policy `{}`: it lies in `{}`, which the agent may write to; keep it elsewhere",
+        file.display(),
+        root.display()
+    )]
+    PolicyInReach { file: PathBuf, root: PathBuf },
     #[error("cannot make `{}`, which the session needs", path.display())]
     Make { path: PathBuf, source: io::Error },
     #[error("cannot start the record in `{}`", path.display())]
@@ -87,14 +110,13 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     // The record's place is there before the plan is made, so that it is hidden.
     made.directory(&prepared.places.state)?;
     let plan = prepared.plan();
-    if let Some((hidden, root)) = plan::exposed(prepared.policy.filesystem(), &prepared.workspace) {
-        return Err(RunError::Exposed { hidden, root });
-    }
+    check_reach(&prepared)?;
     let session = session_id().map_err(system("name the session"))?;
 
-    let terminal = person().filter(|person| person.stdio.terminal.contains(&true));
-    let stdio = terminal.as_ref().map_or_else(Stdio::default, |person| person.stdio);
-    let launched = remit_sandbox::launch(&plan, stdio).map_err(RunError::Launch)?;
+    let mut streams = Streams::prepare()?;
+    let terminal = person(streams.stdio)?;
+    let launched = remit_sandbox::launch(&plan, streams.stdio).map_err(RunError::Launch)?;
+    streams.carry().map_err(system("carry the standard streams"))?;
     allow_many_descriptors();
     // The command waits for the verdict on its own start, so nothing happens
     // before there is a record.
@@ -111,7 +133,35 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         session.to_string(),
     ));
     let directory = session.directory(&prepared.places.state);
-    serve(&gate, launched, changes, terminal.map(|person| person.outer), &directory, plan.program)
+    let outcome = serve(&gate, launched, changes, terminal, &directory, plan.program);
+    streams.finish();
+    outcome
+}
+
+/// Refuses what would let this session prepare the ground for the next.
+fn check_reach(prepared: &Prepared) -> Result<(), RunError> {
+    let (filesystem, workspace) = (prepared.policy.filesystem(), prepared.workspace.as_path());
+    if let Some((hidden, root)) = plan::exposed(filesystem, workspace) {
+        return Err(RunError::Exposed { hidden, root });
+    }
+    if let Some(link) = plan::unprotectable(filesystem, workspace) {
+        return Err(RunError::Unprotectable { link });
+    }
+    if let Some((root, link)) = plan::redirected(filesystem, workspace) {
+        return Err(RunError::Redirected { root, link });
+    }
+    for root in plan::writable(filesystem, workspace) {
+        let reason = crate::workspace::gives_too_much(&root, &prepared.places);
+        if let Some(reason) = reason.filter(|_| root != workspace) {
+            return Err(RunError::TooMuch { root, reason });
+        }
+    }
+    for file in &prepared.policy_files {
+        if let Some(root) = plan::in_reach(filesystem, workspace, file) {
+            return Err(RunError::PolicyInReach { file: file.clone(), root });
+        }
+    }
+    Ok(())
 }
 
 /// Every captured connection takes two descriptors of ours, and the usual limit
@@ -135,20 +185,19 @@ fn create_record(prepared: &Prepared, session: SessionId) -> Result<Record, RunE
         .map_err(|source| RunError::Record { path: state.clone(), source })
 }
 
-/// The person's terminal, and which of our descriptors it is.
-struct Person {
-    outer: OwnedFd,
-    stdio: Stdio,
-}
-
-fn person() -> Option<Person> {
-    let is_terminal = [
-        rustix::termios::isatty(rustix::stdio::stdin()),
-        rustix::termios::isatty(rustix::stdio::stdout()),
-        rustix::termios::isatty(rustix::stdio::stderr()),
-    ];
-    let outer = fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
-    Some(Person { outer: outer.into(), stdio: Stdio { terminal: is_terminal } })
+/// The person's terminal, if one of our streams is one.
+fn person(stdio: Stdio) -> Result<Option<OwnedFd>, RunError> {
+    if !stdio.has_terminal() {
+        return Ok(None);
+    }
+    // Without a controlling terminal the command would be given the person's
+    // own, which is not ours to give.
+    let system = |source| RunError::System {
+        doing: "open /dev/tty, though a standard stream is a terminal; redirect it, or run without `setsid`",
+        source,
+    };
+    let outer = fs::OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(system)?;
+    Ok(Some(outer.into()))
 }
 
 /// `20261121-041500-123-k3v9qr`: sortable, readable, different each time.
@@ -206,7 +255,7 @@ fn serve(
         .enable_all()
         .build()
         .map_err(system("start the proxy"))?;
-    let connector = carry(gate, sockets, &control, &runtime).map_err(system("start the proxy"))?;
+    let connector = carry(gate, sockets, &runtime).map_err(system("start the proxy"))?;
     let warden = Warden::new(notifications, changes, Arc::clone(gate), connector)
         .map_err(system("serve trapped calls"))?;
 
@@ -282,7 +331,6 @@ fn bind_within(path: &Path) -> io::Result<UnixListener> {
 fn carry(
     gate: &Arc<Gate>,
     sockets: Sockets,
-    control: &Control,
     runtime: &tokio::runtime::Runtime,
 ) -> io::Result<Connector> {
     let address = |socket: &OwnedFd| -> io::Result<SocketAddr> {
@@ -301,8 +349,8 @@ fn carry(
         listener4: address(&sockets.stream4)?,
         listener6: sockets.stream6.as_ref().map(address).transpose()?,
         runtime: runtime.handle().clone(),
-        init: control.init(),
-        private_devices: connect::private_devices(control.init()),
+        network: notify::network_of(sockets.stream4.as_fd())?,
+        private_devices: OnceLock::new(),
         told: Mutex::default(),
     };
     for listener in [Some(sockets.stream4), sockets.stream6].into_iter().flatten() {

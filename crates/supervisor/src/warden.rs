@@ -15,7 +15,7 @@ use remit_policy::{Basis, Exec, Permit, Refusal};
 use remit_sandbox::notify::{self, Call, Change, Listener, Notification, Stop, Stopped};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
-use crate::connect::Connector;
+use crate::connect::{Connector, Reply};
 use crate::exec::{self, Claimed, Started, libc_errno as errno};
 use crate::gate::{Asked, Gate, Judged, Recorded as _};
 use crate::process::Facts;
@@ -24,7 +24,7 @@ use crate::resolve::Identity;
 /// The warden's state: what waits for its stop.
 #[derive(Debug)]
 pub(crate) struct Warden {
-    listener: Listener,
+    listener: Arc<Listener>,
     changes: OwnedFd,
     gate: Arc<Gate>,
     connector: Connector,
@@ -45,6 +45,24 @@ struct Armed {
     facts: Facts,
     judged: Exec,
     identity: Option<Identity>,
+    /// Somebody looked at it before saying yes, so its contents must not have
+    /// changed since.
+    looked_at: bool,
+    /// The attempt that it waits at its stop for, if somebody is asked.
+    asked: Option<u64>,
+    question: Option<QuestionId>,
+}
+
+impl Armed {
+    fn new(
+        attempt: u64,
+        facts: Facts,
+        judged: Exec,
+        identity: Option<Identity>,
+        looked_at: bool,
+    ) -> Self {
+        Self { attempt, facts, judged, identity, looked_at, asked: None, question: None }
+    }
 }
 
 /// The last refusals. A shell that is refused a program tries the same file
@@ -105,7 +123,7 @@ impl Warden {
         let (answer, answered) = channel();
         let armed = HashMap::new();
         Ok(Self {
-            listener,
+            listener: Arc::new(listener),
             changes,
             gate,
             connector,
@@ -127,7 +145,7 @@ impl Warden {
     pub(crate) fn serve(mut self) -> io::Result<()> {
         loop {
             let mut fds = [
-                PollFd::new(&self.listener, PollFlags::IN),
+                PollFd::new(&*self.listener, PollFlags::IN),
                 PollFd::new(&self.changes, PollFlags::IN),
                 PollFd::new(&*self.bell, PollFlags::IN),
             ];
@@ -167,8 +185,15 @@ impl Warden {
             Call::Exec { path, argv, directory, .. } => self.exec(call, path, argv, directory),
             Call::Connect { socket, address, length } => {
                 let waiting = || self.listener.is_waiting(call);
-                let result = self.connector.connect(waiting, call, socket, address, length);
-                self.listener.answer(call, result);
+                match self.connector.connect(waiting, call, socket, address, length) {
+                    Reply::Now(number) => self.listener.answer(call, number),
+                    Reply::Later(errand) => {
+                        let (listener, call) = (Arc::clone(&self.listener), *call);
+                        self.connector
+                            .runtime
+                            .spawn_blocking(move || listener.answer(&call, errand.run()));
+                    }
+                }
             }
             Call::Other(_) => self.listener.answer(call, errno::EPERM),
         }
@@ -188,7 +213,7 @@ impl Warden {
         let _ = self.gate.command.set(facts.process);
         match self.gate.admit(&facts, exec.clone()) {
             Ok(Judged::Permitted { attempt, permit }) => {
-                self.proceed(call, Armed { attempt, facts, judged: permit.spend(), identity });
+                self.proceed(call, Armed::new(attempt, facts, permit.spend(), identity, false));
             }
             Ok(Judged::Refused { refusal, .. }) => {
                 self.refused.remember(&facts, exec, identity);
@@ -206,6 +231,13 @@ impl Warden {
     /// program, and lets the call go.
     fn proceed(&mut self, call: &Notification, armed: Armed) {
         let attempt = armed.attempt;
+        let process = armed.facts.process;
+        if self.armed.values().any(|other| other.facts.process == process) {
+            // Another thread of it is on its way to become a new program, and
+            // ends this one if it gets there. Seizing both could wait for ever:
+            // the kernel holds a lock for the first that seizing takes.
+            return self.listener.answer(call, errno::EAGAIN);
+        }
         let gone = match Stop::arm(call.task) {
             Ok(stop) => {
                 self.armed.insert(call.task, armed);
@@ -251,7 +283,7 @@ impl Warden {
         match (then, outcome) {
             (Then::Call { call, identity, .. }, Ok(permit)) => {
                 if self.listener.is_waiting(&call) {
-                    self.proceed(&call, Armed { attempt, facts, judged: permit.spend(), identity });
+                    self.proceed(&call, Armed::new(attempt, facts, permit.spend(), identity, true));
                 }
             }
             (Then::Call { call, exec, identity }, Err(refusal)) => {
@@ -260,6 +292,12 @@ impl Warden {
                 self.listener.answer(&call, errno::EACCES);
             }
             (Then::Process { process, task }, outcome) => {
+                // Only the process that was asked about: it has been stopped, and
+                // traced by us, all the while, or its number means another now.
+                let waits = self.armed.get(&task).is_some_and(|armed| armed.asked == Some(attempt));
+                if !waits {
+                    return;
+                }
                 self.armed.remove(&task);
                 match outcome {
                     Ok(permit) => {
@@ -276,7 +314,15 @@ impl Warden {
     fn change(&mut self, change: Change) {
         match change {
             Change::Gone { process } => {
-                self.armed.remove(&process);
+                let mut gone = self.armed.remove(&process);
+                if gone.is_none() {
+                    // A thread that took over its process's number.
+                    let task = self.task_of(process);
+                    gone = task.and_then(|task| self.armed.remove(&task));
+                }
+                if let Some(id) = gone.and_then(|armed| armed.question) {
+                    self.gate.questions.withdraw(id);
+                }
             }
             Change::Stopped { process, task, how: Stopped::Failed(number) } => {
                 if let Some(armed) = self.armed.remove(&task) {
@@ -298,11 +344,16 @@ impl Warden {
         }
     }
 
+    fn task_of(&self, process: u32) -> Option<u32> {
+        let mut tasks = self.armed.iter();
+        tasks.find(|(_, armed)| armed.facts.process == process).map(|(task, _)| *task)
+    }
+
     fn replaced(&mut self, task: u32, process: u32) {
         let Some(armed) = self.armed.get(&task) else {
             return;
         };
-        match exec::compare(process, &armed.judged, armed.identity) {
+        match exec::compare(process, &armed.judged, armed.identity, armed.looked_at) {
             Ok(Started::AsJudged) => {
                 self.armed.remove(&task);
                 Stop::release(process);
@@ -346,7 +397,11 @@ impl Warden {
                 self.end(process, &refusal);
             }
             Ok(Judged::Asked(asked)) => {
-                self.wait_for(*asked, facts, Then::Process { process, task })
+                if let Some(armed) = self.armed.get_mut(&task) {
+                    armed.asked = Some(asked.attempt);
+                    armed.question = Some(asked.id());
+                }
+                self.wait_for(*asked, facts, Then::Process { process, task });
             }
             Err(_) => {
                 self.armed.remove(&task);

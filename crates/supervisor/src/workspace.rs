@@ -54,7 +54,9 @@ pub(crate) fn check(directory: &Path, places: &Places) -> Result<PathBuf, Worksp
     }
 }
 
-fn too_wide(path: &Path, places: &Places) -> Option<String> {
+/// Why a directory that the agent may write to, other than the workspace, would
+/// give it too much.
+pub(crate) fn gives_too_much(path: &Path, places: &Places) -> Option<String> {
     if path.parent().is_none() {
         return Some("it is the whole file system".to_owned());
     }
@@ -63,6 +65,16 @@ fn too_wide(path: &Path, places: &Places) -> Option<String> {
     }
     if places.home.starts_with(path) {
         return Some("your home directory is inside it".to_owned());
+    }
+    [&places.state, &places.config, &places.system].into_iter().find_map(|ours| {
+        let meet = ours.starts_with(path) || path.starts_with(ours);
+        meet.then(|| format!("Remit keeps its own files in `{}`", ours.display()))
+    })
+}
+
+fn too_wide(path: &Path, places: &Places) -> Option<String> {
+    if let Some(reason) = gives_too_much(path, places) {
+        return Some(reason);
     }
     if let Some(system) = SYSTEM.iter().find(|system| path.starts_with(system)) {
         // A home below one of them is where its user's projects are.
@@ -73,10 +85,7 @@ fn too_wide(path: &Path, places: &Places) -> Option<String> {
     if TOO_WIDE.iter().any(|wide| Path::new(wide) == path) {
         return Some("it holds more than one project".to_owned());
     }
-    [&places.state, &places.config, &places.system].into_iter().find_map(|ours| {
-        let meet = ours.starts_with(path) || path.starts_with(ours);
-        meet.then(|| format!("Remit keeps its own files in `{}`", ours.display()))
-    })
+    None
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, IntoRawFd as _, OwnedFd, RawFd};
 
 use super::floor::{self, Abi, Grant};
+use super::launch::{Stdio, Stream};
 use super::message::{self, Message, Step};
 use super::netlink;
 use super::sys::{self, Cloned, Errno, NullTerminated, Sys};
@@ -29,8 +30,8 @@ pub(crate) struct Entry {
     pub(crate) program: CString,
     pub(crate) argv: NullTerminated,
     pub(crate) environment: NullTerminated,
-    /// Which of the descriptors 0, 1 and 2 become our terminal.
-    pub(crate) terminal: [bool; 3],
+    /// What the descriptors 0, 1 and 2 become.
+    pub(crate) stdio: Stdio,
     pub(crate) umask: libc::mode_t,
 }
 
@@ -95,7 +96,7 @@ fn prepare(entry: &mut Entry, control: BorrowedFd<'_>) -> Result<Inside, Failure
     view::build(&mut entry.steps)?;
     // Our own session: no controlling terminal of the host is left to type into.
     sys::new_session().map_err(at(Step::Terminal))?;
-    let terminal = if entry.terminal.contains(&true) {
+    let terminal = if entry.stdio.has_terminal() {
         let (master, ours) = sys::open_terminal(c"/dev/pts/ptmx").map_err(at(Step::Terminal))?;
         sys::take_terminal(ours.as_fd()).map_err(at(Step::Terminal))?;
         Some((master, ours))
@@ -205,10 +206,8 @@ fn command(
     sys::set_process_group(0, 0).map_err(at(Step::Terminal))?;
     if let Some(terminal) = terminal {
         sys::set_foreground(terminal.as_fd(), sys::getpid()).map_err(at(Step::Terminal))?;
-        for (number, _) in entry.terminal.iter().enumerate().filter(|(_, ours)| **ours) {
-            sys::dup_onto(terminal.as_raw_fd(), number as RawFd).map_err(at(Step::Terminal))?;
-        }
     }
+    lay_out_streams(entry.stdio, terminal).map_err(at(Step::Terminal))?;
     sys::landlock_restrict(ruleset.as_fd()).map_err(at(Step::Floor))?;
     sys::drop_capabilities().map_err(at(Step::Privileges))?;
     sys::chdir(&entry.directory).map_err(at(Step::Directory))?;
@@ -219,6 +218,24 @@ fn command(
     Message::Filtered.send(control, &[listener.as_raw_fd()]).map_err(at(Step::Filter))?;
     drop(listener);
     Err((Step::Exec, 0, sys::exec(&entry.program, &entry.argv, &entry.environment)))
+}
+
+/// Puts the session's own things where the standard descriptors say so.
+fn lay_out_streams(stdio: Stdio, terminal: Option<&OwnedFd>) -> Sys<()> {
+    for (number, stream) in (0..).zip(stdio.0) {
+        match stream {
+            Stream::Inherited => {}
+            Stream::Terminal => {
+                let terminal = terminal.ok_or(Errno(libc::ENOTTY))?;
+                sys::dup_onto(terminal.as_raw_fd(), number)?;
+            }
+            Stream::Null => {
+                let null = sys::open(c"/dev/null", libc::O_RDWR, 0)?;
+                sys::dup_onto(null.as_raw_fd(), number)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Process 1 from now on: reaps, passes job control on, and ends with the command.

@@ -112,6 +112,14 @@ const BY_ARGUMENT: &[ByArgument] = &[
         then: Action::Errno(libc::EOPNOTSUPP),
         otherwise: Action::Allow,
     },
+    // A lease would hold up whoever opens the file on the host.
+    ByArgument {
+        call: libc::SYS_fcntl,
+        argument: 1,
+        test: Test::OneOf(&[libc::F_SETLEASE as u32]),
+        then: EPERM,
+        otherwise: Action::Allow,
+    },
     // personality(2): only the plain Linux ones, and the question what is set.
     ByArgument {
         call: libc::SYS_personality,
@@ -386,7 +394,6 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_syncfs,
     libc::SYS_sync_file_range,
     libc::SYS_flock,
-    libc::SYS_fcntl,
     libc::SYS_dup,
     libc::SYS_dup3,
     libc::SYS_pipe2,

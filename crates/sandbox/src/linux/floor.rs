@@ -82,9 +82,10 @@ impl Grant {
 pub(crate) fn lay(abi: Abi, grants: &[Grant]) -> Result<OwnedFd, (usize, Errno)> {
     let ruleset = abi.ruleset().map_err(|errno| (usize::MAX, errno))?;
     for (index, grant) in grants.iter().enumerate() {
-        let place = match sys::open(&grant.path, libc::O_PATH, 0) {
+        let place = match sys::open_exact(&grant.path) {
             Ok(place) => place,
-            Err(Errno(libc::ENOENT | libc::EACCES)) => continue,
+            // Not there, not ours to see, or turned into a link meanwhile.
+            Err(Errno(libc::ENOENT | libc::EACCES | libc::ELOOP)) => continue,
             Err(errno) => return Err((index, errno)),
         };
         let access = grant.access & abi.rights();

@@ -15,11 +15,27 @@ use super::watch::Control;
 use super::{filter, notify};
 use crate::plan::Plan;
 
-/// Which of the command's standard descriptors become a terminal of ours. The
-/// others are passed on as they are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stdio {
-    pub terminal: [bool; 3],
+/// What the command's standard descriptors are. None keeps a way to the host's
+/// own mounts or network, unless the caller passes one on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stdio(pub [Stream; 3]);
+
+/// One standard descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Ours, as it is: a pipe, a connected local stream.
+    Inherited,
+    /// A terminal of the session's own.
+    Terminal,
+    /// The session's own `/dev/null`.
+    Null,
+}
+
+impl Stdio {
+    /// Whether the session has a terminal.
+    pub fn has_terminal(&self) -> bool {
+        self.0.contains(&Stream::Terminal)
+    }
 }
 
 /// A command that waits inside the boundary for the verdict on its own start.
@@ -144,7 +160,7 @@ fn prepare(plan: &Plan, stdio: Stdio, abi: Abi) -> Result<Entry, LaunchError> {
             plan.argv.iter().map(|word| c_string(word)).collect::<Result<_, _>>()?,
         ),
         environment: NullTerminated::new(environment),
-        terminal: stdio.terminal,
+        stdio,
         umask: sys::current_umask(),
     })
 }

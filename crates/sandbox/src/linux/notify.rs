@@ -20,7 +20,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 pub use memory::{Unreadable, read_argv, read_path};
-pub use socket::{Destination, Socket, SocketKind, read_destination};
+pub use socket::{Destination, Socket, SocketKind, network_of, read_destination};
 pub use stop::{Change, Stop, Stopped, acknowledge, changes, next_change};
 
 /// The end of the filter where trapped calls arrive. When it closes, every

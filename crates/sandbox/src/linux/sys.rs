@@ -79,6 +79,25 @@ pub(crate) fn open(path: &CStr, flags: c_int, mode: libc::mode_t) -> Sys<OwnedFd
     owned(fd.into())
 }
 
+/// Opens a place by a path that leads there without any link. A link that was
+/// put on the way since the path was resolved fails with `ELOOP`.
+pub(crate) fn open_exact(path: &CStr) -> Sys<OwnedFd> {
+    /// SOURCE: linux/openat2.h, RESOLVE_NO_SYMLINKS.
+    const NO_SYMLINKS: u64 = 4;
+    let how = [(libc::O_PATH | libc::O_CLOEXEC) as u64, 0, NO_SYMLINKS];
+    // SAFETY: `path` is a valid C string and `how` an open_how (three u64);
+    // both outlive the call.
+    owned(unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            how.as_ptr(),
+            mem::size_of_val(&how),
+        )
+    })
+}
+
 pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> Sys<usize> {
     // SAFETY: the pointer and length are of one live slice.
     let n = unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
@@ -153,26 +172,28 @@ pub(crate) fn mount(
     check(result.into()).map(drop)
 }
 
-/// A detached copy of the mounts at `path`, with everything mounted beneath.
-pub(crate) fn open_tree(path: &CStr) -> Sys<OwnedFd> {
-    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_RECURSIVE as c_uint;
-    // SAFETY: `path` is a valid C string for the duration of the call.
-    owned(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) })
+/// A detached copy of the mounts at a place, with everything mounted beneath.
+pub(crate) fn open_tree(place: BorrowedFd<'_>) -> Sys<OwnedFd> {
+    let flags = libc::OPEN_TREE_CLONE
+        | libc::OPEN_TREE_CLOEXEC
+        | (libc::AT_RECURSIVE | libc::AT_EMPTY_PATH) as c_uint;
+    // SAFETY: an empty C string, and the borrow keeps the place open.
+    owned(unsafe { libc::syscall(libc::SYS_open_tree, place.as_raw_fd(), c"".as_ptr(), flags) })
 }
 
-/// Attaches a detached tree at `target`.
-pub(crate) fn move_mount(tree: BorrowedFd<'_>, target: &CStr) -> Sys<()> {
-    /// SOURCE: linux/mount.h, MOVE_MOUNT_F_EMPTY_PATH.
-    const FROM_DESCRIPTOR: c_uint = 4;
-    // SAFETY: both paths are valid C strings, the borrow keeps the tree open.
+/// Attaches a detached tree at a place.
+pub(crate) fn move_mount(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Sys<()> {
+    /// SOURCE: linux/mount.h, MOVE_MOUNT_F_EMPTY_PATH and MOVE_MOUNT_T_EMPTY_PATH.
+    const BY_DESCRIPTORS: c_uint = 0x4 | 0x40;
+    // SAFETY: both paths are empty C strings, the borrows keep both open.
     let result = unsafe {
         libc::syscall(
             libc::SYS_move_mount,
             tree.as_raw_fd(),
             c"".as_ptr(),
-            libc::AT_FDCWD,
-            target.as_ptr(),
-            FROM_DESCRIPTOR,
+            target.as_raw_fd(),
+            c"".as_ptr(),
+            BY_DESCRIPTORS,
         )
     };
     check(result).map(drop)

@@ -93,7 +93,9 @@ pub(crate) fn build(steps: &mut [Prepared]) -> Result<(), Failure> {
     let root = copy(c"/", RDONLY | NOSUID | NODEV).map_err(at(Step::CopyView))?;
     let mut devices = [const { None }; DEVICES.len()];
     for (slot, (source, _)) in devices.iter_mut().zip(DEVICES) {
-        *slot = Some(copy(source, NOSUID | NOEXEC).map_err(at(Step::CopyView))?);
+        // Read-only does not keep a device from being written to, but its owner
+        // from changing its mode.
+        *slot = Some(copy(source, RDONLY | NOSUID | NOEXEC).map_err(at(Step::CopyView))?);
     }
     for (index, step) in steps.iter_mut().enumerate() {
         if let Prepared::Host { path, access, tree, .. } = step {
@@ -110,14 +112,21 @@ pub(crate) fn build(steps: &mut [Prepared]) -> Result<(), Failure> {
 }
 
 fn copy(path: &CStr, attributes: u64) -> Sys<OwnedFd> {
-    let tree = sys::open_tree(path)?;
+    let place = sys::open_exact(path)?;
+    let tree = sys::open_tree(place.as_fd())?;
     sys::mount_setattr(tree.as_fd(), attributes)?;
     Ok(tree)
 }
 
+/// Attaches a copy at a path that leads there without links.
+fn put(tree: &OwnedFd, path: &CStr) -> Sys<()> {
+    let place = sys::open_exact(path)?;
+    sys::move_mount(tree.as_fd(), place.as_fd())
+}
+
 /// Attaches the new root somewhere, steps into it and lets the old one go.
 fn enter(root: OwnedFd) -> Sys<()> {
-    sys::move_mount(root.as_fd(), c"/proc")?;
+    put(&root, c"/proc")?;
     sys::fchdir(root.as_fd())?;
     sys::pivot_here()?;
     sys::detach(c".")?;
@@ -144,7 +153,7 @@ fn lay(step: &Prepared, devices: &[Option<OwnedFd>]) -> Sys<()> {
         Prepared::Hidden { path, directory } => {
             let nothing = if *directory { VOID } else { BLANK };
             let tree = copy(nothing, RDONLY | NOSUID | NODEV | NOEXEC)?;
-            sys::move_mount(tree.as_fd(), path)
+            put(&tree, path)
         }
         Prepared::Text { path, text } => {
             // One name, reused: the mount keeps each file after its name is gone.
@@ -171,10 +180,10 @@ fn stage() -> Sys<()> {
 /// Attaches a copy at its place, making the place first where the view has a
 /// private directory there.
 fn attach(tree: &OwnedFd, path: &CStr, directory: bool) -> Sys<()> {
-    match sys::move_mount(tree.as_fd(), path) {
+    match put(tree, path) {
         Err(Errno(libc::ENOENT)) => {
             make_way(path, directory)?;
-            sys::move_mount(tree.as_fd(), path)
+            put(tree, path)
         }
         other => other,
     }

@@ -119,6 +119,12 @@ impl Socket {
         })
     }
 
+    /// Tells the network namespace the socket was made in from every other. One
+    /// that was handed in from outside is not of the session's.
+    pub fn network(&self) -> io::Result<u64> {
+        network_of(self.0.as_fd())
+    }
+
     /// Connects the caller's socket, as if it had been asked to go there.
     ///
     /// `EINPROGRESS` is the normal answer for a socket that does not wait.
@@ -152,6 +158,11 @@ impl Socket {
         address[..2].copy_from_slice(&(libc::AF_NETLINK as u16).to_ne_bytes());
         sys::connect(self.0.as_fd(), &address)
     }
+}
+
+/// The number of a socket's network namespace; see [`Socket::network`].
+pub fn network_of(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    sys::network_cookie(socket)
 }
 
 impl AsFd for Socket {

@@ -119,6 +119,23 @@ pub(super) fn socket_property(socket: BorrowedFd<'_>, name: c_int) -> io::Result
     check(result.into()).map(|_| value)
 }
 
+/// Tells the socket's network namespace from every other of this boot.
+pub(super) fn network_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut cookie = 0_u64;
+    let mut length = mem::size_of::<u64>() as libc::socklen_t;
+    // SAFETY: the value is one writable u64 and the length says so.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            ptr::from_mut(&mut cookie).cast(),
+            &mut length,
+        )
+    };
+    check(result.into()).map(|_| cookie)
+}
+
 fn ptrace(request: libc::c_uint, pid: pid_t, address: usize, data: usize) -> io::Result<c_long> {
     // SAFETY: only requests whose arguments are integers, or point to a local
     // that outlives the call, go through here.
