@@ -21,6 +21,7 @@ mod bad_input;
 mod boundary;
 mod commands;
 mod evidence;
+mod handover;
 mod kernel;
 mod network;
 mod races;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         network::all(),
         commands::all(),
         races::all(),
+        handover::all(),
         approvals::all(),
         evidence::all(),
         bad_input::all(),
