@@ -141,12 +141,6 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
 /// Refuses what would let this session prepare the ground for the next.
 fn check_reach(prepared: &Prepared) -> Result<(), RunError> {
     let (filesystem, workspace) = (prepared.policy.filesystem(), prepared.workspace.as_path());
-    if let Some((hidden, root)) = plan::exposed(filesystem, workspace) {
-        return Err(RunError::Exposed { hidden, root });
-    }
-    if let Some(link) = plan::unprotectable(filesystem, workspace) {
-        return Err(RunError::Unprotectable { link });
-    }
     if let Some((root, link)) = plan::redirected(filesystem, workspace) {
         return Err(RunError::Redirected { root, link });
     }
@@ -155,6 +149,12 @@ fn check_reach(prepared: &Prepared) -> Result<(), RunError> {
         if let Some(reason) = reason.filter(|_| root != workspace) {
             return Err(RunError::TooMuch { root, reason });
         }
+    }
+    if let Some((hidden, root)) = plan::exposed(filesystem, workspace) {
+        return Err(RunError::Exposed { hidden, root });
+    }
+    if let Some(link) = plan::unprotectable(filesystem, workspace) {
+        return Err(RunError::Unprotectable { link });
     }
     for file in &prepared.policy_files {
         if let Some(root) = plan::in_reach(filesystem, workspace, file) {
