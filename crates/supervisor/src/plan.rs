@@ -36,7 +36,7 @@ pub(crate) struct Command {
 
 /// The plan for a workspace, its policy and a command. Reads the host's
 /// directories to see what is there; changes nothing.
-pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, command: Command) -> Plan {
+pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, mut command: Command) -> Plan {
     let named = resolved(&filesystem.hidden);
     let hidden = existing(&named);
     let writable = writable(filesystem, workspace);
@@ -50,6 +50,11 @@ pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, command: Command)
     mounts.extend([Mount::Processes, Mount::Devices]);
     if filesystem.workspace == remit_policy::Access::Read && is_under_own(workspace) {
         mounts.push(Mount::Host { path: workspace.into(), access: Access::Read });
+    }
+    let program = covered_program(&command.program, workspace);
+    if let Some(program) = &program {
+        mounts.push(Mount::Host { path: program.clone(), access: Access::Read });
+        command.program = program.clone();
     }
     for path in &writable {
         mounts.push(Mount::Host { path: path.clone(), access: Access::Write });
@@ -66,13 +71,21 @@ pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, command: Command)
     mounts.extend(texts());
     Plan {
         mounts,
-        floor: floor(&named, &writable, workspace),
+        floor: floor(&named, &writable, workspace, program),
         network: NETWORK,
         environment: command.environment,
         directory: command.directory,
         program: command.program,
         argv: command.argv,
     }
+}
+
+/// The command's own file, if it lies where the session has a private directory
+/// instead: the person named it, so it alone is shown there.
+fn covered_program(program: &Path, workspace: &Path) -> Option<PathBuf> {
+    let file = program.canonicalize().ok()?;
+    let covered = PRIVATE.iter().any(|(path, _)| file.starts_with(path));
+    (covered && !file.starts_with(workspace)).then_some(file)
 }
 
 /// A protected name that is a link, or is reached by one, inside the workspace:
@@ -240,7 +253,12 @@ fn lexically_clean(path: &Path) -> PathBuf {
 
 /// The grants of the floor: everything but what is hidden, by listing around it,
 /// whether it is there already or not.
-fn floor(hidden: &BTreeSet<PathBuf>, writable: &BTreeSet<PathBuf>, workspace: &Path) -> Vec<Floor> {
+fn floor(
+    hidden: &BTreeSet<PathBuf>,
+    writable: &BTreeSet<PathBuf>,
+    workspace: &Path,
+    program: Option<PathBuf>,
+) -> Vec<Floor> {
     let mut left_out: BTreeSet<PathBuf> =
         hidden.iter().filter(|path| !is_out_of_reach(path)).cloned().collect();
     left_out.extend(OWN.iter().map(PathBuf::from));
@@ -253,6 +271,7 @@ fn floor(hidden: &BTreeSet<PathBuf>, writable: &BTreeSet<PathBuf>, workspace: &P
     if is_under_own(workspace) {
         grants.push(Floor::Read(workspace.into()));
     }
+    grants.extend(program.map(Floor::Read));
     grants.extend(writable.iter().cloned().map(Floor::Write));
     grants
 }

@@ -22,6 +22,7 @@ scenarios! { "handover":
     a_program_changed_after_the_yes_does_not_run,
     local_sockets_in_tmp_work [Program("python3")],
     a_server_inside_is_reached_and_named [Program("python3")],
+    a_program_in_tmp_is_shown_there_alone,
     starting_from_many_threads_does_not_hang [Program("cc")],
 }
 
@@ -141,6 +142,17 @@ fn a_server_inside_is_reached_and_named(world: &World) {
     world.write(&world.workspace.join("served.py"), program);
     world.inside("python3 served.py").succeeds().says("hello");
     world.record().has(&["connect", "127.0.0.1", "own loopback"]);
+}
+
+fn a_program_in_tmp_is_shown_there_alone(world: &World) {
+    let directory = format!("/tmp/{}", world.mark());
+    let script = format!(
+        "mkdir {directory} && cp /bin/ls {directory}/program && echo x > {directory}/other"
+    );
+    world.outside(&script).succeeds();
+    let seen = world.remit(&["run", "--", &format!("{directory}/program"), &directory]);
+    world.outside(&format!("rm -r {directory}")).succeeds();
+    assert_eq!(seen.succeeds().out, "program\n");
 }
 
 /// Thirty-two threads that all start a program at once, while the first exits.
