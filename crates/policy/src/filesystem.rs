@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     fn place() -> Place {
-        Place { home: "/home/alice".into(), workspace: "/home/alice/work".into() }
+        Place { home: "/home/alice".into(), workspace: "/home/alice/proj".into() }
     }
 
     #[track_caller]
@@ -259,8 +259,8 @@ mod tests {
         check("~", Some("/home/alice"));
         check("~/.cache", Some("/home/alice/.cache"));
         check("~//.cache/", Some("/home/alice/.cache"));
-        check("./secrets", Some("/home/alice/work/secrets"));
-        check(".//etc", Some("/home/alice/work/etc"));
+        check("./secrets", Some("/home/alice/proj/secrets"));
+        check(".//etc", Some("/home/alice/proj/etc"));
         check("", None);
         check("secrets", None);
         check("~bob/x", None);
@@ -276,7 +276,7 @@ mod tests {
             let place = Place { home: home.into(), workspace: workspace.into() };
             default_hidden(&place, &[]).iter().any(|rule| rule.path == Path::new("/root"))
         };
-        assert!(is_hidden("/home/alice", "/home/alice/work"));
+        assert!(is_hidden("/home/alice", "/home/alice/proj"));
         assert!(!is_hidden("/root", "/srv/work"));
         assert!(!is_hidden("/home/alice", "/root/work"));
         assert!(is_hidden("/rootless", "/srv/work"));

@@ -39,7 +39,7 @@ fn a_program_with_a_slash_is_that_path_alone() {
         &[rules(
             Layer::User,
             r#"prefix_rule(pattern=["/usr/bin/git", ["push", "fetch"]], decision="prompt")
-prefix_rule(pattern=["/home/alice/work/tool"], decision="forbidden")"#,
+prefix_rule(pattern=["/home/alice/proj/tool"], decision="forbidden")"#,
         )],
         None,
     );

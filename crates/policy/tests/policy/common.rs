@@ -9,7 +9,7 @@ use remit_policy::{
 };
 
 pub(crate) fn place() -> Place {
-    Place { home: "/home/alice".into(), workspace: "/home/alice/work".into() }
+    Place { home: "/home/alice".into(), workspace: "/home/alice/proj".into() }
 }
 
 pub(crate) fn codex() -> AgentNeeds {
@@ -56,7 +56,7 @@ pub(crate) fn exec(line: &str) -> Exec {
         path,
         program,
         argv: words.map(OsString::from).collect(),
-        cwd: "/home/alice/work".into(),
+        cwd: "/home/alice/proj".into(),
     }
 }
 

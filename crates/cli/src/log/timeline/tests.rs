@@ -41,7 +41,7 @@ fn started() -> Kind {
         profile: "default".to_owned(),
         agent: "codex".to_owned(),
         command: ["codex", "exec", "fix the tests"].map(Text::from).to_vec(),
-        workspace: Text::from("/work/app"),
+        workspace: Text::from("/srv/app1"),
         user: User { uid: 1000, name: "alice".to_owned() },
         host: Machine { kernel: "Linux 6.18.1".to_owned(), boot_id: "b".to_owned() },
         boundary: Boundary {
@@ -71,7 +71,7 @@ fn exec(pid: u32, parent: u32, command: &str, attempt: u64, verdict: Verdict) ->
     Kind::Exec {
         process: process(pid, parent),
         argv,
-        cwd: Text::from("/work/app"),
+        cwd: Text::from("/srv/app1"),
         verdict,
         basis,
         attempt,
@@ -140,7 +140,7 @@ fn a_session_is_told_from_who_to_how_much() {
     ];
     let expected = "  session 20261121-041500-k3v9 of codex, 21 Nov 2026 04:15:00
   command codex exec 'fix the tests'
-       in /work/app
+       in /srv/app1
        by alice (uid 1000) at a terminal, Linux 6.18.1
  boundary full: namespaces, landlock
   profile default
