@@ -123,10 +123,14 @@ fn job_control_works_inside(world: &World) {
     });
     screen.presses("C-z");
     screen.shows("Stopped");
-    screen.runs("kill %1; wait; echo jobs-$?-do''ne");
-    screen.until("the end of the job", |text| {
-        text.contains("-done") && world.sleepers(&mark).is_empty()
+    screen.runs("fg");
+    screen.until("the job in front again", |text| text.matches(&mark).count() >= 3);
+    screen.presses("C-c");
+    eventually("the end of the job", Duration::from_secs(10), || {
+        world.sleepers(&mark).is_empty().then_some(())
     });
+    screen.runs("echo jobs-$?-do''ne");
+    screen.shows("-done");
     let text = screen.text();
     assert!(!text.contains("no job control"), "{text}");
     screen.presses("C-d");
