@@ -81,6 +81,15 @@ impl RecentlyRefused {
         self.0.push_back((facts.process, facts.started, exec, identity));
     }
 
+    /// Whether the same process was refused the same arguments a moment ago.
+    fn holds_like(&self, facts: &Facts, tried: &Exec) -> bool {
+        self.0.iter().any(|(process, started, exec, _)| {
+            (*process, *started) == (facts.process, facts.started)
+                && exec.argv == tried.argv
+                && exec.path != tried.path
+        })
+    }
+
     /// Whether the same process tries the same file with the same arguments.
     fn holds(&self, facts: &Facts, tried: &Exec, identity: Option<Identity>) -> bool {
         identity.is_some()
@@ -216,8 +225,12 @@ impl Warden {
                 self.proceed(call, Armed::new(attempt, facts, permit.spend(), identity, false));
             }
             Ok(Judged::Refused { refusal, .. }) => {
+                // Another file of that name further on in PATH is another
+                // attempt, but no news.
+                if !self.refused.holds_like(&facts, &exec) {
+                    self.tell(call.task, &refusal);
+                }
                 self.refused.remember(&facts, exec, identity);
-                self.tell(call.task, &refusal);
                 self.listener.answer(call, errno::EACCES);
             }
             Ok(Judged::Asked(asked)) => {
