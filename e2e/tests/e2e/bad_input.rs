@@ -192,7 +192,7 @@ fn a_host_without_user_namespaces_is_refused(world: &World) {
 
 fn a_full_disk_under_the_record_is_refused(world: &World) {
     let state = world.state();
-    world.write(&state.join("placeholder"), "");
+    world.write(&state.join("earlier"), "");
     let folder = state.display();
     let (uid, gid) = (world.who.uid, world.who.gid);
     let remit = places::remit();

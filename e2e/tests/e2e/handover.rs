@@ -10,6 +10,7 @@ use crate::world::World;
 
 scenarios! { "handover":
     a_directory_is_not_handed_in,
+    a_socket_that_could_go_elsewhere_is_not_handed_in [Program("python3")],
     a_file_handed_in_cannot_be_opened_anew_for_writing [Program("git")],
     a_file_handed_in_keeps_its_mode,
     output_to_a_file_is_whole_and_in_order,
@@ -39,6 +40,30 @@ fn a_directory_is_not_handed_in(world: &World) {
         output.err.contains("standard input") && output.err.contains("directory"),
         "{output:?}"
     );
+}
+
+fn a_socket_that_could_go_elsewhere_is_not_handed_in(world: &World) {
+    let start = |family: &str, kind: &str| {
+        let remit = places::remit().display().to_string();
+        let program = format!(
+            "import socket,subprocess,sys; s=socket.socket(socket.{family},socket.{kind}); \
+             sys.exit(subprocess.run([\"{remit}\",\"run\",\"--\",\"true\"],stdin=s).returncode)"
+        );
+        world.outside(&format!("python3 -c '{program}'"))
+    };
+    for (family, kind) in
+        [("AF_INET", "SOCK_DGRAM"), ("AF_INET", "SOCK_STREAM"), ("AF_UNIX", "SOCK_STREAM")]
+    {
+        let output = start(family, kind);
+        assert_eq!(output.code, 125, "{family} {kind}: {output:?}");
+        assert!(output.err.contains("socket"), "{output:?}");
+    }
+    let pair = format!(
+        "import socket,subprocess,sys; a,b=socket.socketpair(); \
+         sys.exit(subprocess.run([\"{}\",\"run\",\"--\",\"true\"],stdin=a).returncode)",
+        places::remit().display()
+    );
+    world.outside(&format!("python3 -c '{pair}'")).succeeds();
 }
 
 fn a_file_handed_in_cannot_be_opened_anew_for_writing(world: &World) {

@@ -11,6 +11,7 @@ use crate::world::World;
 scenarios! { "terminal":
     the_command_has_a_terminal_with_size_and_colours [Program("tmux"), Program("bash")],
     vim_looks_the_same [Program("tmux"), Program("vim"), Program("bash")],
+    without_a_controlling_terminal_nothing_is_handed_in [Program("tmux"), Program("setsid")],
     htop_draws_itself [Program("tmux"), Program("htop"), Program("bash")],
     control_c_interrupts_the_command [Program("tmux"), Program("bash")],
     control_z_and_fg_stop_and_continue [Program("tmux"), Program("bash")],
@@ -57,6 +58,14 @@ fn vim_looks_the_same(world: &World) {
             .then_some(())
     });
     screen.until("the shell again", |text| text.contains("run -- vim"));
+}
+
+fn without_a_controlling_terminal_nothing_is_handed_in(world: &World) {
+    let screen = Screen::new(world);
+    let remit = crate::places::remit().display().to_string();
+    screen.runs(&format!("setsid -w {remit} run -- tty; echo sta''tus-$?"));
+    screen.shows("status-125");
+    assert!(screen.text().contains("/dev/tty"), "{}", screen.text());
 }
 
 fn htop_draws_itself(world: &World) {
