@@ -20,6 +20,7 @@ use crate::profiles::Profiles;
 use crate::rules::{self, RulesSaid};
 use crate::settings::{SettingsText, Source, Stated, Sync};
 use crate::verdict::{Permit, Refusal, Verdict};
+use crate::writing::Git;
 
 /// Everything that was said, checked and combined. Judging takes no lock,
 /// performs no input or output and reads no clock.
@@ -199,6 +200,8 @@ struct Everything {
     workspace: Vec<Said<filesystem::Access>>,
     write: Vec<Said<PathBuf>>,
     hide: Vec<Said<PathBuf>>,
+    protect: Vec<Said<PathBuf>>,
+    git: Vec<Said<Git>>,
     agent_write: Vec<PathBuf>,
     environment: Vec<Said<String>>,
     network: Vec<Said<Decision>>,
@@ -214,6 +217,8 @@ impl Everything {
         self.workspace.extend(stated.workspace);
         self.write.extend(stated.write);
         self.hide.extend(stated.hide);
+        self.protect.extend(stated.protect);
+        self.git.extend(stated.git);
         self.environment.extend(stated.environment);
         self.network.extend(stated.network);
         self.hosts.extend(stated.hosts);
@@ -277,6 +282,8 @@ impl Everything {
             workspace: Settled::new(self.workspace).expect(complete),
             write: self.write,
             hide: self.hide,
+            protect: self.protect,
+            git: Settled::new(self.git).expect(complete),
             agent: self.agent_write,
         };
         let commands = Settled::new(self.commands).expect(complete);

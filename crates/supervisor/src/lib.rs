@@ -17,6 +17,7 @@ pub mod doctor;
 mod exec;
 pub mod files;
 mod gate;
+mod guard;
 mod journal;
 mod made;
 mod plan;

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use remit_policy::Policy;
+use remit_policy::{Policy, Roots};
 use remit_sandbox::Plan;
 
 use crate::agents::{self, Adapter, Missing};
@@ -35,6 +35,8 @@ pub struct Prepared {
     /// The files that policy of the user and the system was read from.
     pub(crate) policy_files: Vec<PathBuf>,
     pub(crate) agent: Option<&'static Adapter>,
+    /// Where the agent keeps its own state.
+    state: Vec<PathBuf>,
     pub(crate) missing: Vec<Missing>,
     pub(crate) queue: bool,
     pub(crate) command: Vec<OsString>,
@@ -70,6 +72,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         program: command,
         policy_files: trusted,
         agent,
+        state: needs.write,
         missing,
         queue: request.queue,
         command: request.command,
@@ -127,8 +130,14 @@ fn find(
 }
 
 impl Prepared {
+    /// The writable places, from what is on the host now.
+    pub(crate) fn roots(&self) -> Roots {
+        plan::roots(self.policy.filesystem(), &self.workspace, &self.state)
+    }
+
     /// What the kernel is told, from what is on the host now. Changes nothing.
     pub fn plan(&self) -> Plan {
-        plan::lower(self.policy.filesystem(), &self.workspace, self.program.clone())
+        let roots = self.roots();
+        plan::lower(self.policy.filesystem(), &self.workspace, &roots, self.program.clone())
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use remit_approvals::wire;
 use remit_audit::{AppendError, CreateError, Kind, Record, SessionId, Status, Text, event};
-use remit_policy::PolicyError;
+use remit_policy::{PolicyError, Writing};
 use remit_proxy::{Capture, Names, Ranges};
 use remit_sandbox::notify;
 use remit_sandbox::{ChildEvent, LaunchError, Launched, Sockets, Stdio};
@@ -23,6 +23,7 @@ use crate::connect::Connector;
 use crate::desk::{Desk, Questions};
 use crate::files::{LoadError, PlacesError};
 use crate::gate::{Connection, Gate};
+use crate::guard::Guard;
 use crate::journal::Journal;
 use crate::made::Made;
 use crate::plan;
@@ -126,6 +127,9 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         .write(started)
         .map_err(|source| RunError::Write { path: prepared.places.state.clone(), source })?;
     made.keep();
+    let roots = prepared.roots();
+    let known = plan::known(prepared.policy.filesystem(), &roots);
+    let writing = Writing::new(prepared.policy.filesystem(), roots);
     let gate = Arc::new(Gate::new(
         prepared.policy,
         journal,
@@ -133,7 +137,8 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         session.to_string(),
     ));
     let directory = session.directory(&prepared.places.state);
-    let outcome = serve(&gate, launched, changes, terminal, &directory, plan.program);
+    let guard = Guard::new(Arc::clone(&gate), writing, known);
+    let outcome = serve(&gate, guard, launched, changes, terminal, &directory, plan.program);
     streams.finish();
     outcome
 }
@@ -153,7 +158,7 @@ fn check_reach(prepared: &Prepared) -> Result<(), RunError> {
     if let Some((hidden, root)) = plan::exposed(filesystem, workspace) {
         return Err(RunError::Exposed { hidden, root });
     }
-    if let Some(link) = plan::unprotectable(filesystem, workspace) {
+    if let Some(link) = plan::unprotectable(filesystem, &prepared.roots()) {
         return Err(RunError::Unprotectable { link });
     }
     for file in &prepared.policy_files {
@@ -238,6 +243,7 @@ fn started(prepared: &Prepared, applied: &[String], terminal: bool) -> Kind {
 /// Serves the session until its command ends.
 fn serve(
     gate: &Arc<Gate>,
+    guard: Guard,
     launched: Launched,
     changes: OwnedFd,
     outer: Option<OwnedFd>,
@@ -256,7 +262,7 @@ fn serve(
         .build()
         .map_err(system("start the proxy"))?;
     let connector = carry(gate, sockets, &runtime).map_err(system("start the proxy"))?;
-    let warden = Warden::new(notifications, changes, Arc::clone(gate), connector)
+    let warden = Warden::new(notifications, changes, Arc::clone(gate), connector, guard)
         .map_err(system("serve trapped calls"))?;
 
     let terminal = match (outer, master) {
