@@ -9,6 +9,7 @@
 //! It judges names alone: whoever asks resolves links first, and acts on the
 //! very place whose path was judged.
 
+mod config;
 mod fold;
 mod git;
 
@@ -103,6 +104,27 @@ impl Writing {
             return Verdict::Refuse(refusal(&attempt, rule.basis.clone(), Some(instead)));
         }
         permit(attempt, "inside a writable root")
+    }
+
+    /// Whether a file may be put at this path only after its contents were judged
+    /// by [`judge_contents`](Self::judge_contents).
+    pub fn minds_contents(&self, path: &Path) -> bool {
+        self.git == Git::Manage
+            && !matches!(self.locate(path), None | Some((Kind::Private, _)))
+            && git::is_configuration(path)
+    }
+
+    /// Judges a file that is to replace another where contents matter. `old` is
+    /// empty where nothing is replaced.
+    pub fn judge_contents(&self, attempt: FileWrite, new: &[u8], old: &[u8]) -> Verdict<FileWrite> {
+        match config::check(new, old) {
+            Ok(()) => self.judge(attempt),
+            Err(why) => {
+                let basis = Basis { justification: Some(why), ..self.git_basis.clone() };
+                let instead = "leaving it to the person, outside this session".to_owned();
+                Verdict::Refuse(refusal(&attempt, basis, Some(instead)))
+            }
+        }
     }
 
     /// Whether a path lies in a place that may be written at all.

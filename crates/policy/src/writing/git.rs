@@ -52,6 +52,13 @@ pub(super) fn objection(git: Git, path: &Path, change: Change) -> Option<Objecti
     Some(Objection { reason, instead: Some(instead.to_owned()) })
 }
 
+/// Whether a path is that of a Git configuration, or may be.
+pub(super) fn is_configuration(path: &Path) -> bool {
+    let names: Vec<_> = super::names(path).collect();
+    let last = names.last().map(|name| &**name);
+    names.iter().any(|name| name == ".git") && last.is_some_and(is_config)
+}
+
 /// The name `.git` itself.
 fn repository(git: Git, change: Change) -> Option<&'static str> {
     match (git, change) {
@@ -126,7 +133,8 @@ fn config(git: Git, name: &str, change: Change) -> Option<&'static str> {
 /// from the names alone. What is obeyed is protected wherever it might be.
 fn submodule(git: Git, rest: &[&str], change: Change) -> Option<&'static str> {
     if brings_along(change) {
-        return Some(RUNS);
+        let probes = change == Change::MakeLink && rest.last().is_some_and(|name| is_probe(name));
+        return (git != Git::Manage || !probes).then_some(RUNS);
     }
     if let Some(at) = rest.iter().position(|name| *name == "hooks") {
         return hook(git, &rest[at + 1..], change);

@@ -1,14 +1,15 @@
 //! Making, moving and linking names for a caller.
 
 use std::ffi::OsString;
+use std::io::Read as _;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::Path;
 
-use remit_policy::Change;
+use remit_policy::{Change, FileWrite, Verdict};
 use remit_sandbox::notify::{FileCall, Named};
 use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, fstat, linkat, mkdirat, openat,
-    renameat_with, symlinkat,
+    renameat_with, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -137,8 +138,50 @@ impl Guard {
             self.judge(caller, &new.path, Change::Take)?;
             self.judge_put(caller, &new, &other, &old.path)?;
         }
+        if self.writing.minds_contents(&new.path) || self.writing.minds_contents(&old.path) {
+            return self.replace(caller, &old, &moved, &new, flags);
+        }
         renameat_with(&old.directory, &old.name, &new.directory, &new.name, flags)?;
         self.hand_off(caller, &new.path)?;
+        Ok(Done::Done)
+    }
+
+    /// Puts a file where its contents matter: what was judged is written to a new
+    /// file, which nobody else has open, and that one is put there.
+    fn replace(
+        &mut self,
+        caller: &Caller,
+        old: &Spot,
+        moved: &OwnedFd,
+        new: &Spot,
+        flags: RenameFlags,
+    ) -> Result<Done, NotDone> {
+        if !flags.is_empty() {
+            return Err(Errno::INVAL.into());
+        }
+        let contents = contents(moved)?;
+        let before = match place(new) {
+            Ok(place) => self::contents(&place)?,
+            Err(Errno::NOENT) => Vec::new(),
+            Err(errno) => return Err(errno.into()),
+        };
+        let attempt = FileWrite { path: new.path.clone(), change: Change::PutFile };
+        if let Verdict::Refuse(refusal) = self.writing.judge_contents(attempt, &contents, &before) {
+            return Err(self.refused(caller, &new.path, Box::new(refusal)));
+        }
+        let mut stage = new.name.clone();
+        stage.push(".remit");
+        match unlinkat(&new.directory, &stage, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let how =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::from_bits_retain(fstat(moved)?.st_mode & 0o666);
+        let staged = openat(&new.directory, &stage, how, mode)?;
+        write_all(&staged, &contents)?;
+        renameat_with(&new.directory, &stage, &new.directory, &new.name, RenameFlags::empty())?;
+        unlinkat(&old.directory, &old.name, AtFlags::empty())?;
         Ok(Done::Done)
     }
 
@@ -231,6 +274,32 @@ fn named(spot: &Spot) -> OsString {
 /// Our own name for something open, by which the very thing is reached.
 pub(super) fn own(place: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", place.as_raw_fd())
+}
+
+/// The contents of a small file, by whatever name it was found.
+fn contents(place: &OwnedFd) -> Result<Vec<u8>, Errno> {
+    /// More than any configuration that a person wrote.
+    const MOST: u64 = 1 << 20;
+    let about = fstat(place)?;
+    if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
+        return Err(Errno::INVAL);
+    }
+    let file = rustix::fs::open(own(place), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut bytes = Vec::new();
+    let read = std::fs::File::from(file).take(MOST + 1).read_to_end(&mut bytes);
+    match read {
+        Ok(count) if count as u64 <= MOST => Ok(bytes),
+        Ok(_) => Err(Errno::FBIG),
+        Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+    }
+}
+
+fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        let written = rustix::io::write(file, bytes)?;
+        bytes = &bytes[written..];
+    }
+    Ok(())
 }
 
 fn is_directory(place: &OwnedFd) -> Result<bool, Errno> {
