@@ -8,6 +8,7 @@
 mod address;
 pub mod attempt;
 pub mod basis;
+mod calls;
 mod command;
 mod environment;
 mod error;
@@ -27,6 +28,7 @@ pub mod writing;
 
 pub use attempt::{Attempt, Connect, Exec, FileWrite};
 pub use basis::{Basis, Layer, Origin};
+pub use calls::{calls_with_words, refused_call};
 pub use environment::Environment;
 pub use error::PolicyError;
 pub use filesystem::{Access, Filesystem, PathRule, Place};

@@ -23,7 +23,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use remit_audit::{Kind, Text};
+use remit_audit::{Kind, Text, Tried};
 use remit_policy::{Change, FileWrite, Refusal, Verdict, Writing};
 use remit_sandbox::notify::{FileCall, Listener, Notification};
 use rustix::fs::{Mode, OFlags};
@@ -177,7 +177,7 @@ impl Guard {
             let detail = vec![Text::from(path)];
             let written = self
                 .facts(caller)
-                .and_then(|facts| self.gate.record_refused_write(&facts, detail, &refusal));
+                .and_then(|facts| self.gate.record_refused(&facts, Tried::Write, detail, &refusal));
             if written.is_err() {
                 return NotDone::Failed(Errno::IO);
             }

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod agents;
+mod calls;
 mod connect;
 mod desk;
 pub mod doctor;
