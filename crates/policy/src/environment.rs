@@ -10,6 +10,18 @@ pub struct Environment {
     names: BTreeSet<String>,
     /// Beginnings, each ending in `_`.
     beginnings: BTreeSet<String>,
+    defaults: Vec<DefaultVariable>,
+}
+
+/// A variable that a session gets unless the person set it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DefaultVariable {
+    pub name: String,
+    pub value: String,
+    /// Where the tool would write without it, from `~/`. Where that is writable,
+    /// the variable is not needed.
+    pub instead_of: String,
 }
 
 impl Environment {
@@ -23,10 +35,16 @@ impl Environment {
         !never(name) && (self.names.contains(name) || (!looks_secret(name) && begins()))
     }
 
+    /// Variables for tools that find no place inside to write where they would.
+    pub fn defaults(&self) -> &[DefaultVariable] {
+        &self.defaults
+    }
+
     /// The built-in names, and no others.
     pub(crate) fn built_in() -> Self {
         let data: PassData = toml::from_str(PASS).expect("the built-in list of variables parses");
-        let mut environment = Self { names: BTreeSet::new(), beginnings: BTreeSet::new() };
+        let mut environment =
+            Self { names: BTreeSet::new(), beginnings: BTreeSet::new(), defaults: data.default };
         for name in &data.pass {
             environment.pass(name).expect("built-in variables are names or beginnings");
         }
@@ -102,6 +120,7 @@ pub(crate) const PASS: &str = include_str!("../data/environment.toml");
 #[serde(deny_unknown_fields)]
 struct PassData {
     pass: Vec<String>,
+    default: Vec<DefaultVariable>,
 }
 
 #[cfg(test)]
@@ -143,6 +162,15 @@ mod tests {
         assert!(!environment.passes("GITHUB_APIKEY"));
         environment.pass("GITHUB_TOKEN").unwrap();
         assert!(environment.passes("GITHUB_TOKEN"));
+    }
+
+    #[test]
+    fn what_a_tool_gets_lies_in_the_sessions_own_place() {
+        for variable in Environment::built_in().defaults() {
+            assert!(variable.value.starts_with("/tmp/"), "{variable:?}");
+            assert!(variable.instead_of.starts_with("~/"), "{variable:?}");
+            assert!(Environment::check(&variable.name).is_ok(), "{variable:?}");
+        }
     }
 
     #[test]

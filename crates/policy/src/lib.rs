@@ -29,7 +29,7 @@ pub mod writing;
 pub use attempt::{Attempt, Connect, Exec, FileWrite};
 pub use basis::{Basis, Layer, Origin};
 pub use calls::{calls_with_words, refused_call};
-pub use environment::Environment;
+pub use environment::{DefaultVariable, Environment};
 pub use error::PolicyError;
 pub use filesystem::{Access, Filesystem, PathRule, Place};
 pub use grant::{Answer, Choice, Grant, Grants};

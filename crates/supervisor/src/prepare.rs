@@ -93,13 +93,32 @@ fn environment(
     if !variables.iter().any(|(name, _)| name == "PATH") {
         variables.push(("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()));
     }
-    for (name, value) in agent.map(|agent| agent.defaults(&places.home)).unwrap_or_default() {
+    let agents = agent.map(|agent| agent.defaults(&places.home)).unwrap_or_default();
+    for (name, value) in agents.into_iter().chain(tools_defaults(policy, places)) {
         if !variables.iter().any(|(set, _)| *set == name) {
             variables.push((name, value));
         }
     }
     variables.sort();
     variables
+}
+
+/// Variables for tools that cannot write where they would.
+fn tools_defaults<'a>(
+    policy: &'a Policy,
+    places: &'a Places,
+) -> impl Iterator<Item = (OsString, OsString)> + 'a {
+    let is_writable =
+        |path: &Path| policy.filesystem().write.iter().any(|root| path.starts_with(&root.path));
+    policy
+        .environment()
+        .defaults()
+        .iter()
+        .filter(move |variable| {
+            let place = variable.instead_of.trim_start_matches("~/");
+            !is_writable(&places.home.join(place))
+        })
+        .map(|variable| (OsString::from(&variable.name), OsString::from(&variable.value)))
 }
 
 /// The command's file, as the shell would find it.
