@@ -9,6 +9,7 @@
 mod scenario;
 mod lab;
 mod places;
+mod postgres;
 mod record;
 mod run;
 mod screen;
@@ -27,6 +28,8 @@ mod network;
 mod races;
 mod story;
 mod terminal;
+mod told;
+mod tools;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -49,6 +52,8 @@ fn main() -> ExitCode {
         evidence::all(),
         bad_input::all(),
         terminal::all(),
+        told::all(),
+        tools::all(),
         agents::all(),
         story::all(),
     ];

@@ -1,8 +1,8 @@
 //! A scenario and what it needs.
 
-use crate::places;
 use crate::who::{Absent, Who};
 use crate::world::World;
+use crate::{places, postgres};
 
 /// One promise.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub enum Need {
     Program(&'static str),
     /// The harness itself runs as root, to build a network or a disk.
     RootHarness,
+    /// PostgreSQL's server.
+    Postgres,
     /// An agent from npm.
     Agent(places::Agent),
 }
@@ -65,6 +67,9 @@ impl Need {
             Need::RootHarness if !rustix::process::geteuid().is_root() => Some(
                 "the tests do not run as root, so they cannot build a network or a disk".into(),
             ),
+            Need::Postgres if postgres::programs().is_none() => {
+                Some("no PostgreSQL server below `/usr/lib/postgresql`".to_owned())
+            }
             Need::Agent(agent) if agent.installed().is_none() => Some(format!(
                 "{agent:?} is not installed; `cargo xtask test` installs it if npm is there"
             )),
