@@ -149,6 +149,20 @@ impl Filesystem {
 }
 
 impl Filesystem {
+    pub(crate) fn protect(&mut self, name: PathBuf, reason: &str) {
+        let rule = format!("protect {}", name.display());
+        self.protected.push(built_in(name, rule, reason.to_owned()));
+        self.protected = once_each(std::mem::take(&mut self.protected));
+    }
+
+    /// What Git obeys, as [`shut`](Self::shut) has it, relative to a Git directory.
+    pub fn shut_in_git(&self) -> Vec<PathBuf> {
+        let shut = self.shut();
+        shut.iter()
+            .filter_map(|rule| Some(rule.path.strip_prefix(".git").ok()?.to_path_buf()))
+            .collect()
+    }
+
     /// Names relative to a writable root that can be made read-only where they
     /// are there at the start: the protected ones, and what Git obeys.
     pub fn shut(&self) -> Vec<PathRule> {

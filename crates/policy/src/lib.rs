@@ -35,4 +35,4 @@ pub use host::{Host, HostName, Port};
 pub use policy::{AgentNeeds, ApprovalSettings, Policy, PolicyText, RecordSettings, TextKind};
 pub use settings::Sync;
 pub use verdict::{Permit, Question, Refusal, Verdict};
-pub use writing::{Change, Git, Roots, Writing};
+pub use writing::{Change, Git, GitRoot, Roots, Writing};

@@ -161,6 +161,12 @@ impl Policy {
         self.network.address(permitted, answer)
     }
 
+    /// Protects one more name below each writable root, for a reason found where
+    /// the session is to run.
+    pub fn protect(&mut self, name: PathBuf, reason: &str) {
+        self.filesystem.protect(name, reason);
+    }
+
     /// What may be read and written.
     pub fn filesystem(&self) -> &Filesystem {
         &self.filesystem

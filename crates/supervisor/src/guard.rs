@@ -26,7 +26,7 @@ use std::sync::Arc;
 use remit_audit::{Kind, Text};
 use remit_policy::{Change, FileWrite, Refusal, Verdict, Writing};
 use remit_sandbox::notify::{FileCall, Listener, Notification};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Access, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::gate::Gate;
@@ -173,6 +173,10 @@ impl Guard {
 
     fn refused(&mut self, caller: &Caller, path: &Path, refusal: Box<Refusal>) -> NotDone {
         let outside = !self.writing.is_within(path);
+        if outside && !self.could_have(path) {
+            // The caller's own rights say no; that is nothing of ours.
+            return NotDone::Failed(Errno::ACCESS);
+        }
         if Told::is_new(&mut self.told.refused, path) {
             let detail = vec![Text::from(path)];
             let written = self
@@ -183,6 +187,22 @@ impl Guard {
             }
         }
         if outside { NotDone::Outside } else { NotDone::Refused(refusal) }
+    }
+
+    /// Whether the caller could change this path, or make it, were the view not
+    /// read-only. We have its rights, no more.
+    fn could_have(&self, path: &Path) -> bool {
+        let Some(root) = &self.root else { return true };
+        let inside = |path: &Path| {
+            let path = path.strip_prefix("/").unwrap_or(path);
+            let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+            rustix::fs::accessat(root, path, Access::WRITE_OK, AtFlags::empty())
+        };
+        let said = match inside(path) {
+            Err(Errno::NOENT) => path.parent().map_or(Ok(()), inside),
+            other => other,
+        };
+        said != Err(Errno::ACCESS)
     }
 
     /// Writes down that something was written that a program outside will obey.

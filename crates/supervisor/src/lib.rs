@@ -23,6 +23,7 @@ mod made;
 mod plan;
 mod prepare;
 mod process;
+mod repository;
 mod resolve;
 pub mod session;
 mod signals;

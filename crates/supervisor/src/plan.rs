@@ -6,6 +6,7 @@ use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
+use crate::repository;
 use remit_policy::{Filesystem, Git, PathRule, Roots};
 use remit_sandbox::{Access, Floor, Mount, Network, Plan};
 
@@ -44,7 +45,8 @@ pub(crate) fn lower(
 ) -> Plan {
     let named = resolved(&filesystem.hidden);
     let hidden = existing(&named);
-    let writable = writable(filesystem, workspace);
+    let mut writable = writable(filesystem, workspace);
+    writable.extend(roots.git.iter().map(|root| root.path.clone()));
     let mut mounts = Vec::new();
     for (path, mode) in PRIVATE {
         // A link leads to one that is made private by its own name, or not at all.
@@ -66,6 +68,9 @@ pub(crate) fn lower(
     }
     for root in &roots.projects {
         mounts.extend(protected(filesystem, root));
+    }
+    for root in &roots.git {
+        mounts.extend(protected_in_git(filesystem, &root.path));
     }
     for path in &hidden {
         let visible = !is_under_own(path) || writable.iter().any(|root| path.starts_with(root));
@@ -189,8 +194,21 @@ pub(crate) fn roots(filesystem: &Filesystem, workspace: &Path, state: &[PathBuf]
     let all = writable(filesystem, workspace);
     let (state, projects) =
         all.into_iter().partition(|root| root != workspace && state.contains(root));
+    let git = if filesystem.workspace == remit_policy::Access::Write && filesystem.git != Git::Read
+    {
+        repository::shared(workspace)
+            .into_iter()
+            .filter(|root| !is_hidden(filesystem, &root.path))
+            .collect()
+    } else {
+        Vec::new()
+    };
     let private = PRIVATE.iter().map(|(path, _)| *path).chain(["/dev/shm"]);
-    Roots { projects, state, private: private.map(PathBuf::from).collect() }
+    Roots { projects, state, private: private.map(PathBuf::from).collect(), git }
+}
+
+fn is_hidden(filesystem: &Filesystem, path: &Path) -> bool {
+    filesystem.hidden.iter().any(|rule| path.starts_with(&rule.path))
 }
 
 /// Files that have another name beside the one by which they are hidden or
@@ -234,6 +252,17 @@ fn protected(filesystem: &Filesystem, root: &Path) -> Vec<Mount> {
     let holders = holders.into_iter().map(|path| Mount::Host { path, access: Access::Write });
     let shut = shut.into_iter().map(|path| Mount::Host { path, access: Access::Read });
     holders.chain(shut).collect()
+}
+
+/// The same in a Git directory of its own.
+fn protected_in_git(filesystem: &Filesystem, directory: &Path) -> Vec<Mount> {
+    let there = |name: &PathBuf| {
+        let path = directory.join(name);
+        // A link there would be followed to what is read-only anyway.
+        path.symlink_metadata().ok().filter(|about| !about.is_symlink()).map(|_| path)
+    };
+    let shut = filesystem.shut_in_git();
+    shut.iter().filter_map(there).map(|path| Mount::Host { path, access: Access::Read }).collect()
 }
 
 fn is_under_own(path: &Path) -> bool {

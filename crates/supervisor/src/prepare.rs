@@ -10,6 +10,7 @@ use remit_sandbox::Plan;
 use crate::agents::{self, Adapter, Missing};
 use crate::files::{self, Places};
 use crate::plan::{self, Command};
+use crate::repository;
 use crate::session::RunError;
 use crate::workspace;
 
@@ -52,7 +53,10 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
     let files::Loaded { texts, trusted } = files::load(&places, &workspace)?;
     let needs = agent.map_or_else(agents::none, |agent| agent.needs(&places.home));
     let place = remit_policy::Place { home: places.home.clone(), workspace: workspace.clone() };
-    let policy = Policy::compile(&texts, request.profile.as_deref(), &needs, &place)?;
+    let mut policy = Policy::compile(&texts, request.profile.as_deref(), &needs, &place)?;
+    for name in repository::hooks(&workspace, &places.home) {
+        policy.protect(name, "Git runs these outside the boundary, as core.hooksPath says");
+    }
     let environment = environment(&policy, &places, agent);
     let program = find(first, &workspace, &environment)?;
     let argv = agent.map_or_else(|| request.command.clone(), |agent| agent.argv(&request.command));
