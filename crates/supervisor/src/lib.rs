@@ -20,6 +20,7 @@ mod gate;
 mod guard;
 mod journal;
 mod made;
+mod mounts;
 mod plan;
 mod prepare;
 mod process;

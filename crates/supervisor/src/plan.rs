@@ -6,7 +6,7 @@ use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-use crate::repository;
+use crate::{mounts, repository};
 use remit_policy::{Filesystem, Git, PathRule, Roots};
 use remit_sandbox::{Access, Floor, Mount, Network, Plan};
 
@@ -153,7 +153,10 @@ pub(crate) fn exposed(filesystem: &Filesystem, workspace: &Path) -> Option<(Path
 /// is the thing and not its name.
 fn resolved(rules: &[PathRule]) -> BTreeSet<PathBuf> {
     let mut known = HashMap::new();
-    rules.iter().map(|rule| resolve(&rule.path, &mut known)).collect()
+    let named: BTreeSet<PathBuf> =
+        rules.iter().map(|rule| resolve(&rule.path, &mut known)).collect();
+    let aliases = mounts::aliases(named.iter());
+    named.into_iter().chain(aliases).collect()
 }
 
 /// Follows links. Most paths share their directories, so those are followed once.
@@ -163,7 +166,11 @@ fn resolve(path: &Path, known: &mut HashMap<PathBuf, PathBuf>) -> PathBuf {
     }
     let resolved = match (path.parent(), path.file_name(), path.symlink_metadata()) {
         (_, _, Ok(about)) if about.is_symlink() => {
-            path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
+            // Where it leads nowhere yet, what it says is what would be read.
+            path.canonicalize().unwrap_or_else(|_| {
+                let says = fs::read_link(path).unwrap_or_default();
+                lexically_clean(&path.parent().unwrap_or(path).join(says))
+            })
         }
         (Some(parent), Some(name), _) => resolve(parent, known).join(name),
         _ => path.to_path_buf(),
