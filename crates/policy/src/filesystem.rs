@@ -23,6 +23,16 @@ pub enum Access {
     Read,
 }
 
+/// What of the host may be read, least restricted first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reading {
+    /// Whatever the person may read, but for Remit's own files and what a policy
+    /// hides by name.
+    Open,
+    /// The same without the secrets that are hidden by default.
+    Hide,
+}
+
 /// A path and why it is on its list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathRule {
@@ -105,6 +115,7 @@ pub(crate) struct FilesSaid {
     /// Names relative to a writable root.
     pub(crate) protect: Vec<Said<PathBuf>>,
     pub(crate) git: Settled<Git>,
+    pub(crate) read: Settled<Reading>,
     /// The agent's own write roots, which some default secrets are not hidden from.
     pub(crate) agent: Vec<PathBuf>,
 }
@@ -112,7 +123,7 @@ pub(crate) struct FilesSaid {
 impl Filesystem {
     /// Brings what was said together, or says which statements contradict.
     pub(crate) fn reconcile(said: FilesSaid, place: &Place) -> Result<Self, PolicyError> {
-        let mut hidden = default_hidden(place, &said.agent);
+        let mut hidden = default_hidden(place, &said.agent, said.read.value());
         hidden.extend(said.hide.into_iter().map(PathRule::from));
         if let Some(rule) = hidden.iter().find(|rule| place.workspace.starts_with(&rule.path)) {
             let workspace = place.workspace.display();
@@ -224,6 +235,8 @@ struct HiddenRow {
     path: String,
     reason: String,
     unless: Option<Unless>,
+    #[serde(default)]
+    always: bool,
 }
 
 /// When a default secret is not hidden.
@@ -249,7 +262,7 @@ struct ProtectedRow {
     reason: String,
 }
 
-fn default_hidden(place: &Place, agent: &[PathBuf]) -> Vec<PathRule> {
+fn default_hidden(place: &Place, agent: &[PathBuf], read: Reading) -> Vec<PathRule> {
     let data: HiddenData =
         toml::from_str(HIDDEN).expect("the built-in list of hidden paths parses");
     let mut rules = Vec::with_capacity(data.hidden.len());
@@ -263,7 +276,7 @@ fn default_hidden(place: &Place, agent: &[PathBuf]) -> Vec<PathRule> {
             }
             None => false,
         };
-        if !exempt {
+        if !exempt && (row.always || read == Reading::Hide) {
             rules.push(built_in(path, format!("hide {}", row.path), row.reason));
         }
     }
@@ -336,7 +349,9 @@ mod tests {
     fn the_superusers_home_is_hidden_from_everybody_else() {
         let is_hidden = |home: &str, workspace: &str| {
             let place = Place { home: home.into(), workspace: workspace.into() };
-            default_hidden(&place, &[]).iter().any(|rule| rule.path == Path::new("/root"))
+            default_hidden(&place, &[], Reading::Hide)
+                .iter()
+                .any(|rule| rule.path == Path::new("/root"))
         };
         assert!(is_hidden("/home/alice", "/home/alice/proj"));
         assert!(!is_hidden("/root", "/srv/work"));
@@ -346,11 +361,20 @@ mod tests {
 
     #[test]
     fn an_agent_sees_its_own_sign_in_and_no_other_agents() {
-        let hidden = default_hidden(&place(), &["/home/alice/.codex".into()]);
+        let hidden = default_hidden(&place(), &["/home/alice/.codex".into()], Reading::Hide);
         let is_hidden = |path: &str| hidden.iter().any(|rule| rule.path == Path::new(path));
         assert!(!is_hidden("/home/alice/.codex/auth.json"));
         assert!(is_hidden("/home/alice/.claude/.credentials.json"));
         assert!(is_hidden("/home/alice/.ssh"));
+    }
+
+    #[test]
+    fn an_open_host_keeps_what_is_ours_hidden() {
+        let hidden = default_hidden(&place(), &[], Reading::Open);
+        let is_hidden = |path: &str| hidden.iter().any(|rule| rule.path == Path::new(path));
+        assert!(is_hidden("/home/alice/.local/state/remit"));
+        assert!(is_hidden("/home/alice/.config/remit"));
+        assert!(!is_hidden("/home/alice/.ssh"));
     }
 
     #[test]

@@ -208,6 +208,7 @@ struct Everything {
     hide: Vec<Said<PathBuf>>,
     protect: Vec<Said<PathBuf>>,
     git: Vec<Said<Git>>,
+    read: Vec<Said<filesystem::Reading>>,
     agent_write: Vec<PathBuf>,
     environment: Vec<Said<String>>,
     network: Vec<Said<Decision>>,
@@ -225,6 +226,7 @@ impl Everything {
         self.hide.extend(stated.hide);
         self.protect.extend(stated.protect);
         self.git.extend(stated.git);
+        self.read.extend(stated.read);
         self.environment.extend(stated.environment);
         self.network.extend(stated.network);
         self.hosts.extend(stated.hosts);
@@ -290,6 +292,7 @@ impl Everything {
             hide: self.hide,
             protect: self.protect,
             git: Settled::new(self.git).expect(complete),
+            read: Settled::new(self.read).expect(complete),
             agent: self.agent_write,
         };
         let commands = Settled::new(self.commands).expect(complete);

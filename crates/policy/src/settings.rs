@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::basis::Layer;
 use crate::error::{PolicyError, nearest};
-use crate::filesystem::{Access, Place, protected_name};
+use crate::filesystem::{Access, Place, Reading, protected_name};
 use crate::layers::{Decision, Force, Said, Voice};
 use crate::network::Say;
 use crate::pattern::HostPattern;
@@ -38,6 +38,7 @@ pub(crate) struct Stated {
     pub(crate) hide: Vec<Said<PathBuf>>,
     pub(crate) protect: Vec<Said<PathBuf>>,
     pub(crate) git: Option<Said<Git>>,
+    pub(crate) read: Option<Said<Reading>>,
     pub(crate) environment: Vec<Said<String>>,
     pub(crate) network: Option<Said<Decision>>,
     pub(crate) hosts: Vec<Said<(Say, HostPattern)>>,
@@ -69,6 +70,7 @@ struct SandboxText {
     hide: Texts,
     protect: Texts,
     git: Option<Spanned<String>>,
+    read: Option<Spanned<String>>,
     environment: Texts,
 }
 
@@ -161,6 +163,11 @@ impl SettingsText {
             write: speaker.paths("sandbox.write", &sandbox.write)?,
             hide: speaker.paths("sandbox.hide", &sandbox.hide)?,
             protect: speaker.list("sandbox.protect", &sandbox.protect, protected_name)?,
+            read: speaker.choice(
+                "sandbox.read",
+                &sandbox.read,
+                &[("open", Reading::Open), ("hide", Reading::Hide)],
+            )?,
             git: speaker.choice("sandbox.git", &sandbox.git, &gits)?,
             environment: speaker.names("sandbox.environment", &sandbox.environment)?,
             network: speaker.choice("network.default", &network.default, &asks)?,
