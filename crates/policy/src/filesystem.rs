@@ -25,7 +25,7 @@ pub enum Access {
 
 /// What of the host may be read, least restricted first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reading {
+pub(crate) enum Reading {
     /// Whatever the person may read, but for Remit's own files and what a policy
     /// hides by name.
     Open,
