@@ -149,6 +149,25 @@ impl Writing {
         }
     }
 
+    /// Judges a change below a directory that Git would take for a repository,
+    /// whatever it is called.
+    pub fn judge_in_git(&self, attempt: FileWrite, directory: &Path) -> Verdict<FileWrite> {
+        let rest = attempt.path.strip_prefix(directory).unwrap_or(&attempt.path);
+        match git::objection_within(self.git, rest, attempt.change) {
+            None => permit(attempt, "inside a writable root"),
+            Some(why) => {
+                let basis =
+                    Basis { justification: Some(why.reason.to_owned()), ..self.git_basis.clone() };
+                Verdict::Refuse(refusal(&attempt, basis, why.instead))
+            }
+        }
+    }
+
+    /// Whether a path may be written and is seen by the host.
+    pub fn is_shown_to_host(&self, path: &Path) -> bool {
+        matches!(self.locate(path), Some((Kind::Project | Kind::State, _)))
+    }
+
     /// Whether a path lies in a place that may be written at all.
     pub fn is_within(&self, path: &Path) -> bool {
         self.locate(path).is_some()

@@ -277,7 +277,7 @@ pub(super) fn own(place: &OwnedFd) -> String {
 }
 
 /// The contents of a small file, by whatever name it was found.
-fn contents(place: &OwnedFd) -> Result<Vec<u8>, Errno> {
+pub(super) fn contents(place: &OwnedFd) -> Result<Vec<u8>, Errno> {
     /// More than any configuration that a person wrote.
     const MOST: u64 = 1 << 20;
     let about = fstat(place)?;
