@@ -11,7 +11,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use remit_policy::{Change, FileWrite, Refusal, Verdict};
+use remit_policy::{Attempt as _, Change, FileWrite, Refusal, Verdict};
 use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
 
 use super::Guard;
@@ -41,7 +41,10 @@ impl Guard {
         if let Some(holder) = path.parent()
             && self.would_complete(holder, name)
         {
-            self.refuse_completed(holder, attempt)?;
+            // In the words for what it would become, but about what was tried.
+            let summary = attempt.summary();
+            self.refuse_completed(holder)
+                .map_err(|refusal| Box::new(Refusal { attempt: summary, ..*refusal }))?;
         }
         let Some(first) = path.iter().position(|name| OBEYED.iter().any(|known| name == *known))
         else {
@@ -69,7 +72,7 @@ impl Guard {
 
     /// Refuses that a repository comes to be, unless that is allowed and nothing in
     /// it is obeyed.
-    fn refuse_completed(&self, holder: &Path, attempt: &FileWrite) -> Result<(), Box<Refusal>> {
+    fn refuse_completed(&self, holder: &Path) -> Result<(), Box<Refusal>> {
         if self.is_repository(holder) {
             return Ok(());
         }
@@ -120,7 +123,7 @@ impl Guard {
         let Some(root) = &self.root else { return true };
         let path = path.strip_prefix("/").unwrap_or(path);
         // Whatever else is wrong with it, it is not absent.
-        statat(root, path, AtFlags::SYMLINK_NOFOLLOW) != Err(rustix::io::Errno::NOENT)
+        statat(root, path, AtFlags::SYMLINK_NOFOLLOW).err() != Some(rustix::io::Errno::NOENT)
     }
 
     fn read(&self, path: &Path) -> Option<Vec<u8>> {
