@@ -118,6 +118,17 @@ pub enum Kind {
     },
     /// What was permitted and then failed: an exec in the kernel, a dial.
     Outcome { attempt: u64, error: String },
+    /// The session reached what it may take of the machine.
+    LimitReached {
+        /// The key below `limits` in the policy, such as `memory`.
+        limit: String,
+        /// In bytes, processes, descriptors or seconds.
+        value: u64,
+        /// Who noticed, and by which means it is enforced.
+        how: String,
+        /// Whether the session was ended for it.
+        ended: bool,
+    },
     /// A safeguard that is not in force.
     Degraded { what: String, why: String },
     /// The command of the session ended.
@@ -134,7 +145,13 @@ pub enum Kind {
 impl Kind {
     /// Whether it has to be on the disk before the program goes on.
     pub fn is_synced_at_once(&self) -> bool {
-        matches!(self, Kind::Answer { .. } | Kind::Refusal { .. } | Kind::SessionEnded { .. })
+        matches!(
+            self,
+            Kind::Answer { .. }
+                | Kind::Refusal { .. }
+                | Kind::LimitReached { .. }
+                | Kind::SessionEnded { .. }
+        )
     }
 
     /// The name it has on disk.
@@ -148,6 +165,7 @@ impl Kind {
             Kind::Answer { .. } => "answer",
             Kind::Refusal { .. } => "refusal",
             Kind::Outcome { .. } => "outcome",
+            Kind::LimitReached { .. } => "limit_reached",
             Kind::Degraded { .. } => "degraded",
             Kind::Exit { .. } => "exit",
             Kind::SessionEnded { .. } => "session_ended",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use remit_sandbox::notify::{self, Call, Change, Stop, Stopped};
 use remit_sandbox::{
-    Access, ChildEvent, Floor, Launched, Mount, Network, Plan, Stdio, Stream, launch,
+    Access, ChildEvent, Floor, Launched, Limits, Mount, Network, Plan, Stdio, Stream, launch,
 };
 
 const QUIET: Stdio = Stdio([Stream::Null, Stream::Inherited, Stream::Inherited]);
@@ -40,6 +40,7 @@ fn plan(workspace: &Path, script: &str) -> Plan {
             gateway6: "fd72:656d:6974::1".parse().expect("an address"),
             prefix6: 64,
         },
+        limits: Limits::default(),
         environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
         directory: workspace.to_path_buf(),
         program: "/bin/sh".into(),
