@@ -250,7 +250,7 @@ fn digits(text: &str) -> Option<u64> {
 }
 
 fn spell_size(bytes: u64) -> String {
-    let whole = UNITS.iter().rev().find(|(_, size)| bytes >= *size && bytes % size == 0);
+    let whole = UNITS.iter().rev().find(|(_, size)| bytes >= *size && bytes.is_multiple_of(*size));
     whole.map_or_else(|| format!("{bytes} bytes"), |(unit, size)| format!("{}{unit}", bytes / size))
 }
 

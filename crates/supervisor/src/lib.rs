@@ -18,6 +18,7 @@ mod exec;
 pub mod files;
 mod gate;
 mod journal;
+mod limits;
 mod made;
 mod plan;
 mod prepare;

@@ -9,6 +9,7 @@ use remit_sandbox::Plan;
 
 use crate::agents::{self, Adapter, Missing};
 use crate::files::{self, Places};
+use crate::limits;
 use crate::plan::{self, Command};
 use crate::session::RunError;
 use crate::workspace;
@@ -129,6 +130,8 @@ fn find(
 impl Prepared {
     /// What the kernel is told, from what is on the host now. Changes nothing.
     pub fn plan(&self) -> Plan {
-        plan::lower(self.policy.filesystem(), &self.workspace, self.program.clone())
+        let mut plan = plan::lower(self.policy.filesystem(), &self.workspace, self.program.clone());
+        limits::lower(self.policy.limits(), &mut plan);
+        plan
     }
 }

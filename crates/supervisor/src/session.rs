@@ -24,6 +24,7 @@ use crate::desk::{Desk, Questions};
 use crate::files::{LoadError, PlacesError};
 use crate::gate::{Connection, Gate};
 use crate::journal::Journal;
+use crate::limits::{Limited, Watch};
 use crate::made::Made;
 use crate::plan;
 use crate::prepare::Prepared;
@@ -93,6 +94,12 @@ pub enum RunError {
         program.display()
     )]
     NotStarted { program: PathBuf, source: io::Error },
+    #[error(
+        "cannot enforce `limits.{limit}` here ({basis}): {why}; `remit doctor` says how limits are enforced"
+    )]
+    Unenforceable { limit: &'static str, basis: String, why: String },
+    #[error("the session was ended: it reached `limits.{limit}`, {most} ({basis})")]
+    LimitReached { limit: &'static str, most: String, basis: String },
     #[error("cannot {doing}")]
     System { doing: &'static str, source: io::Error },
 }
@@ -109,9 +116,12 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     made.make(&prepared.missing)?;
     // The record's place is there before the plan is made, so that it is hidden.
     made.directory(&prepared.places.state)?;
-    let plan = prepared.plan();
+    let mut plan = prepared.plan();
     check_reach(&prepared)?;
     let session = session_id().map_err(system("name the session"))?;
+
+    let limited = Limited::establish(prepared.policy.limits(), &session.to_string())?;
+    plan.limits.cgroup = limited.cgroup().map(Path::to_path_buf);
 
     let mut streams = Streams::prepare()?;
     let terminal = person(streams.stdio)?;
@@ -121,7 +131,8 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     // The command waits for the verdict on its own start, so nothing happens
     // before there is a record.
     let journal = Journal::new(create_record(&prepared, session)?);
-    let started = started(&prepared, &launched.applied, terminal.is_some());
+    let applied = [launched.applied.clone(), limited.layers()].concat();
+    let started = started(&prepared, &applied, terminal.is_some());
     journal
         .write(started)
         .map_err(|source| RunError::Write { path: prepared.places.state.clone(), source })?;
@@ -133,7 +144,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         session.to_string(),
     ));
     let directory = session.directory(&prepared.places.state);
-    let outcome = serve(&gate, launched, changes, terminal, &directory, plan.program);
+    let outcome = serve(&gate, launched, &limited, changes, terminal, &directory, plan.program);
     streams.finish();
     outcome
 }
@@ -239,6 +250,7 @@ fn started(prepared: &Prepared, applied: &[String], terminal: bool) -> Kind {
 fn serve(
     gate: &Arc<Gate>,
     launched: Launched,
+    limited: &Limited,
     changes: OwnedFd,
     outer: Option<OwnedFd>,
     directory: &Path,
@@ -284,9 +296,20 @@ fn serve(
     }
 
     let (stop, stopped) = mpsc::channel();
+    let (unwatch, unwatched) = mpsc::channel();
+    let mut watch = Watch::new(limited, gate);
     let event = thread::scope(|scope| {
         let ender = Arc::clone(&control);
         scope.spawn(move || gate.journal.keep_synced(&stopped, || ender.end()));
+        let watching = &mut watch;
+        let watched = &control;
+        scope.spawn(move || {
+            let look = std::panic::AssertUnwindSafe(|| watching.run(watched, &unwatched));
+            if std::panic::catch_unwind(look).is_err() {
+                // Nobody counts and keeps time any more.
+                watched.end();
+            }
+        });
         scope.spawn(|| {
             let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| warden.serve()));
             if !matches!(served, Ok(Ok(()))) {
@@ -305,7 +328,7 @@ fn serve(
             }
         };
         control.end();
-        drop(stop);
+        drop((stop, unwatch));
         event
     });
     drop(terminal);
@@ -315,7 +338,9 @@ fn serve(
     let _ = fs::remove_file(socket);
     // What was permitted is finished or cut here; nothing outlives the session.
     runtime.shutdown_timeout(Duration::from_millis(200));
-    close(gate, event, program)
+    let reached = watch.finish();
+    let closed = close(gate, event, program);
+    reached.map_or(closed, Err)
 }
 
 /// Binds a socket by a descriptor of its directory, for a socket's path may have
