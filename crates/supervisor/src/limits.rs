@@ -113,6 +113,8 @@ fn amount(limits: &Limits, resource: Resource, machine: Machine) -> Option<u64> 
         Resource::Tmp => Some(machine.memory / 2),
         _ => None,
     };
+    // Whole MiB are easier to read, and nobody chose the rest.
+    let bearable = bearable.map(|bytes| bytes >> 20 << 20);
     match (limit.most, bearable.filter(|_| limit.by_default)) {
         (Some(most), Some(bearable)) => Some(most.min(bearable)),
         (most, bearable) => most.or(bearable),

@@ -212,7 +212,9 @@ fn locate(own: &str, mounts: &str) -> Option<(PathBuf, PathBuf)> {
         let below = own.strip_prefix(root).ok()?;
         let inside = !own.components().any(|part| part == std::path::Component::ParentDir);
         let is_v2 = kind.starts_with("cgroup2 ");
-        (is_v2 && inside).then(|| (PathBuf::from(point), Path::new(point).join(below)))
+        // Collecting parts leaves no trailing slash where nothing is below.
+        (is_v2 && inside)
+            .then(|| (PathBuf::from(point), Path::new(point).join(below).components().collect()))
     })
 }
 
