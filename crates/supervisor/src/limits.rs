@@ -9,7 +9,6 @@ mod inside;
 mod watch;
 
 use std::fs;
-use std::path::Path;
 use std::time::Instant;
 
 use remit_policy::{Basis, Limits, Resource};
@@ -176,9 +175,15 @@ impl Limited {
         Ok(Self { held, cgroup, without, begun: Instant::now() })
     }
 
-    /// Where process 1 is to begin.
-    pub(crate) fn cgroup(&self) -> Option<&Path> {
-        self.cgroup.as_ref().map(Cgroup::directory)
+    /// Lets process 1 begin in the group, if there is one.
+    pub(crate) fn place(&self, plan: &mut Plan) {
+        let Some(cgroup) = &self.cgroup else { return };
+        plan.limits.cgroup = Some(cgroup.directory().to_path_buf());
+        if cgroup.controls(Controller::Processes) {
+            // The inherited limit stays behind the group's, one higher: the
+            // group keeps count of what it turns down.
+            plan.limits.processes = plan.limits.processes.map(|most| most + 1);
+        }
     }
 
     /// Each limit and how it is enforced, in words for the record.

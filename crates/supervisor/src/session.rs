@@ -121,7 +121,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     let session = session_id().map_err(system("name the session"))?;
 
     let limited = Limited::establish(prepared.policy.limits(), &session.to_string())?;
-    plan.limits.cgroup = limited.cgroup().map(Path::to_path_buf);
+    limited.place(&mut plan);
 
     let mut streams = Streams::prepare()?;
     let terminal = person(streams.stdio)?;

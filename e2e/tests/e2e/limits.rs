@@ -308,5 +308,19 @@ fn a_delegated_group_holds_memory_and_processes(world: &World) {
     check_ended(world, inside(NAMELESS), "memory");
     inside(FORKS).succeeds().says("Resource temporarily unavailable");
     assert_eq!(reached(world, "processes")["ended"], false);
+    let busy = "python3 -c 'import time
+end = time.time() + 3
+while time.time() < end: pass
+print(\"ran for\", int(time.process_time() * 10), \"tenths\")'";
+    let ran = |output: Output| -> u32 {
+        let output = output.succeeds();
+        let words: Vec<_> = output.out.split_whitespace().collect();
+        words[2].parse().expect("tenths of a second")
+    };
+    let freely = ran(world.outside(busy));
+    world.settings("[limits]\ncpu = '0.1'\n");
+    let limited = ran(inside(busy));
+    assert!(freely > 12 && limited < 8, "{freely} tenths outside, {limited} inside");
+    world.record().has(&["session_started", "cpu at most 0.10: cgroup v2"]);
     assert_eq!(group.children(), ["leaf"], "no session's group stays behind");
 }
