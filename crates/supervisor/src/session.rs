@@ -95,7 +95,8 @@ pub enum RunError {
     )]
     NotStarted { program: PathBuf, source: io::Error },
     #[error(
-        "cannot enforce `limits.{limit}` here ({basis}): {why}; `remit doctor` says how limits are enforced"
+        "cannot enforce `limits.{limit}` here ({basis}): {why}; take it out, or start Remit in a \
+         cgroup that is delegated to you, such as by `systemd-run --user --scope`"
     )]
     Unenforceable { limit: &'static str, basis: String, why: String },
     #[error("the session was ended: it reached `limits.{limit}`, {most} ({basis})")]

@@ -16,6 +16,10 @@ use rustix::fs::{Mode, OFlags, fstatvfs, open};
 /// The directories in memory that a session has for itself.
 const IN_MEMORY: [&str; 4] = ["/run", "/tmp", "/var/tmp", "/dev/shm"];
 
+/// How many descriptors of all processes are looked through, in a quarter of a
+/// second or so. Without an end, a session could keep us busy while it grows.
+const MOST_DESCRIPTORS: u32 = 200_000;
+
 /// Open places of one session.
 #[derive(Debug)]
 pub(super) struct Inside {
@@ -75,11 +79,16 @@ impl Inside {
     }
 
     /// Bytes of memory that are held by descriptors alone, in files without a name.
+    /// An error if there are too many descriptors to look through in time.
     pub(super) fn nameless(&self) -> io::Result<u64> {
         let mut seen = HashSet::new();
-        let mut bytes = 0;
+        let (mut bytes, mut looked) = (0, 0);
         for process in self.processes()? {
             for entry in fs::read_dir(process.join("fd")).into_iter().flatten().flatten() {
+                looked += 1;
+                if looked > MOST_DESCRIPTORS {
+                    return Err(io::Error::other("the session has too many descriptors"));
+                }
                 let path = entry.path();
                 let nameless = fs::read_link(&path)
                     .is_ok_and(|to| to.as_os_str().as_encoded_bytes().starts_with(b"/memfd:"));

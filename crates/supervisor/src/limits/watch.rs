@@ -88,8 +88,14 @@ impl<'s> Watch<'s> {
 
     fn look(&mut self, inside: &Inside, thorough: bool, control: &Control) -> io::Result<()> {
         let usage = inside.look()?;
-        let nameless =
-            if thorough && self.counts(Resource::Memory) { inside.nameless()? } else { 0 };
+        let nameless = if thorough && self.counts(Resource::Memory) {
+            inside.nameless().unwrap_or_else(|error| {
+                self.blind(&error, control);
+                0
+            })
+        } else {
+            0
+        };
         if let Some(limit) = self.limited.held(Resource::Memory)
             && limit.means == Means::Counted
             && usage.memory + nameless > limit.most
