@@ -18,6 +18,7 @@ scenarios! { "limits":
     a_fork_bomb_stays_below_its_limit [Program("python3")],
     a_memory_bomb_is_ended_and_recorded,
     memory_in_files_without_a_name_counts [Program("python3")],
+    memory_cannot_hide_behind_many_descriptors [Program("python3")],
     memory_shared_by_many_processes_counts_once [Program("python3")],
     a_limit_that_is_not_reached_leaves_no_word [Program("python3")],
     more_open_files_than_allowed_fail [Program("python3")],
@@ -110,6 +111,41 @@ fn memory_in_files_without_a_name_counts(world: &World) {
     world.outside(NAMELESS).succeeds().says("held");
     world.settings("[limits]\nmemory = '200MiB'\n");
     check_ended(world, world.inside(NAMELESS), "memory");
+}
+
+/// 110,000 descriptors in as few processes as may hold them, for three seconds.
+const DESCRIPTORS: &str = "python3 -c \"
+import os, resource, time
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+each = min(hard - 100, 60000)
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+held = [os.open('/dev/null', os.O_RDONLY) for _ in range(each)]
+children = []
+for _ in range(110000 // each + 1):
+    child = os.fork()
+    if child == 0:
+        time.sleep(9)
+        os._exit(0)
+    children.append(child)
+time.sleep(3)
+print('held')
+for child in children:
+    os.kill(child, 9)
+    os.wait()
+\"";
+
+fn memory_cannot_hide_behind_many_descriptors(world: &World) {
+    world.outside(DESCRIPTORS).succeeds().says("held");
+    world.settings("[limits]\nmemory = '2GiB'\n");
+    let output = world.inside(DESCRIPTORS);
+    let record = world.record();
+    if record.with(&["session_started", "memory at most 2GiB: cgroup v2"]).is_empty() {
+        output.fails().does_not_say("held");
+        record.has(&["degraded", "limits.memory", "too many descriptors"]);
+    } else {
+        // The kernel counts such memory, wherever it is.
+        output.succeeds().says("held");
+    }
 }
 
 fn memory_shared_by_many_processes_counts_once(world: &World) {

@@ -11,14 +11,17 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, fstatvfs, open};
+use rustix::fs::{AtFlags, Mode, OFlags, fstatvfs, open, readlinkat, statat};
 
 /// The directories in memory that a session has for itself.
 const IN_MEMORY: [&str; 4] = ["/run", "/tmp", "/var/tmp", "/dev/shm"];
 
 /// How many descriptors of all processes are looked through, in a quarter of a
 /// second or so. Without an end, a session could keep us busy while it grows.
-const MOST_DESCRIPTORS: u32 = 200_000;
+const MOST_DESCRIPTORS: u64 = 100_000;
+
+/// Room for where a descriptor leads.
+const PATH_MAX: usize = 4096;
 
 /// Open places of one session.
 #[derive(Debug)]
@@ -83,20 +86,36 @@ impl Inside {
     pub(super) fn nameless(&self) -> io::Result<u64> {
         let mut seen = HashSet::new();
         let (mut bytes, mut looked) = (0, 0);
+        let too_many = || io::Error::other("the session has too many descriptors");
         for process in self.processes()? {
-            for entry in fs::read_dir(process.join("fd")).into_iter().flatten().flatten() {
-                looked += 1;
+            let path = process.join("fd");
+            let told = fs::metadata(&path).map_or(0, |about| about.size());
+            looked += told;
+            if looked > MOST_DESCRIPTORS {
+                return Err(too_many());
+            }
+            // It may have ended since it was listed.
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let Ok(held) = open(&path, flags, Mode::empty()) else { continue };
+            let mut target = Vec::with_capacity(PATH_MAX);
+            for entry in fs::read_dir(&path).into_iter().flatten().flatten() {
+                looked += u64::from(told == 0);
                 if looked > MOST_DESCRIPTORS {
-                    return Err(io::Error::other("the session has too many descriptors"));
+                    return Err(too_many());
                 }
-                let path = entry.path();
-                let nameless = fs::read_link(&path)
-                    .is_ok_and(|to| to.as_os_str().as_encoded_bytes().starts_with(b"/memfd:"));
-                if let Some(about) = nameless.then(|| fs::metadata(&path).ok()).flatten()
-                    && seen.insert((about.dev(), about.ino()))
+                let name = entry.file_name();
+                target.clear();
+                let Ok(to) = readlinkat(&held, &name, target) else {
+                    target = Vec::new();
+                    continue;
+                };
+                if to.as_bytes().starts_with(b"/memfd:")
+                    && let Ok(about) = statat(&held, &name, AtFlags::empty())
+                    && seen.insert((about.st_dev, about.st_ino))
                 {
-                    bytes += about.blocks() * 512;
+                    bytes += u64::try_from(about.st_blocks).unwrap_or(0) * 512;
                 }
+                target = to.into_bytes();
             }
         }
         Ok(bytes)
