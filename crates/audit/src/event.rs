@@ -112,10 +112,13 @@ pub enum Kind {
         attempt: u64,
         process: Process,
         what: Tried,
-        /// The argument vector, or one element with the destination.
+        /// The argument vector, or one element with the destination or path.
         detail: Vec<Text>,
         refusal: Refusal,
     },
+    /// A file was written, or made, that a program outside the boundary will run
+    /// or obey. Once for each path.
+    Handoff { process: Process, path: Text, why: String },
     /// What was permitted and then failed: an exec in the kernel, a dial.
     Outcome { attempt: u64, error: String },
     /// The session reached what it may take of the machine.
@@ -145,13 +148,12 @@ pub enum Kind {
 impl Kind {
     /// Whether it has to be on the disk before the program goes on.
     pub fn is_synced_at_once(&self) -> bool {
-        matches!(
-            self,
-            Kind::Answer { .. }
-                | Kind::Refusal { .. }
-                | Kind::LimitReached { .. }
-                | Kind::SessionEnded { .. }
-        )
+        match self {
+            Kind::Answer { .. } | Kind::LimitReached { .. } | Kind::SessionEnded { .. } => true,
+            // A program that tries many names must not wait for a disk each time.
+            Kind::Refusal { what, .. } => *what != Tried::Write,
+            _ => false,
+        }
     }
 
     /// The name it has on disk.
@@ -164,6 +166,7 @@ impl Kind {
             Kind::Question { .. } => "question",
             Kind::Answer { .. } => "answer",
             Kind::Refusal { .. } => "refusal",
+            Kind::Handoff { .. } => "handoff",
             Kind::Outcome { .. } => "outcome",
             Kind::LimitReached { .. } => "limit_reached",
             Kind::Degraded { .. } => "degraded",
@@ -236,6 +239,8 @@ impl<A> From<&remit_policy::Verdict<A>> for Verdict {
 pub enum Tried {
     Exec,
     Connect,
+    /// A name to be made or changed, or a file to be opened for writing.
+    Write,
 }
 
 /// How a process ended.

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::basis::Basis;
 use crate::error::PolicyError;
 use crate::layers::{Said, Settled};
+use crate::writing::Git;
 
 /// What the agent may do in the workspace, weakest restriction first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,9 +41,13 @@ pub struct Filesystem {
     /// Absolute paths that neither exist nor can be made to exist for the agent,
     /// in order, once each. They may be files or directories, or absent.
     pub hidden: Vec<PathRule>,
-    /// Names relative to the workspace that stay read-only where it is writable,
-    /// whether they exist yet or not.
+    /// Names relative to a writable root that stay as they are, whether they
+    /// exist yet or not.
     pub protected: Vec<PathRule>,
+    /// How much of Git the session may do.
+    pub git: Git,
+    /// What decided `git`.
+    pub git_basis: Basis,
 }
 
 /// Facts about where we run, needed to expand `~` and relative paths. Both are
@@ -97,6 +102,9 @@ pub(crate) struct FilesSaid {
     pub(crate) workspace: Settled<Access>,
     pub(crate) write: Vec<Said<PathBuf>>,
     pub(crate) hide: Vec<Said<PathBuf>>,
+    /// Names relative to a writable root.
+    pub(crate) protect: Vec<Said<PathBuf>>,
+    pub(crate) git: Settled<Git>,
     /// The agent's own write roots, which some default secrets are not hidden from.
     pub(crate) agent: Vec<PathBuf>,
 }
@@ -133,8 +141,45 @@ impl Filesystem {
             workspace_basis: said.workspace.basis().clone(),
             write: once_each(write),
             hidden: once_each(hidden),
-            protected: default_protected(),
+            protected: protected(said.protect),
+            git: said.git.value(),
+            git_basis: said.git.basis().clone(),
         })
+    }
+}
+
+impl Filesystem {
+    pub(crate) fn protect(&mut self, name: PathBuf, reason: &str) {
+        let rule = format!("protect {}", name.display());
+        self.protected.push(built_in(name, rule, reason.to_owned()));
+        self.protected = once_each(std::mem::take(&mut self.protected));
+    }
+
+    /// What Git obeys, as [`shut`](Self::shut) has it, relative to a Git directory.
+    pub fn shut_in_git(&self) -> Vec<PathBuf> {
+        let shut = self.shut();
+        shut.iter()
+            .filter_map(|rule| Some(rule.path.strip_prefix(".git").ok()?.to_path_buf()))
+            .collect()
+    }
+
+    /// Names relative to a writable root that can be made read-only where they
+    /// are there at the start: the protected ones, and what Git obeys.
+    pub fn shut(&self) -> Vec<PathRule> {
+        let git: &[&str] = match self.git {
+            Git::Read => &[".git"],
+            Git::Commit => &[
+                ".git/hooks",
+                ".git/config",
+                ".git/config.worktree",
+                ".git/commondir",
+                ".git/info/attributes",
+            ],
+            Git::Manage => &[".git/hooks", ".git/info/attributes"],
+        };
+        let git =
+            git.iter().map(|path| PathRule { path: path.into(), basis: self.git_basis.clone() });
+        self.protected.iter().cloned().chain(git).collect()
     }
 }
 
@@ -223,6 +268,23 @@ fn default_hidden(place: &Place, agent: &[PathBuf]) -> Vec<PathRule> {
         }
     }
     rules
+}
+
+fn protected(said: Vec<Said<PathBuf>>) -> Vec<PathRule> {
+    let mut rules = default_protected();
+    rules.extend(said.into_iter().map(PathRule::from));
+    once_each(rules)
+}
+
+/// A name to protect: relative to the root, below the root itself, no globs.
+pub(crate) fn protected_name(text: &str) -> Result<PathBuf, String> {
+    let text = text.strip_prefix("./").unwrap_or(text);
+    let path = Path::new(text);
+    let plain = path.components().all(|c| matches!(c, Component::Normal(_)));
+    if text.is_empty() || !plain || text.chars().any(char::is_control) {
+        return Err("a protected name is relative, such as `deploy/keys`, without `..`".to_owned());
+    }
+    Ok(path.components().collect())
 }
 
 fn default_protected() -> Vec<PathRule> {

@@ -24,8 +24,9 @@ mod rules;
 mod settings;
 pub mod show;
 pub mod verdict;
+pub mod writing;
 
-pub use attempt::{Attempt, Connect, Exec};
+pub use attempt::{Attempt, Connect, Exec, FileWrite};
 pub use basis::{Basis, Layer, Origin};
 pub use environment::Environment;
 pub use error::PolicyError;
@@ -36,3 +37,4 @@ pub use limits::{Limit, Limits, Resource};
 pub use policy::{AgentNeeds, ApprovalSettings, Policy, PolicyText, RecordSettings, TextKind};
 pub use settings::Sync;
 pub use verdict::{Permit, Question, Refusal, Verdict};
+pub use writing::{Change, Git, GitRoot, Roots, Writing};

@@ -21,6 +21,7 @@ use crate::profiles::Profiles;
 use crate::rules::{self, RulesSaid};
 use crate::settings::{SettingsText, Source, Stated, Sync};
 use crate::verdict::{Permit, Refusal, Verdict};
+use crate::writing::Git;
 
 /// Everything that was said, checked and combined. Judging takes no lock,
 /// performs no input or output and reads no clock.
@@ -162,6 +163,12 @@ impl Policy {
         self.network.address(permitted, answer)
     }
 
+    /// Protects one more name below each writable root, for a reason found where
+    /// the session is to run.
+    pub fn protect(&mut self, name: PathBuf, reason: &str) {
+        self.filesystem.protect(name, reason);
+    }
+
     /// What may be read and written.
     pub fn filesystem(&self) -> &Filesystem {
         &self.filesystem
@@ -206,6 +213,8 @@ struct Everything {
     workspace: Vec<Said<filesystem::Access>>,
     write: Vec<Said<PathBuf>>,
     hide: Vec<Said<PathBuf>>,
+    protect: Vec<Said<PathBuf>>,
+    git: Vec<Said<Git>>,
     agent_write: Vec<PathBuf>,
     environment: Vec<Said<String>>,
     network: Vec<Said<Decision>>,
@@ -222,6 +231,8 @@ impl Everything {
         self.workspace.extend(stated.workspace);
         self.write.extend(stated.write);
         self.hide.extend(stated.hide);
+        self.protect.extend(stated.protect);
+        self.git.extend(stated.git);
         self.environment.extend(stated.environment);
         self.network.extend(stated.network);
         self.hosts.extend(stated.hosts);
@@ -286,6 +297,8 @@ impl Everything {
             workspace: Settled::new(self.workspace).expect(complete),
             write: self.write,
             hide: self.hide,
+            protect: self.protect,
+            git: Settled::new(self.git).expect(complete),
             agent: self.agent_write,
         };
         let commands = Settled::new(self.commands).expect(complete);

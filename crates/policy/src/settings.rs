@@ -15,11 +15,12 @@ use toml::de::{DeTable, DeValue};
 
 use crate::basis::Layer;
 use crate::error::{PolicyError, nearest};
-use crate::filesystem::{Access, Place};
+use crate::filesystem::{Access, Place, protected_name};
 use crate::layers::{Decision, Force, Said, Voice};
 use crate::limits::{LimitsSaid, LimitsText};
 use crate::network::Say;
 use crate::pattern::HostPattern;
+use crate::writing::Git;
 
 /// When events reach the disk, weakest promise first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +37,8 @@ pub(crate) struct Stated {
     pub(crate) workspace: Option<Said<Access>>,
     pub(crate) write: Vec<Said<PathBuf>>,
     pub(crate) hide: Vec<Said<PathBuf>>,
+    pub(crate) protect: Vec<Said<PathBuf>>,
+    pub(crate) git: Option<Said<Git>>,
     pub(crate) environment: Vec<Said<String>>,
     pub(crate) network: Option<Said<Decision>>,
     pub(crate) hosts: Vec<Said<(Say, HostPattern)>>,
@@ -67,6 +70,8 @@ struct SandboxText {
     workspace: Option<Spanned<String>>,
     write: Texts,
     hide: Texts,
+    protect: Texts,
+    git: Option<Spanned<String>>,
     environment: Texts,
 }
 
@@ -152,11 +157,14 @@ impl SettingsText {
             ("forbidden", Decision::Refuse),
         ];
         let access = [("write", Access::Write), ("read", Access::Read)];
+        let gits = [("manage", Git::Manage), ("commit", Git::Commit), ("read", Git::Read)];
         let syncs = [("group", Sync::Group), ("always", Sync::Always)];
         Ok(Stated {
             workspace: speaker.choice("sandbox.workspace", &sandbox.workspace, &access)?,
             write: speaker.paths("sandbox.write", &sandbox.write)?,
             hide: speaker.paths("sandbox.hide", &sandbox.hide)?,
+            protect: speaker.list("sandbox.protect", &sandbox.protect, protected_name)?,
+            git: speaker.choice("sandbox.git", &sandbox.git, &gits)?,
             environment: speaker.names("sandbox.environment", &sandbox.environment)?,
             network: speaker.choice("network.default", &network.default, &asks)?,
             hosts,

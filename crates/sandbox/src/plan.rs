@@ -60,8 +60,12 @@ pub enum Floor {
     List(PathBuf),
     /// Files may be read and executed.
     Read(PathBuf),
-    /// Everything but making devices.
+    /// Files may be read, executed and removed. They are made and opened for
+    /// writing by whoever serves the notifications, who is not bound by the
+    /// floor: what passes by that trap finds it shut here.
     Write(PathBuf),
+    /// Everything but making devices, where nobody else looks.
+    Own(PathBuf),
     /// Existing devices may be used.
     Device(PathBuf),
 }
@@ -100,9 +104,11 @@ impl Floor {
     /// Where the grant begins.
     pub fn path(&self) -> &Path {
         match self {
-            Floor::List(path) | Floor::Read(path) | Floor::Write(path) | Floor::Device(path) => {
-                path
-            }
+            Floor::List(path)
+            | Floor::Read(path)
+            | Floor::Write(path)
+            | Floor::Own(path)
+            | Floor::Device(path) => path,
         }
     }
 }
@@ -179,6 +185,7 @@ impl fmt::Display for Floor {
             Floor::List(path) => ("list   ", path),
             Floor::Read(path) => ("read   ", path),
             Floor::Write(path) => ("write  ", path),
+            Floor::Own(path) => ("own    ", path),
             Floor::Device(path) => ("device ", path),
         };
         write!(f, "{what} {}", path.display())

@@ -4,7 +4,7 @@
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use remit_sandbox::notify::{self, Call, Change, Stop, Stopped};
+use remit_sandbox::notify::{self, Call, Change, FileCall, Stop, Stopped};
 use remit_sandbox::{
     Access, ChildEvent, Floor, Launched, Limits, Mount, Network, Plan, Stdio, Stream, launch,
 };
@@ -31,7 +31,7 @@ fn plan(workspace: &Path, script: &str) -> Plan {
             Floor::Read("/etc".into()),
             Floor::Read("/proc".into()),
             Floor::Device("/dev".into()),
-            Floor::Write("/tmp".into()),
+            Floor::Own("/tmp".into()),
             Floor::Write(workspace.to_path_buf()),
         ],
         network: Network {
@@ -95,11 +95,32 @@ fn serve(notifications: &notify::Listener, changes: std::os::fd::BorrowedFd<'_>)
                     let stop = Stop::arm(call.task).expect("seized");
                     let _ = notifications.proceed(&call, &stop);
                 }
+                Call::File(what) => make(notifications, &call, what),
                 _ => notifications.answer(&call, 13),
             }
         } else if called.contains(PollFlags::HUP) {
             return;
         }
+    }
+}
+
+/// Makes files where the caller wants them, and nothing else.
+fn make(notifications: &notify::Listener, call: &notify::Notification, what: FileCall) {
+    use rustix::fs::{Mode, OFlags, open, openat};
+    let FileCall::Open { at, flags, .. } = what else {
+        return notifications.answer(call, 1);
+    };
+    let path = notify::read_path(call.task, at.path).expect("a path");
+    let cwd = open(format!("/proc/{}/cwd", call.task), OFlags::PATH, Mode::empty()).expect("cwd");
+    let flags = OFlags::from_bits_retain(flags as u32);
+    let root = format!("/proc/{}/root", call.task);
+    let opened = match path.to_str().and_then(|path| path.strip_prefix('/')) {
+        Some(rest) => open(format!("{root}/{rest}"), flags, Mode::RUSR | Mode::WUSR),
+        None => openat(cwd, &path, flags, Mode::RUSR | Mode::WUSR),
+    };
+    match opened {
+        Ok(file) => notifications.answer_with(call, file.as_fd(), false).expect("answered"),
+        Err(errno) => notifications.answer(call, errno.raw_os_error()),
     }
 }
 

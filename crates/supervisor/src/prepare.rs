@@ -4,13 +4,14 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use remit_policy::Policy;
+use remit_policy::{Policy, Roots};
 use remit_sandbox::Plan;
 
 use crate::agents::{self, Adapter, Missing};
 use crate::files::{self, Places};
 use crate::limits;
 use crate::plan::{self, Command};
+use crate::repository;
 use crate::session::RunError;
 use crate::workspace;
 
@@ -36,6 +37,8 @@ pub struct Prepared {
     /// The files that policy of the user and the system was read from.
     pub(crate) policy_files: Vec<PathBuf>,
     pub(crate) agent: Option<&'static Adapter>,
+    /// Where the agent keeps its own state.
+    state: Vec<PathBuf>,
     pub(crate) missing: Vec<Missing>,
     pub(crate) queue: bool,
     pub(crate) command: Vec<OsString>,
@@ -51,7 +54,10 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
     let files::Loaded { texts, trusted } = files::load(&places, &workspace)?;
     let needs = agent.map_or_else(agents::none, |agent| agent.needs(&places.home));
     let place = remit_policy::Place { home: places.home.clone(), workspace: workspace.clone() };
-    let policy = Policy::compile(&texts, request.profile.as_deref(), &needs, &place)?;
+    let mut policy = Policy::compile(&texts, request.profile.as_deref(), &needs, &place)?;
+    for name in repository::hooks(&workspace, &places.home) {
+        policy.protect(name, "Git runs these outside the boundary, as core.hooksPath says");
+    }
     let environment = environment(&policy, &places, agent);
     let program = find(first, &workspace, &environment)?;
     let argv = agent.map_or_else(|| request.command.clone(), |agent| agent.argv(&request.command));
@@ -71,6 +77,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         program: command,
         policy_files: trusted,
         agent,
+        state: needs.write,
         missing,
         queue: request.queue,
         command: request.command,
@@ -128,9 +135,16 @@ fn find(
 }
 
 impl Prepared {
+    /// The writable places, from what is on the host now.
+    pub(crate) fn roots(&self) -> Roots {
+        plan::roots(self.policy.filesystem(), &self.workspace, &self.state)
+    }
+
     /// What the kernel is told, from what is on the host now. Changes nothing.
     pub fn plan(&self) -> Plan {
-        let mut plan = plan::lower(self.policy.filesystem(), &self.workspace, self.program.clone());
+        let roots = self.roots();
+        let mut plan =
+            plan::lower(self.policy.filesystem(), &self.workspace, &roots, self.program.clone());
         limits::lower(self.policy.limits(), &mut plan);
         plan
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use remit_approvals::wire;
 use remit_audit::{AppendError, CreateError, Kind, Record, SessionId, Status, Text, event};
-use remit_policy::PolicyError;
+use remit_policy::{PolicyError, Writing};
 use remit_proxy::{Capture, Names, Ranges};
 use remit_sandbox::notify;
 use remit_sandbox::{ChildEvent, LaunchError, Launched, Sockets, Stdio};
@@ -23,6 +23,7 @@ use crate::connect::Connector;
 use crate::desk::{Desk, Questions};
 use crate::files::{LoadError, PlacesError};
 use crate::gate::{Connection, Gate};
+use crate::guard::Guard;
 use crate::journal::Journal;
 use crate::limits::{Limited, Watch};
 use crate::made::Made;
@@ -138,6 +139,9 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         .write(started)
         .map_err(|source| RunError::Write { path: prepared.places.state.clone(), source })?;
     made.keep();
+    let roots = prepared.roots();
+    let known = plan::known(prepared.policy.filesystem(), &roots);
+    let writing = Writing::new(prepared.policy.filesystem(), roots);
     let gate = Arc::new(Gate::new(
         prepared.policy,
         journal,
@@ -145,7 +149,14 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         session.to_string(),
     ));
     let directory = session.directory(&prepared.places.state);
-    let outcome = serve(&gate, launched, &limited, changes, terminal, &directory, plan.program);
+    let guard = Guard::new(Arc::clone(&gate), writing, known);
+    let mut watch = Watch::new(&limited, &gate);
+    let served = serve(&gate, guard, launched, &mut watch, changes, terminal, &directory);
+    let outcome = served.and_then(|event| {
+        let reached = watch.finish();
+        let closed = close(&gate, event, plan.program);
+        reached.map_or(closed, Err)
+    });
     streams.finish();
     outcome
 }
@@ -165,7 +176,7 @@ fn check_reach(prepared: &Prepared) -> Result<(), RunError> {
     if let Some((hidden, root)) = plan::exposed(filesystem, workspace) {
         return Err(RunError::Exposed { hidden, root });
     }
-    if let Some(link) = plan::unprotectable(filesystem, workspace) {
+    if let Some(link) = plan::unprotectable(filesystem, &prepared.roots()) {
         return Err(RunError::Unprotectable { link });
     }
     for file in &prepared.policy_files {
@@ -250,13 +261,13 @@ fn started(prepared: &Prepared, applied: &[String], terminal: bool) -> Kind {
 /// Serves the session until its command ends.
 fn serve(
     gate: &Arc<Gate>,
+    guard: Guard,
     launched: Launched,
-    limited: &Limited,
+    watch: &mut Watch<'_>,
     changes: OwnedFd,
     outer: Option<OwnedFd>,
     directory: &Path,
-    program: PathBuf,
-) -> Result<ExitCode, RunError> {
+) -> Result<ChildEvent, RunError> {
     let system = |doing| move |source| RunError::System { doing, source };
     let Launched { notifications, control, sockets, terminal: master, .. } = launched;
     let control = Arc::new(control);
@@ -269,7 +280,7 @@ fn serve(
         .build()
         .map_err(system("start the proxy"))?;
     let connector = carry(gate, sockets, &runtime).map_err(system("start the proxy"))?;
-    let warden = Warden::new(notifications, changes, Arc::clone(gate), connector)
+    let warden = Warden::new(notifications, changes, Arc::clone(gate), connector, guard)
         .map_err(system("serve trapped calls"))?;
 
     let terminal = match (outer, master) {
@@ -298,14 +309,12 @@ fn serve(
 
     let (stop, stopped) = mpsc::channel();
     let (unwatch, unwatched) = mpsc::channel();
-    let mut watch = Watch::new(limited, gate);
     let event = thread::scope(|scope| {
         let ender = Arc::clone(&control);
         scope.spawn(move || gate.journal.keep_synced(&stopped, || ender.end()));
-        let watching = &mut watch;
         let watched = &control;
         scope.spawn(move || {
-            let look = std::panic::AssertUnwindSafe(|| watching.run(watched, &unwatched));
+            let look = std::panic::AssertUnwindSafe(|| watch.run(watched, &unwatched));
             if std::panic::catch_unwind(look).is_err() {
                 // Nobody counts and keeps time any more.
                 watched.end();
@@ -339,9 +348,7 @@ fn serve(
     let _ = fs::remove_file(socket);
     // What was permitted is finished or cut here; nothing outlives the session.
     runtime.shutdown_timeout(Duration::from_millis(200));
-    let reached = watch.finish();
-    let closed = close(gate, event, program);
-    reached.map_or(closed, Err)
+    Ok(event)
 }
 
 /// Binds a socket by a descriptor of its directory, for a socket's path may have

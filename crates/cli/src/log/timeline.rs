@@ -205,6 +205,14 @@ impl Teller<'_> {
                 let outcome = if *ended { ", and the session was ended" } else { "" };
                 row(Mark::Warning, 0, format!("limit reached: {limit}{outcome}")).note(how.clone())
             }
+            Kind::Handoff { process, path, why } => {
+                let depth = self.tree.depth_below(process);
+                let text = format!(
+                    "wrote {}, which is run or obeyed outside",
+                    show::line(&path.as_os_str().to_string_lossy())
+                );
+                row(Mark::Warning, depth, text).note(why.clone())
+            }
             Kind::Degraded { what, why } => {
                 row(Mark::Warning, 0, format!("not in force: {what}")).note(why.clone())
             }

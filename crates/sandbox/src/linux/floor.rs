@@ -15,6 +15,8 @@ const EXECUTE: u64 = 1;
 const WRITE_FILE: u64 = 1 << 1;
 const READ_FILE: u64 = 1 << 2;
 const READ_DIR: u64 = 1 << 3;
+const REMOVE_DIR: u64 = 1 << 4;
+const REMOVE_FILE: u64 = 1 << 5;
 const MAKE_CHAR: u64 = 1 << 6;
 const MAKE_BLOCK: u64 = 1 << 11;
 const TRUNCATE: u64 = 1 << 14;
@@ -68,7 +70,8 @@ impl Grant {
         let access = match floor {
             Floor::List(_) => READ_DIR,
             Floor::Read(_) => READ_DIR | READ_FILE | EXECUTE,
-            Floor::Write(_) => !(MAKE_CHAR | MAKE_BLOCK),
+            Floor::Write(_) => READ_DIR | READ_FILE | EXECUTE | REMOVE_DIR | REMOVE_FILE,
+            Floor::Own(_) => !(MAKE_CHAR | MAKE_BLOCK),
             Floor::Device(_) => READ_DIR | READ_FILE | WRITE_FILE | TRUNCATE | IOCTL_DEV,
         };
         Self { path, access }

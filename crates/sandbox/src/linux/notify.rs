@@ -11,6 +11,7 @@
 //!   own copy of the arguments is compared with what was judged, and the process
 //!   is ended if they differ.
 
+mod files;
 mod memory;
 mod socket;
 mod stop;
@@ -19,6 +20,7 @@ mod sys;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
+pub use files::{FileCall, Named};
 pub use memory::{Unreadable, read_argv, read_path};
 pub use socket::{Destination, Socket, SocketKind, network_of, read_destination};
 pub use stop::{Change, Stop, Stopped, acknowledge, changes, next_change};
@@ -55,6 +57,10 @@ pub enum Call {
         address: u64,
         length: u32,
     },
+    /// A name is made or changed, or a file opened for writing.
+    File(FileCall),
+    /// The file mode mask of the caller becomes this.
+    Mask(u32),
     /// Nothing that the filter should send here.
     Other(i64),
 }
@@ -89,6 +95,27 @@ impl Listener {
         let _ = sys::send(self.0.as_fd(), notification.id, errno, 0);
     }
 
+    /// Gives the caller this file as the result of its call, in a descriptor of
+    /// its own. Fails with what the caller's limits say, such as `EMFILE`.
+    pub fn answer_with(
+        &self,
+        notification: &Notification,
+        file: BorrowedFd<'_>,
+        close_on_exec: bool,
+    ) -> io::Result<()> {
+        sys::send_file(self.0.as_fd(), notification.id, file, close_on_exec)
+    }
+
+    /// Lets a call go on whose arguments are all in registers, where nobody can
+    /// change them. Any other is refused.
+    pub fn proceed_by_value(&self, notification: &Notification) {
+        let flags = match notification.call() {
+            Call::Mask(_) => sys::CONTINUE,
+            _ => return self.answer(notification, libc::EPERM),
+        };
+        let _ = sys::send(self.0.as_fd(), notification.id, 0, flags);
+    }
+
     /// Lets an `execve` go on whose task is seized; see [`Stop`].
     pub fn proceed(&self, notification: &Notification, _stop: &Stop) -> io::Result<()> {
         sys::send(self.0.as_fd(), notification.id, 0, sys::CONTINUE)
@@ -120,7 +147,8 @@ impl Notification {
                 flags: e as i32,
             },
             libc::SYS_connect => Call::Connect { socket: a as RawFd, address: b, length: c as u32 },
-            other => Call::Other(other),
+            libc::SYS_umask => Call::Mask(a as u32 & 0o777),
+            other => files::parse(other, self.arguments).map_or(Call::Other(other), Call::File),
         }
     }
 
@@ -128,6 +156,16 @@ impl Notification {
     pub fn id(&self) -> u64 {
         self.id
     }
+}
+
+/// Makes the calling thread act on files as a trapped caller would: without any
+/// capability, and with a file mode mask of its own that takes nothing away.
+///
+/// Call it on the thread that performs [`FileCall`]s, and apply each caller's
+/// own mask to the modes.
+pub fn act_as_callers() -> io::Result<()> {
+    super::sys::drop_capabilities()?;
+    sys::clear_own_mask()
 }
 
 /// Writes a line to the caller's standard error, if that can be done without
