@@ -121,6 +121,17 @@ pub enum Kind {
     Handoff { process: Process, path: Text, why: String },
     /// What was permitted and then failed: an exec in the kernel, a dial.
     Outcome { attempt: u64, error: String },
+    /// The session reached what it may take of the machine.
+    LimitReached {
+        /// The key below `limits` in the policy, such as `memory`.
+        limit: String,
+        /// In bytes, processes, descriptors or seconds.
+        value: u64,
+        /// Who noticed, and by which means it is enforced.
+        how: String,
+        /// Whether the session was ended for it.
+        ended: bool,
+    },
     /// A safeguard that is not in force.
     Degraded { what: String, why: String },
     /// The command of the session ended.
@@ -138,7 +149,7 @@ impl Kind {
     /// Whether it has to be on the disk before the program goes on.
     pub fn is_synced_at_once(&self) -> bool {
         match self {
-            Kind::Answer { .. } | Kind::SessionEnded { .. } => true,
+            Kind::Answer { .. } | Kind::LimitReached { .. } | Kind::SessionEnded { .. } => true,
             // A program that tries many names must not wait for a disk each time.
             Kind::Refusal { what, .. } => *what != Tried::Write,
             _ => false,
@@ -157,6 +168,7 @@ impl Kind {
             Kind::Refusal { .. } => "refusal",
             Kind::Handoff { .. } => "handoff",
             Kind::Outcome { .. } => "outcome",
+            Kind::LimitReached { .. } => "limit_reached",
             Kind::Degraded { .. } => "degraded",
             Kind::Exit { .. } => "exit",
             Kind::SessionEnded { .. } => "session_ended",

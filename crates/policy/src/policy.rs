@@ -14,6 +14,7 @@ use crate::error::PolicyError;
 use crate::filesystem::{self, FilesSaid, Filesystem, Place};
 use crate::grant::Grants;
 use crate::layers::{Decision, Said, Settled, Voice};
+use crate::limits::{Limits, LimitsSaid};
 use crate::network::{Network, Say};
 use crate::pattern::HostPattern;
 use crate::profiles::Profiles;
@@ -32,6 +33,7 @@ pub struct Policy {
     environment: Environment,
     record: RecordSettings,
     approvals: ApprovalSettings,
+    limits: Limits,
     profile: String,
     canonical: String,
 }
@@ -185,6 +187,11 @@ impl Policy {
         self.approvals
     }
 
+    /// What the session may take of the machine.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// The name of the profile in force.
     pub fn profile(&self) -> &str {
         &self.profile
@@ -216,6 +223,7 @@ struct Everything {
     commands: Vec<Said<Decision>>,
     patience: Vec<Said<Reverse<Duration>>>,
     sync: Vec<Said<Sync>>,
+    limits: LimitsSaid,
     rules: RulesSaid,
 }
 
@@ -239,6 +247,7 @@ impl Everything {
             basis: said.basis,
         }));
         self.sync.extend(stated.sync);
+        self.limits.add(stated.limits);
     }
 
     fn add_agent(&mut self, agent: &AgentNeeds, place: &Place) -> Result<(), PolicyError> {
@@ -305,6 +314,7 @@ impl Everything {
             approvals: ApprovalSettings {
                 patience: Settled::new(self.patience).expect(complete).value().0,
             },
+            limits: self.limits.settle(),
             profile: profile.to_owned(),
             canonical,
         })

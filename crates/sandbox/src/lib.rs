@@ -18,8 +18,9 @@ mod linux;
 #[cfg(target_os = "linux")]
 pub use linux::{
     launch::{LaunchError, Launched, Sockets, Stdio, Stream, launch},
+    limits::{OOM_SCORE, try_cgroup},
     notify,
     support::{Feature, Support, support},
     watch::{ChildEvent, Control},
 };
-pub use plan::{Access, Floor, Mount, Network, Plan};
+pub use plan::{Access, Floor, Limits, Mount, Network, Plan};

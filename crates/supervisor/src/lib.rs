@@ -19,6 +19,7 @@ pub mod files;
 mod gate;
 mod guard;
 mod journal;
+mod limits;
 mod made;
 mod mounts;
 mod plan;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{mounts, repository};
 use remit_policy::{Filesystem, Git, PathRule, Roots};
-use remit_sandbox::{Access, Floor, Mount, Network, Plan};
+use remit_sandbox::{Access, Floor, Limits, Mount, Network, Plan};
 
 /// The network inside. 198.18.0.0/15 is for benchmarks and routed nowhere
 /// (RFC 2544); the IPv6 range is a unique local one (RFC 4193) of our own.
@@ -83,6 +83,7 @@ pub(crate) fn lower(
         mounts,
         floor: floor(&named, &writable, workspace, program),
         network: NETWORK,
+        limits: Limits::default(),
         environment: command.environment,
         directory: command.directory,
         program: command.program,

@@ -9,6 +9,7 @@ use remit_sandbox::Plan;
 
 use crate::agents::{self, Adapter, Missing};
 use crate::files::{self, Places};
+use crate::limits;
 use crate::plan::{self, Command};
 use crate::repository;
 use crate::session::RunError;
@@ -142,6 +143,9 @@ impl Prepared {
     /// What the kernel is told, from what is on the host now. Changes nothing.
     pub fn plan(&self) -> Plan {
         let roots = self.roots();
-        plan::lower(self.policy.filesystem(), &self.workspace, &roots, self.program.clone())
+        let mut plan =
+            plan::lower(self.policy.filesystem(), &self.workspace, &roots, self.program.clone());
+        limits::lower(self.policy.limits(), &mut plan);
+        plan
     }
 }

@@ -25,6 +25,7 @@ use crate::files::{LoadError, PlacesError};
 use crate::gate::{Connection, Gate};
 use crate::guard::Guard;
 use crate::journal::Journal;
+use crate::limits::{Limited, Watch};
 use crate::made::Made;
 use crate::plan;
 use crate::prepare::Prepared;
@@ -94,6 +95,13 @@ pub enum RunError {
         program.display()
     )]
     NotStarted { program: PathBuf, source: io::Error },
+    #[error(
+        "cannot enforce `limits.{limit}` here ({basis}): {why}; take it out, or start Remit in a \
+         cgroup that is delegated to you, such as by `systemd-run --user --scope`"
+    )]
+    Unenforceable { limit: &'static str, basis: String, why: String },
+    #[error("the session was ended: it reached `limits.{limit}`, {most} ({basis})")]
+    LimitReached { limit: &'static str, most: String, basis: String },
     #[error("cannot {doing}")]
     System { doing: &'static str, source: io::Error },
 }
@@ -110,9 +118,12 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     made.make(&prepared.missing)?;
     // The record's place is there before the plan is made, so that it is hidden.
     made.directory(&prepared.places.state)?;
-    let plan = prepared.plan();
+    let mut plan = prepared.plan();
     check_reach(&prepared)?;
     let session = session_id().map_err(system("name the session"))?;
+
+    let limited = Limited::establish(prepared.policy.limits(), &session.to_string())?;
+    limited.place(&mut plan);
 
     let mut streams = Streams::prepare()?;
     let terminal = person(streams.stdio)?;
@@ -122,7 +133,8 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     // The command waits for the verdict on its own start, so nothing happens
     // before there is a record.
     let journal = Journal::new(create_record(&prepared, session)?);
-    let started = started(&prepared, &launched.applied, terminal.is_some());
+    let applied = [launched.applied.clone(), limited.layers()].concat();
+    let started = started(&prepared, &applied, terminal.is_some());
     journal
         .write(started)
         .map_err(|source| RunError::Write { path: prepared.places.state.clone(), source })?;
@@ -138,7 +150,13 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     ));
     let directory = session.directory(&prepared.places.state);
     let guard = Guard::new(Arc::clone(&gate), writing, known);
-    let outcome = serve(&gate, guard, launched, changes, terminal, &directory, plan.program);
+    let mut watch = Watch::new(&limited, &gate);
+    let served = serve(&gate, guard, launched, &mut watch, changes, terminal, &directory);
+    let outcome = served.and_then(|event| {
+        let reached = watch.finish();
+        let closed = close(&gate, event, plan.program);
+        reached.map_or(closed, Err)
+    });
     streams.finish();
     outcome
 }
@@ -245,11 +263,11 @@ fn serve(
     gate: &Arc<Gate>,
     guard: Guard,
     launched: Launched,
+    watch: &mut Watch<'_>,
     changes: OwnedFd,
     outer: Option<OwnedFd>,
     directory: &Path,
-    program: PathBuf,
-) -> Result<ExitCode, RunError> {
+) -> Result<ChildEvent, RunError> {
     let system = |doing| move |source| RunError::System { doing, source };
     let Launched { notifications, control, sockets, terminal: master, .. } = launched;
     let control = Arc::new(control);
@@ -290,9 +308,18 @@ fn serve(
     }
 
     let (stop, stopped) = mpsc::channel();
+    let (unwatch, unwatched) = mpsc::channel();
     let event = thread::scope(|scope| {
         let ender = Arc::clone(&control);
         scope.spawn(move || gate.journal.keep_synced(&stopped, || ender.end()));
+        let watched = &control;
+        scope.spawn(move || {
+            let look = std::panic::AssertUnwindSafe(|| watch.run(watched, &unwatched));
+            if std::panic::catch_unwind(look).is_err() {
+                // Nobody counts and keeps time any more.
+                watched.end();
+            }
+        });
         scope.spawn(|| {
             let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| warden.serve()));
             if !matches!(served, Ok(Ok(()))) {
@@ -311,7 +338,7 @@ fn serve(
             }
         };
         control.end();
-        drop(stop);
+        drop((stop, unwatch));
         event
     });
     drop(terminal);
@@ -321,7 +348,7 @@ fn serve(
     let _ = fs::remove_file(socket);
     // What was permitted is finished or cut here; nothing outlives the session.
     runtime.shutdown_timeout(Duration::from_millis(200));
-    close(gate, event, program)
+    Ok(event)
 }
 
 /// Binds a socket by a descriptor of its directory, for a socket's path may have

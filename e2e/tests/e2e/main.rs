@@ -7,6 +7,7 @@
 
 #[macro_use]
 mod scenario;
+mod delegated;
 mod lab;
 mod places;
 mod record;
@@ -23,6 +24,7 @@ mod commands;
 mod evidence;
 mod handover;
 mod kernel;
+mod limits;
 mod network;
 mod races;
 mod story;
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
     let themes = [
         boundary::all(),
         kernel::all(),
+        limits::all(),
         network::all(),
         commands::all(),
         races::all(),

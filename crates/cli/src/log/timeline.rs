@@ -201,6 +201,10 @@ impl Teller<'_> {
                 }
                 instead(row, refusal)
             }
+            Kind::LimitReached { limit, how, ended, .. } => {
+                let outcome = if *ended { ", and the session was ended" } else { "" };
+                row(Mark::Warning, 0, format!("limit reached: {limit}{outcome}")).note(how.clone())
+            }
             Kind::Handoff { process, path, why } => {
                 let depth = self.tree.depth_below(process);
                 let text = format!(

@@ -12,7 +12,7 @@ use super::support::LEAST_LANDLOCK;
 use super::sys::{self, Cloned, Errno, NullTerminated};
 use super::view::Prepared;
 use super::watch::Control;
-use super::{filter, notify};
+use super::{filter, limits, notify};
 use crate::plan::Plan;
 
 /// What the command's standard descriptors are. None keeps a way to the host's
@@ -77,6 +77,8 @@ pub enum LaunchError {
     Landlock { found: u32 },
     #[error("cannot create user namespaces and the others under them")]
     Namespaces { source: io::Error },
+    #[error("cannot make the session's limits ready")]
+    Limits { source: io::Error },
     #[error("cannot talk to the process inside")]
     Talk { source: io::Error },
     #[error("cannot {doing}{what}")]
@@ -106,7 +108,7 @@ pub fn launch(plan: &Plan, stdio: Stdio) -> Result<Launched, LaunchError> {
     let entry = prepare(plan, stdio, Abi(abi))?;
     let talk = |errno: Errno| LaunchError::Talk { source: errno.into() };
     let (ours, theirs) = sys::message_pair().map_err(talk)?;
-    let init = match sys::clone(NAMESPACES) {
+    let init = match entry.limits.clone(NAMESPACES) {
         Ok(Cloned::Child) => child::run(entry, theirs),
         Ok(Cloned::Parent(pid)) => pid,
         Err(errno) => {
@@ -140,7 +142,10 @@ fn prepare(plan: &Plan, stdio: Stdio, abi: Abi) -> Result<Entry, LaunchError> {
         steps: plan
             .mounts
             .iter()
-            .map(|mount| Prepared::new(mount).ok_or_else(|| LaunchError::Nul(mount.to_string())))
+            .map(|mount| {
+                Prepared::new(mount, plan.limits.tmp)
+                    .ok_or_else(|| LaunchError::Nul(mount.to_string()))
+            })
             .collect::<Result<_, _>>()?,
         abi,
         grants: plan
@@ -149,6 +154,8 @@ fn prepare(plan: &Plan, stdio: Stdio, abi: Abi) -> Result<Entry, LaunchError> {
             .map(|floor| Ok(Grant::new(floor, c_string(floor.path().as_os_str())?)))
             .collect::<Result<_, LaunchError>>()?,
         network: plan.network,
+        limits: limits::Prepared::new(&plan.limits)
+            .map_err(|source| LaunchError::Limits { source })?,
         // The caller keeps its own number inside: mapped to 0, git would find
         // every file of its index changed, inside and afterwards outside.
         uid_map: format!("{uid} {uid} 1\n").into_bytes(),

@@ -31,14 +31,15 @@ pub(crate) enum Prepared {
     Host { path: CString, access: Access, directory: bool, tree: Option<OwnedFd> },
     Private { path: CString, options: CString },
     Processes,
-    Devices,
+    Devices { shared_memory: CString },
     Hidden { path: CString, directory: bool },
     Text { path: CString, text: Vec<u8> },
 }
 
 impl Prepared {
-    /// Does all that allocates. `None` for a path with a NUL in it.
-    pub(crate) fn new(mount: &Mount) -> Option<Self> {
+    /// Does all that allocates. `None` for a path with a NUL in it. A directory
+    /// in memory holds at most `room` bytes.
+    pub(crate) fn new(mount: &Mount, room: Option<u64>) -> Option<Self> {
         let c = |path: &std::path::Path| CString::new(path.as_os_str().as_bytes()).ok();
         Some(match mount {
             Mount::Host { path, access } => Prepared::Host {
@@ -47,12 +48,11 @@ impl Prepared {
                 directory: path.is_dir(),
                 tree: None,
             },
-            Mount::Private { path, mode } => Prepared::Private {
-                path: c(path)?,
-                options: CString::new(format!("mode={mode:o}")).ok()?,
-            },
+            Mount::Private { path, mode } => {
+                Prepared::Private { path: c(path)?, options: in_memory(*mode, room)? }
+            }
             Mount::Processes => Prepared::Processes,
-            Mount::Devices => Prepared::Devices,
+            Mount::Devices => Prepared::Devices { shared_memory: in_memory(0o1777, room)? },
             Mount::Hidden { path, directory } => {
                 Prepared::Hidden { path: c(path)?, directory: *directory }
             }
@@ -61,6 +61,17 @@ impl Prepared {
             }
         })
     }
+}
+
+/// The options of a directory in memory. Without `room` the kernel's own limit
+/// holds, half of the machine's memory.
+fn in_memory(mode: u32, room: Option<u64>) -> Option<CString> {
+    let room = room.map(|bytes| {
+        // As many names as pages, which is also what the kernel gives; an empty
+        // file takes memory too.
+        format!(",size={bytes},nr_inodes={}", (bytes / 4096).max(1024))
+    });
+    CString::new(format!("mode={mode:o}{}", room.unwrap_or_default())).ok()
 }
 
 /// What failed: the step, which mount, the kernel's number.
@@ -149,7 +160,7 @@ fn lay(step: &Prepared, devices: &[Option<OwnedFd>]) -> Sys<()> {
             let flags = shut | libc::MS_NOEXEC | libc::MS_RDONLY;
             sys::mount(c"proc", c"/proc", c"proc", flags, c"")
         }
-        Prepared::Devices => make_devices(devices),
+        Prepared::Devices { shared_memory } => make_devices(devices, shared_memory),
         Prepared::Hidden { path, directory } => {
             let nothing = if *directory { VOID } else { BLANK };
             let tree = copy(nothing, RDONLY | NOSUID | NODEV | NOEXEC)?;
@@ -217,7 +228,7 @@ fn make_directory(path_with_nul: &[u8]) -> Sys<()> {
     }
 }
 
-fn make_devices(devices: &[Option<OwnedFd>]) -> Sys<()> {
+fn make_devices(devices: &[Option<OwnedFd>], shared_memory: &CStr) -> Sys<()> {
     let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
     sys::mount(c"tmpfs", c"/dev", c"tmpfs", flags | libc::MS_STRICTATIME, c"mode=755,size=64k")?;
     for (tree, (_, target)) in devices.iter().zip(DEVICES) {
@@ -231,5 +242,5 @@ fn make_devices(devices: &[Option<OwnedFd>]) -> Sys<()> {
     let options = c"newinstance,ptmxmode=0666,mode=600";
     sys::mount(c"devpts", c"/dev/pts", c"devpts", flags, options)?;
     sys::mkdir(c"/dev/shm", 0o1777)?;
-    sys::mount(c"tmpfs", c"/dev/shm", c"tmpfs", flags | libc::MS_NODEV, c"mode=1777")
+    sys::mount(c"tmpfs", c"/dev/shm", c"tmpfs", flags | libc::MS_NODEV, shared_memory)
 }

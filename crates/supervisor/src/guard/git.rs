@@ -90,12 +90,7 @@ impl Guard {
             None => Ok(()),
             Some(name) => {
                 let path = holder.join(".git").join(name).join("one");
-                let refused =
-                    refusal_of(self.writing.judge(FileWrite { path, change: Change::PutFile }));
-                // In those words, but about what was tried.
-                use remit_policy::Attempt as _;
-                refused
-                    .map_err(|refusal| Box::new(Refusal { attempt: attempt.summary(), ..*refusal }))
+                refusal_of(self.writing.judge(FileWrite { path, change: Change::PutFile }))
             }
         }
     }
