@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use remit_policy::{Filesystem, PathRule};
 use remit_sandbox::{Access, Floor, Mount, Network, Plan};
 
+use crate::changes::Layer;
+
 /// The network inside. 198.18.0.0/15 is for benchmarks and routed nowhere
 /// (RFC 2544); the IPv6 range is a unique local one (RFC 4193) of our own.
 pub(crate) const NETWORK: Network = Network {
@@ -36,7 +38,14 @@ pub(crate) struct Command {
 
 /// The plan for a workspace, its policy and a command. Reads the host's
 /// directories to see what is there; changes nothing.
-pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, mut command: Command) -> Plan {
+///
+/// With `layer`, the workspace is shown copy-on-write and what is changed goes there.
+pub(crate) fn lower(
+    filesystem: &Filesystem,
+    workspace: &Path,
+    layer: Option<&Layer>,
+    mut command: Command,
+) -> Plan {
     let named = resolved(&filesystem.hidden);
     let hidden = existing(&named);
     let writable = writable(filesystem, workspace);
@@ -56,11 +65,19 @@ pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, mut command: Comm
         mounts.push(Mount::Host { path: program.clone(), access: Access::Read });
         command.program = program.clone();
     }
-    for path in &writable {
-        mounts.push(Mount::Host { path: path.clone(), access: Access::Write });
-    }
+    mounts.extend(writable.iter().filter_map(|path| match layer {
+        Some(Layer { upper, work }) if path == workspace => {
+            Some(Mount::Overlay { path: path.clone(), upper: upper.clone(), work: work.clone() })
+        }
+        // Inside the view it is writable as it is, and must not lead past it.
+        Some(_) if path.starts_with(workspace) => None,
+        _ => Some(Mount::Host { path: path.clone(), access: Access::Write }),
+    }));
     if filesystem.workspace == remit_policy::Access::Write {
-        mounts.extend(protected(filesystem, workspace));
+        let names = protected(filesystem, workspace).into_iter();
+        mounts.extend(
+            names.map(|mount| if layer.is_some() { within_the_view(mount) } else { mount }),
+        );
     }
     for path in &hidden {
         let visible = !is_under_own(path) || writable.iter().any(|root| path.starts_with(root));
@@ -206,6 +223,14 @@ fn protected(filesystem: &Filesystem, workspace: &Path) -> Vec<Mount> {
     let holders = holders.into_iter().map(|path| Mount::Host { path, access: Access::Write });
     let shut = shut.into_iter().map(|path| Mount::Host { path, access: Access::Read });
     holders.chain(shut).collect()
+}
+
+/// The same mount of what the view shows, instead of the host's own beneath it.
+fn within_the_view(mount: Mount) -> Mount {
+    match mount {
+        Mount::Host { path, access } => Mount::Fixed { path, access },
+        other => other,
+    }
 }
 
 fn is_under_own(path: &Path) -> bool {

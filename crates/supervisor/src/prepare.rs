@@ -8,6 +8,7 @@ use remit_policy::Policy;
 use remit_sandbox::Plan;
 
 use crate::agents::{self, Adapter, Missing};
+use crate::changes::{self, Layer};
 use crate::files::{self, Places};
 use crate::plan::{self, Command};
 use crate::session::RunError;
@@ -23,6 +24,8 @@ pub struct Request {
     pub profile: Option<String>,
     /// Without a terminal, questions wait for `remit approvals`.
     pub queue: bool,
+    /// Run on a copy-on-write view of the workspace.
+    pub overlay: bool,
 }
 
 /// A request with everything decided and nothing done yet.
@@ -37,6 +40,7 @@ pub struct Prepared {
     pub(crate) agent: Option<&'static Adapter>,
     pub(crate) missing: Vec<Missing>,
     pub(crate) queue: bool,
+    pub(crate) overlay: bool,
     pub(crate) command: Vec<OsString>,
 }
 
@@ -51,6 +55,9 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
     let needs = agent.map_or_else(agents::none, |agent| agent.needs(&places.home));
     let place = remit_policy::Place { home: places.home.clone(), workspace: workspace.clone() };
     let policy = Policy::compile(&texts, request.profile.as_deref(), &needs, &place)?;
+    if request.overlay {
+        changes::check(policy.filesystem(), &workspace)?;
+    }
     let environment = environment(&policy, &places, agent);
     let program = find(first, &workspace, &environment)?;
     let argv = agent.map_or_else(|| request.command.clone(), |agent| agent.argv(&request.command));
@@ -72,6 +79,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         agent,
         missing,
         queue: request.queue,
+        overlay: request.overlay,
         command: request.command,
     })
 }
@@ -129,6 +137,12 @@ fn find(
 impl Prepared {
     /// What the kernel is told, from what is on the host now. Changes nothing.
     pub fn plan(&self) -> Plan {
-        plan::lower(self.policy.filesystem(), &self.workspace, self.program.clone())
+        let unnamed = self.overlay.then(|| Layer::unnamed(&self.places.state));
+        self.plan_on(unnamed.as_ref())
+    }
+
+    /// The same, with the place that changes go to.
+    pub(crate) fn plan_on(&self, layer: Option<&Layer>) -> Plan {
+        plan::lower(self.policy.filesystem(), &self.workspace, layer, self.program.clone())
     }
 }

@@ -19,6 +19,7 @@ use remit_sandbox::notify;
 use remit_sandbox::{ChildEvent, LaunchError, Launched, Sockets, Stdio};
 use sha2::{Digest as _, Sha256};
 
+use crate::changes::{Changed, Kept, OverlayError};
 use crate::connect::Connector;
 use crate::desk::{Desk, Questions};
 use crate::files::{LoadError, PlacesError};
@@ -43,6 +44,8 @@ pub enum RunError {
     Load(#[from] LoadError),
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
     #[error(transparent)]
     Stream(#[from] StreamError),
     #[error("no command to run; give one after `--`")]
@@ -109,9 +112,13 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     made.make(&prepared.missing)?;
     // The record's place is there before the plan is made, so that it is hidden.
     made.directory(&prepared.places.state)?;
-    let plan = prepared.plan();
     check_reach(&prepared)?;
     let session = session_id().map_err(system("name the session"))?;
+    let kept = prepared
+        .overlay
+        .then(|| Kept::make(&prepared.places.state, session, &prepared.workspace))
+        .transpose()?;
+    let plan = prepared.plan_on(kept.as_ref().map(Kept::layer));
 
     let mut streams = Streams::prepare()?;
     let terminal = person(streams.stdio)?;
@@ -133,9 +140,13 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         session.to_string(),
     ));
     let directory = session.directory(&prepared.places.state);
-    let outcome = serve(&gate, launched, changes, terminal, &directory, plan.program);
+    let outcome = serve(&gate, launched, changes, terminal, &directory, plan.program, kept);
     streams.finish();
-    outcome
+    let (status, changed) = outcome?;
+    if let Some(changed) = changed {
+        changed.tell();
+    }
+    Ok(status)
 }
 
 /// Refuses what would let this session prepare the ground for the next.
@@ -201,7 +212,7 @@ fn person(stdio: Stdio) -> Result<Option<OwnedFd>, RunError> {
 }
 
 /// `20261121-041500-123-k3v9qr`: sortable, readable, different each time.
-fn session_id() -> io::Result<SessionId> {
+pub(crate) fn session_id() -> io::Result<SessionId> {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut random = [0; 6];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
@@ -243,7 +254,8 @@ fn serve(
     outer: Option<OwnedFd>,
     directory: &Path,
     program: PathBuf,
-) -> Result<ExitCode, RunError> {
+    kept: Option<Kept>,
+) -> Result<(ExitCode, Option<Changed>), RunError> {
     let system = |doing| move |source| RunError::System { doing, source };
     let Launched { notifications, control, sockets, terminal: master, .. } = launched;
     let control = Arc::new(control);
@@ -315,7 +327,7 @@ fn serve(
     let _ = fs::remove_file(socket);
     // What was permitted is finished or cut here; nothing outlives the session.
     runtime.shutdown_timeout(Duration::from_millis(200));
-    close(gate, event, program)
+    close(gate, event, program, kept)
 }
 
 /// Binds a socket by a descriptor of its directory, for a socket's path may have
@@ -362,7 +374,12 @@ fn carry(
 }
 
 /// Writes the end down and says how the command ended.
-fn close(gate: &Gate, event: ChildEvent, program: PathBuf) -> Result<ExitCode, RunError> {
+fn close(
+    gate: &Gate,
+    event: ChildEvent,
+    program: PathBuf,
+    kept: Option<Kept>,
+) -> Result<(ExitCode, Option<Changed>), RunError> {
     let (status, code) = match event {
         ChildEvent::Exited(code) => (Status::Code(code), code),
         ChildEvent::Signalled(signal) => (Status::Signal(signal), 128 + signal),
@@ -371,7 +388,12 @@ fn close(gate: &Gate, event: ChildEvent, program: PathBuf) -> Result<ExitCode, R
             (Status::Code(REFUSED), REFUSED)
         }
     };
-    let written = gate.journal.write(Kind::Exit { status }).and_then(|()| gate.journal.end());
+    let changed = kept.and_then(Kept::close);
+    let written = gate
+        .journal
+        .write(Kind::Exit { status })
+        .and_then(|()| changed.iter().try_for_each(|changed| gate.journal.write(changed.event())))
+        .and_then(|()| gate.journal.end());
     written.map_err(|source| RunError::Write {
         path: PathBuf::from("~/.local/state/remit"),
         source,
@@ -381,7 +403,7 @@ fn close(gate: &Gate, event: ChildEvent, program: PathBuf) -> Result<ExitCode, R
             let source = io::Error::from_raw_os_error(errno);
             Err(RunError::NotStarted { program, source })
         }
-        _ => Ok(ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1))),
+        _ => Ok((ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1)), changed)),
     }
 }
 

@@ -23,9 +23,10 @@ pub(crate) enum Step {
     Filter,
     Directory,
     Exec,
+    Overlay,
 }
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     Step::MapUser,
     Step::Loopback,
     Step::Listeners,
@@ -40,6 +41,7 @@ const STEPS: [Step; 14] = [
     Step::Filter,
     Step::Directory,
     Step::Exec,
+    Step::Overlay,
 ];
 
 impl Step {
@@ -60,6 +62,10 @@ impl Step {
             Step::Filter => "install the system call filter",
             Step::Directory => "enter the working directory",
             Step::Exec => "start the program",
+            Step::Overlay => {
+                "mount a copy-on-write view, which takes Linux 5.11, nothing mounted inside the workspace, \
+                 and a state directory on a file system that keeps user attributes"
+            }
         }
     }
 }

@@ -1,0 +1,411 @@
+//! Reading what a session changed: the upper tree of the overlay beside the
+//! workspace as it is now.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
+
+use remit_audit::event::ChangeKind;
+use rustix::fs::{FileType, Stat};
+
+use super::within;
+
+/// One path that the session left different from what the workspace has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Relative to the workspace.
+    pub path: PathBuf,
+    pub kind: ChangeKind,
+    /// What the session left there; what it took away, if it was deleted.
+    pub thing: Thing,
+    /// Permissions before and after, where both are there and differ.
+    pub mode: Option<(u32, u32)>,
+    /// Why a person is to say yes to this one in particular.
+    pub warnings: Vec<String>,
+    /// Why it is never applied.
+    pub barred: Option<&'static str>,
+    /// Whether the workspace's own was changed since the session began.
+    pub conflict: bool,
+    /// The workspace's own, as it was compared.
+    pub(super) host: Option<Identity>,
+    pub(super) permissions: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Thing {
+    /// With its length in bytes.
+    File(u64),
+    /// With the number of things below that go with it, where it was deleted.
+    Directory(u64),
+    /// With where it leads.
+    Link(PathBuf),
+    /// A pipe, a socket, a device.
+    Special,
+}
+
+/// Which file it is, in which state; only the kernel can set the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+    size: i64,
+    changed: (i64, u64),
+}
+
+impl Identity {
+    pub(super) fn of(about: &Stat) -> Self {
+        Self {
+            device: about.st_dev,
+            inode: about.st_ino,
+            size: about.st_size,
+            changed: (about.st_ctime, about.st_ctime_nsec),
+        }
+    }
+}
+
+/// Seconds and nanoseconds of the clock that file times are taken from.
+pub(super) type Moment = (i64, u64);
+
+/// More changes than this are not listed.
+pub(super) const MOST: usize = 1_000_000;
+
+/// Directories below directories. A path the kernel takes has room for more, and
+/// no project needs them.
+const DEEPEST: usize = 200;
+
+/// A file whose length is at least this much and mostly holes is not copied.
+const SPARSE: u64 = 1 << 30;
+
+/// Why the changes cannot be read: where, and the reason. None for too many.
+pub(super) type ReadError = (PathBuf, Option<io::Error>);
+
+/// Everything that differs, directories before what they hold.
+pub(super) fn read(
+    upper: OwnedFd,
+    workspace: OwnedFd,
+    since: Moment,
+) -> Result<Vec<Change>, ReadError> {
+    let mut reader = Reader { since, changes: Vec::new() };
+    reader.directory(&upper, Some(&workspace), Path::new(""), 0)?;
+    Ok(reader.changes)
+}
+
+struct Reader {
+    since: Moment,
+    changes: Vec<Change>,
+}
+
+impl Reader {
+    fn directory(
+        &mut self,
+        upper: &OwnedFd,
+        host: Option<&OwnedFd>,
+        path: &Path,
+        depth: usize,
+    ) -> Result<(), ReadError> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |error| (path, Some(error))
+        };
+        let names = within::names(upper).map_err(at(path))?;
+        for name in &names {
+            let path = path.join(name);
+            self.entry(upper, host, name, &path, depth).map_err(|problem| match problem {
+                Problem::Here(error) => (path, Some(error)),
+                Problem::Below(error) => error,
+            })?;
+            if self.changes.len() > MOST {
+                return Err((PathBuf::new(), None));
+            }
+        }
+        // The rest of what the workspace has there was deleted with the
+        // directory that this one was made in the place of.
+        let opaque = within::mark(upper, "opaque").map_err(at(path))?;
+        if let (Some(host), Some((1, b'y'))) = (host, opaque) {
+            let kept: HashSet<OsString> = names.into_iter().collect();
+            for name in within::names(host).map_err(at(path))? {
+                if !kept.contains(&name) {
+                    let path = path.join(&name);
+                    self.deleted(host, &name, &path).map_err(at(&path))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        upper: &OwnedFd,
+        host: Option<&OwnedFd>,
+        name: &OsStr,
+        path: &Path,
+        depth: usize,
+    ) -> Result<(), Problem> {
+        // Gone meanwhile: the session still runs.
+        let Some(about) = within::about(upper, name)? else { return Ok(()) };
+        let theirs = match host {
+            Some(host) => within::about(host, name)?,
+            None => None,
+        };
+        let whiteout = FileType::from_raw_mode(about.st_mode) == FileType::CharacterDevice
+            && about.st_rdev == 0;
+        match (FileType::from_raw_mode(about.st_mode), host) {
+            (_, Some(host)) if whiteout => return Ok(self.deleted(host, name, path)?),
+            (_, None) if whiteout => {}
+            (FileType::RegularFile, _) => self.file(upper, host, name, path, theirs.as_ref())?,
+            (FileType::Directory, _) => {
+                let found = self.new(path, &about, theirs.as_ref(), Thing::Directory(0));
+                let inner = match within::directory(upper, name) {
+                    Ok(_) if depth >= DEEPEST => {
+                        self.bar(found, "it is nested too deeply");
+                        return Ok(());
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                        self.bar(found, "its permissions keep us from reading it");
+                        return Ok(());
+                    }
+                    opened => opened?,
+                };
+                let both = host.filter(|_| found.kind == ChangeKind::Modified);
+                let theirs = both.map(|host| within::directory(host, name)).transpose()?;
+                if found.kind != ChangeKind::Modified || found.mode.is_some() {
+                    // A directory's time tells of its entries, which are compared
+                    // by themselves.
+                    let conflict = found.conflict && found.kind == ChangeKind::Replaced;
+                    self.changes.push(Change { conflict, ..found });
+                }
+                self.directory(&inner, theirs.as_ref(), path, depth + 1)?;
+            }
+            (FileType::Symlink, _) => {
+                let target = target(upper, name)?;
+                let found = self.new(path, &about, theirs.as_ref(), Thing::Link(target.clone()));
+                let same = match (&found.kind, host) {
+                    (ChangeKind::Modified, Some(host)) => self::target(host, name)? == target,
+                    _ => false,
+                };
+                if !same {
+                    // The permissions of a link mean nothing.
+                    self.changes.push(Change { mode: None, ..found });
+                }
+            }
+            _ => {
+                let found = self.new(path, &about, theirs.as_ref(), Thing::Special);
+                self.bar(found, "it is a pipe, a socket or a device");
+            }
+        }
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        upper: &OwnedFd,
+        host: Option<&OwnedFd>,
+        name: &OsStr,
+        path: &Path,
+        theirs: Option<&Stat>,
+    ) -> Result<(), Problem> {
+        let (file, about) = match within::file(upper, name) {
+            Ok(opened) => opened,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let Some(about) = within::about(upper, name)? else { return Ok(()) };
+                let found = self.new(path, &about, theirs, Thing::File(length(&about)));
+                self.bar(found, "its permissions keep us from reading it");
+                return Ok(());
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        // The other form of a deletion, which a kernel reads and does not write.
+        if about.st_size == 0 && within::mark(&file, "whiteout")?.is_some() {
+            return match host {
+                Some(host) => Ok(self.deleted(host, name, path)?),
+                None => Ok(()),
+            };
+        }
+        let found = self.new(path, &about, theirs, Thing::File(length(&about)));
+        if let Some(reason) = unfit(&file, &about)? {
+            self.bar(found, reason);
+            return Ok(());
+        }
+        let same = match (&found.kind, host) {
+            (ChangeKind::Modified, Some(host)) if found.mode.is_none() => {
+                theirs.is_some_and(|theirs| theirs.st_size == about.st_size)
+                    && same_contents(file, host, name)?
+            }
+            _ => false,
+        };
+        if !same {
+            self.changes.push(found);
+        }
+        Ok(())
+    }
+
+    /// What the session took away, if the workspace still has it.
+    fn deleted(&mut self, host: &OwnedFd, name: &OsStr, path: &Path) -> io::Result<()> {
+        let Some(about) = within::about(host, name)? else { return Ok(()) };
+        let mut conflict = self.touched(&about);
+        let thing = match FileType::from_raw_mode(about.st_mode) {
+            FileType::Directory => {
+                let inner = within::directory(host, name)?;
+                Thing::Directory(self.below(&inner, &mut conflict, 0)?)
+            }
+            FileType::RegularFile => Thing::File(length(&about)),
+            FileType::Symlink => Thing::Link(target(host, name)?),
+            _ => Thing::Special,
+        };
+        self.changes.push(Change {
+            path: path.to_owned(),
+            kind: ChangeKind::Deleted,
+            thing,
+            mode: None,
+            warnings: Vec::new(),
+            barred: None,
+            conflict,
+            host: Some(Identity::of(&about)),
+            permissions: 0,
+        });
+        Ok(())
+    }
+
+    /// How many things a directory of the workspace holds, and whether one was
+    /// changed since the session began.
+    fn below(&self, directory: &OwnedFd, touched: &mut bool, depth: usize) -> io::Result<u64> {
+        let mut count = 0;
+        for name in within::names(directory)? {
+            let Some(about) = within::about(directory, &name)? else { continue };
+            count += 1;
+            *touched |= self.touched(&about);
+            if FileType::from_raw_mode(about.st_mode) == FileType::Directory {
+                if depth >= DEEPEST {
+                    // Not looked at is not known to be as it was.
+                    *touched = true;
+                    continue;
+                }
+                count += self.below(&within::directory(directory, &name)?, touched, depth + 1)?;
+            }
+        }
+        Ok(count)
+    }
+
+    /// A change of a path, given what the session left and what the workspace has.
+    fn new(&self, path: &Path, about: &Stat, theirs: Option<&Stat>, thing: Thing) -> Change {
+        let kind = |about: &Stat| FileType::from_raw_mode(about.st_mode);
+        let permissions = about.st_mode & 0o777;
+        Change {
+            path: path.to_owned(),
+            kind: match theirs {
+                None => ChangeKind::Added,
+                Some(theirs) if kind(theirs) == kind(about) => ChangeKind::Modified,
+                Some(_) => ChangeKind::Replaced,
+            },
+            thing,
+            mode: theirs
+                .filter(|theirs| kind(theirs) == kind(about))
+                .map(|theirs| (theirs.st_mode & 0o777, permissions))
+                .filter(|(before, after)| before != after),
+            warnings: Vec::new(),
+            barred: None,
+            conflict: theirs.is_some_and(|theirs| self.touched(theirs)),
+            host: theirs.map(Identity::of),
+            permissions,
+        }
+    }
+
+    fn bar(&mut self, change: Change, reason: &'static str) {
+        self.changes.push(Change { barred: Some(reason), ..change });
+    }
+
+    /// Whether something of the workspace was changed after the session began.
+    fn touched(&self, about: &Stat) -> bool {
+        let (seconds, nanoseconds) = (about.st_ctime, about.st_ctime_nsec);
+        // A file system that keeps whole seconds, or every other, rounds down.
+        let coarse = nanoseconds == 0 && seconds + 1 >= self.since.0;
+        coarse || (seconds, nanoseconds) >= self.since
+    }
+}
+
+/// Where it went wrong: at the path being read, or at one below that says so.
+enum Problem {
+    Here(io::Error),
+    Below(ReadError),
+}
+
+impl From<io::Error> for Problem {
+    fn from(error: io::Error) -> Self {
+        Problem::Here(error)
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        Problem::Below(error)
+    }
+}
+
+/// Why a file is not to be applied, whatever a person says.
+fn unfit(file: &File, about: &Stat) -> io::Result<Option<&'static str>> {
+    if about.st_mode & 0o6000 != 0 {
+        return Ok(Some("it has a set-user-ID or set-group-ID bit"));
+    }
+    let allocated = u64::try_from(about.st_blocks).unwrap_or(0).saturating_mul(512);
+    if length(about) >= SPARSE && allocated.saturating_mul(16) < length(about) {
+        return Ok(Some("it is huge and mostly holes"));
+    }
+    // Marks of overlays that were mounted in another way than ours.
+    for name in ["metacopy", "redirect"] {
+        if within::mark(file, name)?.is_some() {
+            return Ok(Some("its contents are elsewhere"));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn length(about: &Stat) -> u64 {
+    u64::try_from(about.st_size).unwrap_or(0)
+}
+
+pub(super) fn target(parent: impl AsFd, name: &OsStr) -> io::Result<PathBuf> {
+    let target = rustix::fs::readlinkat(parent, name, Vec::new())?;
+    Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
+}
+
+/// Whether the workspace's file of that name holds the same bytes.
+fn same_contents(mut ours: File, host: &OwnedFd, name: &OsStr) -> io::Result<bool> {
+    let mut theirs = match within::file(host, name) {
+        Ok((file, _)) => file,
+        // What cannot be read cannot be said to be the same.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let (mut a, mut b) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+    loop {
+        let length = fill(&mut ours, &mut a)?;
+        if length != fill(&mut theirs, &mut b)? || a[..length] != b[..length] {
+            return Ok(false);
+        }
+        if length == 0 {
+            return Ok(true);
+        }
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match file.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(n) => length += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
+
+#[cfg(test)]
+mod tests;
