@@ -137,10 +137,12 @@ fn overlay(lower: &CStr, upper: &CStr, work: &CStr) -> Sys<OwnedFd> {
     sys::fsconfig_string(context.as_fd(), c"source", c"remit")?;
     sys::fsconfig_flag(context.as_fd(), c"userxattr")?;
     // Named by descriptors: in a path, `:`, `,` and `\` would mean something.
-    for (key, path) in [(c"lowerdir", lower), (c"upperdir", upper), (c"workdir", work)] {
-        let place = sys::open_exact(path)?;
+    // Older kernels look at the names only when the file system is created.
+    let places = [sys::open_exact(lower)?, sys::open_exact(upper)?, sys::open_exact(work)?];
+    for (key, place) in [c"lowerdir", c"upperdir", c"workdir"].into_iter().zip(&places) {
         let mut name = [0; DESCRIPTOR_PATH];
-        sys::fsconfig_string(context.as_fd(), key, descriptor_path(place.as_raw_fd(), &mut name)?)?;
+        let name = descriptor_path(place.as_raw_fd(), &mut name)?;
+        sys::fsconfig_string(context.as_fd(), key, name)?;
     }
     sys::fsconfig_create(context.as_fd())?;
     sys::fsmount(context.as_fd(), NOSUID | NODEV)

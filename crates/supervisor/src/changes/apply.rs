@@ -1,7 +1,7 @@
 //! Making changes in the workspace itself, or throwing them away.
 //!
 //! Each is judged, recorded, and only then made; a file is complete before it
-//! has its name. What was made leaves the kept ones after it is on the disk.
+//! has its name. What was made is noted after it is on the disk; it waits no longer then.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -104,7 +104,7 @@ impl Review {
             source: errno.into(),
         })?;
         record.end(now()).map_err(|source| ChangesError::Write { source })?;
-        self.forget(&applied.done);
+        self.note_done(&applied.done)?;
         applied.all = self.changes().is_ok_and(|rest| rest.is_empty());
         if applied.all {
             self.clear(&mut || {})?;
@@ -160,18 +160,6 @@ impl Review {
         };
         record.append(now(), started).map_err(|source| ChangesError::Write { source })?;
         Ok(record)
-    }
-
-    /// Takes what was made from the kept ones, what a directory holds before it.
-    /// What cannot be taken is the same as in the workspace and no change.
-    fn forget(&self, done: &[PathBuf]) {
-        for path in done.iter().rev() {
-            let Ok((holder, name)) = within::holder(&self.upper, path) else { continue };
-            let Ok(Some(about)) = within::about(&holder, name) else { continue };
-            let is_directory = about.st_mode & 0o170_000 == 0o040_000;
-            let flags = if is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-            let _ = rustix::fs::unlinkat(&holder, name, flags);
-        }
     }
 }
 

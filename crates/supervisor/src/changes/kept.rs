@@ -1,5 +1,6 @@
 //! The place that a session's changes go to, from before its start to its end.
 
+use std::collections::HashSet;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -222,7 +223,8 @@ impl Kept {
     fn count(&self) -> Option<u64> {
         let upper = File::open(&self.layer.upper).ok()?;
         let workspace = File::open(self.about.workspace()).ok()?;
-        let changes = tree::read(upper.into(), workspace.into(), self.about.since).ok()?;
+        let changes =
+            tree::read(upper.into(), workspace.into(), self.about.since, &HashSet::new()).ok()?;
         u64::try_from(changes.len()).ok()
     }
 }

@@ -1,11 +1,13 @@
 //! A person's look at what a session changed.
 
-use std::io::{self, Read as _};
+use std::collections::HashSet;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use remit_audit::SessionId;
 use remit_audit::event::ChangeKind;
+use remit_audit::{SessionId, Text};
 use remit_policy::{PathRule, Place, Policy};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
@@ -112,7 +114,9 @@ impl Review {
         let session = self.session;
         let again =
             |fd: &OwnedFd| fd.try_clone().map_err(|source| ChangesError::About { session, source });
-        let read = tree::read(again(&self.upper)?, again(&self.host)?, self.about.since);
+        let done =
+            done(&self.directory).map_err(|source| ChangesError::About { session, source })?;
+        let read = tree::read(again(&self.upper)?, again(&self.host)?, self.about.since, &done);
         let mut changes = read.map_err(|(path, source)| match source {
             Some(source) => ChangesError::Read { session, path, source },
             None => ChangesError::TooMany { session },
@@ -139,6 +143,24 @@ impl Review {
         Ok([before, after])
     }
 
+    /// Notes what was applied, so that it waits no longer.
+    pub(super) fn note_done(&self, paths: &[PathBuf]) -> Result<(), ChangesError> {
+        let session = self.session;
+        let noted = || -> io::Result<()> {
+            let mut options = std::fs::OpenOptions::new();
+            let options = options.append(true).create(true).mode(0o600);
+            let mut file = options.open(self.directory.join(DONE))?;
+            let mut lines = Vec::new();
+            for path in paths {
+                serde_json::to_writer(&mut lines, &Text::from(path.as_path()))?;
+                lines.push(b'\n');
+            }
+            file.write_all(&lines)?;
+            file.sync_all()
+        };
+        noted().map_err(|source| ChangesError::About { session, source })
+    }
+
     /// Removes everything that is kept, and the place itself.
     pub(super) fn clear(&self, progress: &mut dyn FnMut()) -> Result<(), ChangesError> {
         let session = self.session;
@@ -151,6 +173,22 @@ impl Review {
         };
         removed().map_err(|source| ChangesError::Remove { session, source })
     }
+}
+
+/// The paths that were applied, one JSON text a line. What an interrupted
+/// application did not note is the same in the workspace, and so no change.
+const DONE: &str = "applied";
+
+fn done(directory: &Path) -> io::Result<HashSet<PathBuf>> {
+    let text = match std::fs::read_to_string(directory.join(DONE)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
+        Err(error) => return Err(error),
+    };
+    // A line that was cut short names nothing.
+    let whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    let path = |line| Ok(serde_json::from_str::<Text>(line)?.as_os_str().into());
+    whole.map(path).collect()
 }
 
 fn open_workspace(path: &Path) -> io::Result<OwnedFd> {

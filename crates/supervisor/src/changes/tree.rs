@@ -10,7 +10,8 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use remit_audit::event::ChangeKind;
-use rustix::fs::{FileType, Stat};
+use rustix::fs::{AtFlags, FileType, Stat, StatxFlags};
+use rustix::io::Errno;
 
 use super::within;
 
@@ -83,23 +84,27 @@ const SPARSE: u64 = 1 << 30;
 /// Why the changes cannot be read: where, and the reason. None for too many.
 pub(super) type ReadError = (PathBuf, Option<io::Error>);
 
-/// Everything that differs, directories before what they hold.
+/// Everything that differs and is not `done`, directories before what they hold.
 pub(super) fn read(
     upper: OwnedFd,
     workspace: OwnedFd,
     since: Moment,
+    done: &HashSet<PathBuf>,
 ) -> Result<Vec<Change>, ReadError> {
-    let mut reader = Reader { since, changes: Vec::new() };
+    let mut reader = Reader { since, done, changes: Vec::new() };
     reader.directory(&upper, Some(&workspace), Path::new(""), 0)?;
     Ok(reader.changes)
 }
 
-struct Reader {
+struct Reader<'a> {
     since: Moment,
+    /// What was applied already. It stays in the upper tree: in an opaque
+    /// directory its absence would be a deletion.
+    done: &'a HashSet<PathBuf>,
     changes: Vec<Change>,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn directory(
         &mut self,
         upper: &OwnedFd,
@@ -128,8 +133,8 @@ impl Reader {
         if let (Some(host), Some((1, b'y'))) = (host, opaque) {
             let kept: HashSet<OsString> = names.into_iter().collect();
             for name in within::names(host).map_err(at(path))? {
-                if !kept.contains(&name) {
-                    let path = path.join(&name);
+                let path = path.join(&name);
+                if !kept.contains(&name) && !self.born(host, &name).map_err(at(&path))? {
                     self.deleted(host, &name, &path).map_err(at(&path))?;
                 }
             }
@@ -176,7 +181,7 @@ impl Reader {
                     // A directory's time tells of its entries, which are compared
                     // by themselves.
                     let conflict = found.conflict && found.kind == ChangeKind::Replaced;
-                    self.changes.push(Change { conflict, ..found });
+                    self.push(Change { conflict, ..found });
                 }
                 self.directory(&inner, theirs.as_ref(), path, depth + 1)?;
             }
@@ -189,7 +194,7 @@ impl Reader {
                 };
                 if !same {
                     // The permissions of a link mean nothing.
-                    self.changes.push(Change { mode: None, ..found });
+                    self.push(Change { mode: None, ..found });
                 }
             }
             _ => {
@@ -239,13 +244,16 @@ impl Reader {
             _ => false,
         };
         if !same {
-            self.changes.push(found);
+            self.push(found);
         }
         Ok(())
     }
 
     /// What the session took away, if the workspace still has it.
     fn deleted(&mut self, host: &OwnedFd, name: &OsStr, path: &Path) -> io::Result<()> {
+        if self.done.contains(path) {
+            return Ok(());
+        }
         let Some(about) = within::about(host, name)? else { return Ok(()) };
         let mut conflict = self.touched(&about);
         let thing = match FileType::from_raw_mode(about.st_mode) {
@@ -316,7 +324,27 @@ impl Reader {
     }
 
     fn bar(&mut self, change: Change, reason: &'static str) {
-        self.changes.push(Change { barred: Some(reason), ..change });
+        self.push(Change { barred: Some(reason), ..change });
+    }
+
+    fn push(&mut self, change: Change) {
+        if !self.done.contains(&change.path) {
+            self.changes.push(change);
+        }
+    }
+
+    /// Whether something of the workspace was made after the session began, so
+    /// that the session cannot have taken it away.
+    fn born(&self, host: &OwnedFd, name: &OsStr) -> io::Result<bool> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let about = match rustix::fs::statx(host, name, flags, StatxFlags::BTIME) {
+            Ok(about) => about,
+            Err(Errno::NOENT) => return Ok(true),
+            Err(errno) => return Err(errno.into()),
+        };
+        let known = StatxFlags::from_bits_retain(about.stx_mask).contains(StatxFlags::BTIME);
+        let time = (about.stx_btime.tv_sec, u64::from(about.stx_btime.tv_nsec));
+        Ok(known && time >= self.since)
     }
 
     /// Whether something of the workspace was changed after the session began.
