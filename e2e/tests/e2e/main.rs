@@ -24,6 +24,7 @@ mod evidence;
 mod handover;
 mod kernel;
 mod network;
+mod overlay;
 mod races;
 mod story;
 mod terminal;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         commands::all(),
         races::all(),
         handover::all(),
+        overlay::all(),
         approvals::all(),
         evidence::all(),
         bad_input::all(),
