@@ -13,6 +13,7 @@ use crate::places;
 use crate::record::Record;
 use crate::run::{Output, Running, eventually};
 use crate::scenario::Need::{Program, RootHarness};
+use crate::screen::Screen;
 use crate::world::{SECRET, World};
 
 scenarios! { "overlay":
@@ -34,7 +35,11 @@ scenarios! { "overlay":
     what_is_decided_is_recorded,
     a_read_only_workspace_contradicts,
     a_mount_inside_the_workspace_is_refused [RootHarness],
+    a_state_directory_on_an_overlay_is_refused [RootHarness],
+    a_full_disk_stops_and_loses_nothing [RootHarness],
     any_name_of_a_workspace_works,
+    the_boundary_holds_on_a_copy_too,
+    a_person_is_asked_path_by_path [Program("tmux"), Program("bash")],
     a_diff_is_escaped_and_names_binaries,
 }
 
@@ -386,19 +391,96 @@ fn a_read_only_workspace_contradicts(world: &World) {
     world.remit(&without).succeeds();
 }
 
+const ON_COPY: &str = "\"$0\" run --overlay -- true";
+
 fn a_mount_inside_the_workspace_is_refused(world: &World) {
     let place = world.workspace.join("data");
     world.write(&place.join("x"), "x");
-    // In mounts of its own, which end with the program; root mounts, and then
-    // becomes the account.
-    let mount = "mount --bind data data && exec setpriv --reuid $0 --regid $1 --clear-groups -- \"$2\" run --overlay -- true";
-    let mut command = Command::new("setsid");
-    command.args(["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", mount]);
-    command.args([world.who.uid.to_string(), world.who.gid.to_string()]).arg(places::remit());
-    world.dress(&mut command);
-    let output = Running::start(command).finish();
+    let output = among_mounts(world, "mount --bind data data", ON_COPY);
     assert_eq!(output.says("is mounted inside the workspace").code, 125);
     on_copy(world, "true").succeeds();
+}
+
+fn a_state_directory_on_an_overlay_is_refused(world: &World) {
+    let base = world.home.join("layers");
+    for name in ["lower", "upper", "work"] {
+        world.write(&base.join(name).join(".keep"), "");
+        fs::remove_file(base.join(name).join(".keep")).expect("removed");
+    }
+    world.write(&world.state().join(".keep"), "");
+    let options = "lowerdir=../layers/lower,upperdir=../layers/upper,workdir=../layers/work";
+    let mount = format!(
+        "mount -t overlay x -o {options} ../.local/state/remit && chown $0:$1 ../.local/state/remit"
+    );
+    let output = among_mounts(world, &mount, ON_COPY);
+    assert_eq!(output.says("is an overlay itself").code, 125);
+    on_copy(world, "true").succeeds();
+}
+
+fn a_full_disk_stops_and_loses_nothing(world: &World) {
+    let mount = "mkdir small && mount -t tmpfs -o size=1m x small && chown $0:$1 small";
+    let then = "cd small && echo old > c-big && \
+        \"$0\" run --overlay -- sh -c 'echo a > a; head -c 3000000 /dev/zero > c-big; echo d > d' && \
+        \"$0\" changes apply latest; echo status-$?; cat a c-big; ls -A; \
+        rm -f c-big; \"$0\" changes show";
+    let output = among_mounts(world, mount, then).says("status-1").says("No space left on device");
+    let shown = output.out.clone();
+    assert!(shown.contains("status-1\na\nold\na\nc-big\n"), "{shown}");
+    assert!(
+        !shown.contains("  a  ") && shown.contains("  c-big  ") && shown.contains("A  d  "),
+        "{shown}"
+    );
+    output.says("not tried");
+}
+
+/// Runs a script among mounts that end with it. Root mounts, with the account
+/// as `$0` and `$1`, and then turns it; `$0` of the script is Remit.
+#[track_caller]
+fn among_mounts(world: &World, mount: &str, then: &str) -> Output {
+    let turn = "exec setpriv --reuid $0 --regid $1 --clear-groups -- sh -c \"$3\" \"$2\"";
+    let script = format!("{mount} && {turn}");
+    let mut command = Command::new("setsid");
+    command.args(["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", &script]);
+    command.args([world.who.uid.to_string(), world.who.gid.to_string()]);
+    command.arg(places::remit()).arg(then);
+    world.dress(&mut command);
+    Running::start(command).finish()
+}
+
+fn the_boundary_holds_on_a_copy_too(world: &World) {
+    let home = world.home.display();
+    on_copy(world, &format!("cat {home}/.ssh/id_ed25519")).fails().does_not_say(SECRET);
+    let outside = format!("echo x > {home}/outside");
+    on_copy(world, &outside).fails();
+    assert!(!world.home.join("outside").exists());
+    on_copy(world, "mknod whiteout c 0 0").fails();
+    world.outside(&outside).succeeds();
+    // What the agent made runs, as it would without a copy.
+    let script = "printf '#!/bin/sh\necho it ran\n' > made; chmod +x made; ./made";
+    on_copy(world, script).succeeds().says("it ran");
+}
+
+fn a_person_is_asked_path_by_path(world: &World) {
+    world.write(&world.workspace.join("first"), "x");
+    world.write(&world.workspace.join("second"), "x");
+    on_copy(world, "rm first second; echo x > third").succeeds();
+    let screen = Screen::new(world);
+    let remit = places::remit().display().to_string();
+    screen.runs(&format!("{remit} changes apply latest; echo sta''tus-$?"));
+    screen.shows("Apply it? [y/N]");
+    screen.runs("n");
+    screen.until("the second question", |text| text.contains("D  second"));
+    screen.runs("y");
+    screen.shows("status-1");
+    holds(world, "first", Some("x"));
+    holds(world, "second", None);
+    holds(world, "third", Some("x\n"));
+    screen.clears();
+    screen.runs(&format!("{remit} changes drop latest; echo sta''tus-$?"));
+    screen.shows("[y/N]");
+    screen.presses("Enter");
+    screen.shows("nothing was dropped");
+    assert_eq!(listed(world), ["D first"]);
 }
 
 fn any_name_of_a_workspace_works(world: &World) {

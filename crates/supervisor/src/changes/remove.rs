@@ -79,8 +79,9 @@ mod tests {
             at = within::directory(&at, OsStr::new("deep")).expect("opened");
         }
         fs::create_dir_all(top.join("closed/inner")).expect("a directory");
-        fs::set_permissions(top.join("closed/inner"), fs::Permissions::from_mode(0)).expect("set");
-        fs::set_permissions(top.join("closed"), fs::Permissions::from_mode(0)).expect("set");
+        fs::set_permissions(top.join("closed/inner"), fs::Permissions::from_mode(0o000))
+            .expect("set");
+        fs::set_permissions(top.join("closed"), fs::Permissions::from_mode(0o000)).expect("set");
         let parent = File::open(base.path()).expect("opened");
         let mut count = 0;
         tree(&parent, OsStr::new("top"), &mut || count += 1).expect("removed");

@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use remit_audit::event::ChangeKind;
 use remit_audit::{SessionId, Text};
@@ -103,9 +104,15 @@ impl Review {
     /// The same, to be decided on: nobody else does meanwhile.
     pub fn decide(places: &Places, session: SessionId) -> Result<Self, ChangesError> {
         let mut review = Self::open(places, session)?;
-        let lock = kept::lock(&review.directory).map_err(|_| ChangesError::InUse(session))?;
-        review.lock = Some(lock);
-        Ok(review)
+        // Somebody who only looks holds it for a moment.
+        for _ in 0..10 {
+            if let Ok(lock) = kept::lock(&review.directory) {
+                review.lock = Some(lock);
+                return Ok(review);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err(ChangesError::InUse(session))
     }
 
     /// Everything that differs from the workspace as it is now, directories

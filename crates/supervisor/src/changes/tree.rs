@@ -163,7 +163,7 @@ impl Reader<'_> {
             (_, None) if whiteout => {}
             (FileType::RegularFile, _) => self.file(upper, host, name, path, theirs.as_ref())?,
             (FileType::Directory, _) => {
-                let found = self.new(path, &about, theirs.as_ref(), Thing::Directory(0));
+                let found = self.compared(path, &about, theirs.as_ref(), Thing::Directory(0));
                 let inner = match within::directory(upper, name) {
                     Ok(_) if depth >= DEEPEST => {
                         self.bar(found, "it is nested too deeply");
@@ -178,16 +178,22 @@ impl Reader<'_> {
                 let both = host.filter(|_| found.kind == ChangeKind::Modified);
                 let theirs = both.map(|host| within::directory(host, name)).transpose()?;
                 if found.kind != ChangeKind::Modified || found.mode.is_some() {
-                    // A directory's time tells of its entries, which are compared
-                    // by themselves.
-                    let conflict = found.conflict && found.kind == ChangeKind::Replaced;
+                    let conflict = match found.kind {
+                        // One that the session found, and that is gone meanwhile.
+                        ChangeKind::Added => within::mark(&inner, "origin")?.is_some(),
+                        // Its time tells of its entries, which are compared by
+                        // themselves.
+                        ChangeKind::Modified => false,
+                        ChangeKind::Replaced | ChangeKind::Deleted => found.conflict,
+                    };
                     self.push(Change { conflict, ..found });
                 }
                 self.directory(&inner, theirs.as_ref(), path, depth + 1)?;
             }
             (FileType::Symlink, _) => {
                 let target = target(upper, name)?;
-                let found = self.new(path, &about, theirs.as_ref(), Thing::Link(target.clone()));
+                let found =
+                    self.compared(path, &about, theirs.as_ref(), Thing::Link(target.clone()));
                 let same = match (&found.kind, host) {
                     (ChangeKind::Modified, Some(host)) => self::target(host, name)? == target,
                     _ => false,
@@ -198,7 +204,7 @@ impl Reader<'_> {
                 }
             }
             _ => {
-                let found = self.new(path, &about, theirs.as_ref(), Thing::Special);
+                let found = self.compared(path, &about, theirs.as_ref(), Thing::Special);
                 self.bar(found, "it is a pipe, a socket or a device");
             }
         }
@@ -217,7 +223,7 @@ impl Reader<'_> {
             Ok(opened) => opened,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let Some(about) = within::about(upper, name)? else { return Ok(()) };
-                let found = self.new(path, &about, theirs, Thing::File(length(&about)));
+                let found = self.compared(path, &about, theirs, Thing::File(length(&about)));
                 self.bar(found, "its permissions keep us from reading it");
                 return Ok(());
             }
@@ -231,7 +237,7 @@ impl Reader<'_> {
                 None => Ok(()),
             };
         }
-        let found = self.new(path, &about, theirs, Thing::File(length(&about)));
+        let found = self.compared(path, &about, theirs, Thing::File(length(&about)));
         if let Some(reason) = unfit(&file, &about)? {
             self.bar(found, reason);
             return Ok(());
@@ -300,7 +306,7 @@ impl Reader<'_> {
     }
 
     /// A change of a path, given what the session left and what the workspace has.
-    fn new(&self, path: &Path, about: &Stat, theirs: Option<&Stat>, thing: Thing) -> Change {
+    fn compared(&self, path: &Path, about: &Stat, theirs: Option<&Stat>, thing: Thing) -> Change {
         let kind = |about: &Stat| FileType::from_raw_mode(about.st_mode);
         let permissions = about.st_mode & 0o777;
         Change {

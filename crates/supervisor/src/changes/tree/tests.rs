@@ -180,6 +180,13 @@ fn what_the_workspace_changed_meanwhile_is_a_conflict() {
 }
 
 #[test]
+fn a_directory_that_is_gone_meanwhile_is_a_conflict() {
+    let trees = Trees::new();
+    trees.write("upper/found/x", "x").mark("upper/found", "origin", b"").write("upper/made/x", "x");
+    trees.check(&["A found?", "A found/x", "A made", "A made/x"]);
+}
+
+#[test]
 fn a_tree_too_deep_is_barred_where_it_gets_too_deep() {
     let trees = Trees::new();
     let deep = "d/".repeat(DEEPEST + 5);
