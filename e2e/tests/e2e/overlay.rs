@@ -37,6 +37,7 @@ scenarios! { "overlay":
     a_mount_inside_the_workspace_is_refused [RootHarness],
     a_state_directory_on_an_overlay_is_refused [RootHarness],
     a_full_disk_stops_and_loses_nothing [RootHarness],
+    a_mount_made_meanwhile_is_not_emptied [RootHarness],
     any_name_of_a_workspace_works,
     the_boundary_holds_on_a_copy_too,
     a_person_is_asked_path_by_path [Program("tmux"), Program("bash")],
@@ -433,8 +434,19 @@ fn a_full_disk_stops_and_loses_nothing(world: &World) {
     output.says("not tried");
 }
 
+fn a_mount_made_meanwhile_is_not_emptied(world: &World) {
+    world.write(&world.workspace.join("tree/inner/x"), "x");
+    world.write(&world.home.join("precious/x"), "precious");
+    on_copy(world, "rm -r tree").succeeds();
+    let then = "\"$0\" changes apply latest --yes --force; cat tree/inner/x";
+    let mount = "mount --bind ../precious tree/inner";
+    among_mounts(world, mount, then).says("precious");
+    among_mounts(world, mount, "rm -r tree; cat tree/inner/x").fails();
+    world.write(&world.home.join("precious/x"), "precious");
+}
+
 /// Runs a script among mounts that end with it. Root mounts, with the account
-/// as `$0` and `$1`, and then turns it; `$0` of the script is Remit.
+/// as `$0` and `$1`, and then becomes it; `$0` of the script is Remit.
 #[track_caller]
 fn among_mounts(world: &World, mount: &str, then: &str) -> Output {
     let turn = "exec setpriv --reuid $0 --regid $1 --clear-groups -- sh -c \"$3\" \"$2\"";

@@ -14,14 +14,16 @@ use rustix::io::Errno;
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// No link on the way, no way up, no other file system.
+const WITHIN: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_XDEV);
+
 /// The directory at a path below another; that itself for the empty path.
 pub(super) fn below(root: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    let how = ResolveFlags::BENEATH
-        | ResolveFlags::NO_SYMLINKS
-        | ResolveFlags::NO_MAGICLINKS
-        | ResolveFlags::NO_XDEV;
-    Ok(rustix::fs::openat2(root, path, DIRECTORY, Mode::empty(), how)?)
+    Ok(rustix::fs::openat2(root, path, DIRECTORY, Mode::empty(), WITHIN)?)
 }
 
 /// The directory that holds a path below another, and the path's last name.
@@ -32,7 +34,7 @@ pub(super) fn holder(root: impl AsFd, path: &Path) -> io::Result<(OwnedFd, &OsSt
 
 /// A directory in another.
 pub(super) fn directory(parent: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::openat(parent, name, DIRECTORY, Mode::empty())?)
+    Ok(rustix::fs::openat2(parent, name, DIRECTORY, Mode::empty(), WITHIN)?)
 }
 
 /// A regular file, for reading, with what the kernel says about it.
@@ -72,7 +74,7 @@ pub(super) fn names(directory: impl AsFd) -> io::Result<Vec<OsString>> {
 /// Gives ourselves all rights to a directory of ours that has fewer, and opens it.
 pub(super) fn forced(parent: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let place = rustix::fs::openat(&parent, name, flags, Mode::empty())?;
+    let place = rustix::fs::openat2(&parent, name, flags, Mode::empty(), WITHIN)?;
     let mode = Mode::from_raw_mode(rustix::fs::fstat(&place)?.st_mode & 0o7777);
     if !mode.contains(Mode::RWXU) {
         // The descriptor's own name, since a mode cannot be set by a mere place.
