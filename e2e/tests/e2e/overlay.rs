@@ -36,6 +36,8 @@ scenarios! { "overlay":
     a_read_only_workspace_contradicts,
     a_mount_inside_the_workspace_is_refused [RootHarness],
     a_state_directory_on_an_overlay_is_refused [RootHarness],
+    a_writable_root_does_not_lead_past_the_copy,
+    a_hidden_path_in_the_workspace_stays_hidden,
     a_full_disk_stops_and_loses_nothing [RootHarness],
     a_mount_made_meanwhile_is_not_emptied [RootHarness],
     any_name_of_a_workspace_works,
@@ -416,6 +418,36 @@ fn a_state_directory_on_an_overlay_is_refused(world: &World) {
     let output = among_mounts(world, &mount, ON_COPY);
     assert_eq!(output.says("is an overlay itself").code, 125);
     on_copy(world, "true").succeeds();
+}
+
+fn a_writable_root_does_not_lead_past_the_copy(world: &World) {
+    let workspace = world.home.join("group/deep/project");
+    for path in ["group/beside", "group/deep/project/sub/x"] {
+        world.write(&world.home.join(path), "x");
+    }
+    world.settings("[sandbox]\nwrite = [\"~/group\", \"./sub\"]\n");
+    let target = workspace.display().to_string();
+    let script = "echo new > sub/x; echo new > made; echo new > ../../beside; ls; \
+                  mv ../../deep ../../moved && echo new > ../../moved/project/sub/y; mv ../../moved ../../deep";
+    let words = ["-C", &target, "--", "sh", "-c", script];
+    world.remit(&[&["run", "--overlay"], &words[..]].concat()).says("made");
+    let read = |path: &str| fs::read_to_string(world.home.join("group").join(path)).ok();
+    assert_eq!(read("beside").as_deref(), Some("new\n"), "a root beside is not copied");
+    assert_eq!(read("deep/project/sub/x").as_deref(), Some("x"));
+    assert_eq!(read("deep/project/sub/y"), None);
+    assert_eq!(read("deep/project/made"), None);
+    world.remit(&[&["run"], &words[..]].concat());
+    assert_eq!(read("deep/project/sub/x").as_deref(), Some("new\n"), "the control");
+}
+
+fn a_hidden_path_in_the_workspace_stays_hidden(world: &World) {
+    world.write(&world.workspace.join("secrets/key"), SECRET);
+    world.settings("[sandbox]\nhide = [\"./secrets\"]\n");
+    let script = "cat secrets/key; mv secrets s; cp -r secrets c; cat s/key c/key; echo x > new";
+    on_copy(world, script).succeeds().does_not_say(SECRET);
+    assert_eq!(listed(world).last().map(String::as_str), Some("A new"));
+    changes(world, "show", &["--diff"]).succeeds().does_not_say(SECRET);
+    holds(world, "secrets/key", Some(SECRET));
 }
 
 fn a_full_disk_stops_and_loses_nothing(world: &World) {

@@ -119,10 +119,15 @@ impl Reader<'_> {
         let names = within::names(upper).map_err(at(path))?;
         for name in &names {
             let path = path.join(name);
-            self.entry(upper, host, name, &path, depth).map_err(|problem| match problem {
-                Problem::Here(error) => (path, Some(error)),
-                Problem::Below(error) => error,
-            })?;
+            match self.entry(upper, host, name, &path, depth) {
+                Ok(()) => {}
+                // Gone meanwhile: the session still runs.
+                Err(Problem::Here(error))
+                    if error.kind() == io::ErrorKind::NotFound
+                        && matches!(within::about(upper, name), Ok(None)) => {}
+                Err(Problem::Here(error)) => return Err((path, Some(error))),
+                Err(Problem::Below(error)) => return Err(error),
+            }
             if self.changes.len() > MOST {
                 return Err((PathBuf::new(), None));
             }
@@ -150,7 +155,6 @@ impl Reader<'_> {
         path: &Path,
         depth: usize,
     ) -> Result<(), Problem> {
-        // Gone meanwhile: the session still runs.
         let Some(about) = within::about(upper, name)? else { return Ok(()) };
         let theirs = match host {
             Some(host) => within::about(host, name)?,
