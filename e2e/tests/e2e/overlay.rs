@@ -296,7 +296,11 @@ fn applied_files_of_a_replaced_directory_stay(world: &World) {
     on_copy(world, "rm -r d; mkdir d; echo k > d/new; mkfifo pipe").succeeds();
     assert_eq!(listed(world), ["A d/new", "D d/old", "A pipe"]);
     changes(world, "apply", &["d/new"]).succeeds();
-    // Not being among what waits any more is not being deleted.
+    // Not being among what waits any more is not being deleted, not even where
+    // an interrupted application did not come to note it.
+    assert_eq!(listed(world), ["D d/old", "A pipe"]);
+    let noted = world.state().join("changes").join(last(world)).join("applied");
+    fs::remove_file(noted).expect("a note");
     assert_eq!(listed(world), ["D d/old", "A pipe"]);
     world.write(&world.workspace.join("d/mine"), "mine");
     changes(world, "apply", &["--yes", "--force"]).fails();
@@ -507,16 +511,22 @@ fn the_boundary_holds_on_a_copy_too(world: &World) {
 fn a_person_is_asked_path_by_path(world: &World) {
     world.write(&world.workspace.join("first"), "x");
     world.write(&world.workspace.join("second"), "x");
-    on_copy(world, "rm first second; echo x > third").succeeds();
+    world.write(&world.workspace.join("later/deep/x"), "x");
+    on_copy(world, "rm -r first later second; echo x > third").succeeds();
     let screen = Screen::new(world);
     let remit = places::remit().display().to_string();
     screen.runs(&format!("{remit} changes apply latest; echo sta''tus-$?"));
     screen.shows("Apply it? [y/N]");
     screen.runs("n");
+    screen.until("the tree's question", |text| text.contains("D  later/"));
+    // Changed while the person thinks.
+    world.write(&world.workspace.join("later/deep/x"), "mine");
+    screen.runs("y");
     screen.until("the second question", |text| text.contains("D  second"));
     screen.runs("y");
     screen.shows("status-1");
     holds(world, "first", Some("x"));
+    holds(world, "later/deep/x", Some("mine"));
     holds(world, "second", None);
     holds(world, "third", Some("x\n"));
     screen.clears();
@@ -524,7 +534,7 @@ fn a_person_is_asked_path_by_path(world: &World) {
     screen.shows("[y/N]");
     screen.presses("Enter");
     screen.shows("nothing was dropped");
-    assert_eq!(listed(world), ["D first"]);
+    assert_eq!(listed(world), ["D first", "D later"]);
 }
 
 fn any_name_of_a_workspace_works(world: &World) {

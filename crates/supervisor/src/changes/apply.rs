@@ -12,12 +12,12 @@ use std::path::PathBuf;
 use remit_approvals::wire;
 use remit_audit::event::{ChangeKind, ReviewAction, User};
 use remit_audit::{Digest, Kind, Record, SessionId, Sync, Text};
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::review::Review;
-use super::tree::{Change, Identity, Thing};
+use super::tree::{self, Change, Identity, Thing};
 use super::{ChangesError, remove, within};
 use crate::journal::now;
 use crate::session::session_id;
@@ -245,7 +245,7 @@ impl Run<'_> {
         match (change.kind, &change.thing) {
             (ChangeKind::Deleted, _) => {
                 self.tell(change, None)?;
-                unchanged(&holder, name, expected)?;
+                self.unchanged(change, &holder, name, expected)?;
                 remove::tree(&holder, name, &mut || {})?;
             }
             (ChangeKind::Modified, Thing::Directory(_)) => {
@@ -345,7 +345,7 @@ impl Run<'_> {
         draft_kind: AtFlags,
     ) -> Result<(), Stop> {
         let placed = || -> Result<(), Stop> {
-            unchanged(holder, name, expected)?;
+            self.unchanged(change, holder, name, expected)?;
             match change.kind {
                 ChangeKind::Modified => Ok(rustix::fs::renameat(holder, draft, holder, name)?),
                 ChangeKind::Replaced => {
@@ -363,6 +363,30 @@ impl Run<'_> {
         placed().inspect_err(|_| {
             let _ = rustix::fs::unlinkat(holder, draft, draft_kind);
         })
+    }
+
+    /// Whether the workspace's own is still what was compared, where that
+    /// matters. A person may have taken long to say yes.
+    fn unchanged(
+        &self,
+        change: &Change,
+        holder: &OwnedFd,
+        name: &OsStr,
+        expected: Option<Identity>,
+    ) -> Result<(), Stop> {
+        let Some(expected) = expected else { return Ok(()) };
+        let about = within::about(holder, name)?.ok_or(Stop::Conflict)?;
+        if Identity::of(&about) != expected {
+            return Err(Stop::Conflict);
+        }
+        let goes = matches!(change.kind, ChangeKind::Deleted | ChangeKind::Replaced);
+        if goes && FileType::from_raw_mode(about.st_mode) == FileType::Directory {
+            let directory = within::directory(holder, name)?;
+            if tree::is_touched_below(&directory, self.review.since())? {
+                return Err(Stop::Conflict);
+            }
+        }
+        Ok(())
     }
 
     fn set_modes(&mut self) -> io::Result<()> {
@@ -386,15 +410,6 @@ fn put(holder: &OwnedFd, from: impl rustix::path::Arg + Copy, name: &OsStr) -> R
             Some(_) => Err(Stop::Conflict),
         },
         Err(errno) => Err(errno.into()),
-    }
-}
-
-/// Whether the workspace's own is still what was compared, where that matters.
-fn unchanged(holder: &OwnedFd, name: &OsStr, expected: Option<Identity>) -> Result<(), Stop> {
-    let Some(expected) = expected else { return Ok(()) };
-    match within::about(holder, name)? {
-        Some(about) if Identity::of(&about) == expected => Ok(()),
-        _ => Err(Stop::Conflict),
     }
 }
 

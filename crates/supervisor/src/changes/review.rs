@@ -13,7 +13,7 @@ use remit_policy::{PathRule, Place, Policy};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::kept::{self, About};
-use super::tree::{self, Change, Thing};
+use super::tree::{self, Change, Moment, Thing};
 use super::{ChangesError, guard, remove, within};
 use crate::agents;
 use crate::files::{self, Places};
@@ -148,6 +148,10 @@ impl Review {
             _ => Side::Absent,
         };
         Ok([before, after])
+    }
+
+    pub(super) fn since(&self) -> Moment {
+        self.about.since
     }
 
     /// Notes what was applied, so that it waits no longer.

@@ -96,6 +96,14 @@ pub(super) fn read(
     Ok(reader.changes)
 }
 
+/// Whether something below a directory of the workspace was changed after that.
+pub(super) fn is_touched_below(directory: &OwnedFd, since: Moment) -> io::Result<bool> {
+    let reader = Reader { since, done: &HashSet::new(), changes: Vec::new() };
+    let mut touched = false;
+    reader.below(directory, &mut touched, 0)?;
+    Ok(touched)
+}
+
 struct Reader<'a> {
     since: Moment,
     /// What was applied already. It stays in the upper tree: in an opaque
