@@ -102,3 +102,35 @@ pub(super) fn mark(file: impl AsFd, name: &str) -> io::Result<Option<(usize, u8)
         Err(errno) => Err(errno.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn no_link_is_followed_and_no_way_leads_up() {
+        let base = tempfile::tempdir().expect("a directory");
+        fs::create_dir_all(base.path().join("root/real/inner")).expect("directories");
+        fs::write(base.path().join("root/real/file"), "x").expect("a file");
+        symlink("real", base.path().join("root/link")).expect("a link");
+        symlink("real/file", base.path().join("root/name")).expect("a link");
+        let root = File::open(base.path().join("root")).expect("opened");
+        let check = |path: &str, expected| {
+            assert_eq!(below(&root, Path::new(path)).is_ok(), expected, "{path}");
+        };
+        check("", true);
+        check("real/inner", true);
+        check("link", false);
+        check("link/inner", false);
+        check("..", false);
+        check("real/../..", false);
+        check("/", false);
+        assert!(directory(&root, OsStr::new("link")).is_err());
+        assert!(directory(&root, OsStr::new("..")).is_err());
+        assert!(forced(&root, OsStr::new("link")).is_err());
+        assert!(file(&root, OsStr::new("name")).is_err());
+        assert!(file(&below(&root, Path::new("real")).expect("there"), OsStr::new("file")).is_ok());
+    }
+}
