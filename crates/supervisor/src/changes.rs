@@ -16,8 +16,12 @@
 //! in a directory that is evidence.
 
 mod apply;
+mod change;
+mod contents;
+mod fit;
 mod guard;
 mod kept;
+mod make;
 mod remove;
 mod review;
 mod tree;
@@ -32,11 +36,12 @@ use remit_policy::PolicyError;
 use crate::files::LoadError;
 
 pub use apply::{Applied, Choice, Left};
-pub use kept::OverlayError;
-pub(crate) use kept::{Changed, Kept, Layer, check};
+pub use change::{Change, Thing};
+pub use fit::OverlayError;
+pub(crate) use fit::check;
+pub(crate) use kept::{Changed, Kept, Layer};
 pub use remit_audit::event::ChangeKind;
 pub use review::{LARGEST_TEXT, Review, Side, sessions};
-pub use tree::{Change, Thing};
 
 /// Why changes cannot be shown, applied or dropped. Nothing was done, unless it
 /// is said what.

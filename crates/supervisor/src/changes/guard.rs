@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use remit_audit::event::ChangeKind;
 use remit_policy::PathRule;
 
-use super::tree::{Change, Thing};
+use super::change::{Change, Thing};
 
 /// Adds to each change why a person is to say yes to it in particular.
 ///

@@ -12,9 +12,9 @@ use remit_audit::{SessionId, Text};
 use remit_policy::{PathRule, Place, Policy};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
+use super::change::{Change, Moment, Thing};
 use super::kept::{self, About};
-use super::tree::{self, Change, Moment, Thing};
-use super::{ChangesError, guard, remove, within};
+use super::{ChangesError, contents, guard, remove, tree, within};
 use crate::agents;
 use crate::files::{self, Places};
 
@@ -229,7 +229,7 @@ fn side(root: &OwnedFd, path: &Path) -> io::Result<Side> {
         }
         Err(error) => return Err(error),
     };
-    if tree::length(&about) > LARGEST_TEXT {
+    if contents::length(&about) > LARGEST_TEXT {
         return Ok(Side::TooLarge);
     }
     let mut contents = Vec::new();

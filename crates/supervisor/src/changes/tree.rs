@@ -3,73 +3,17 @@
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt as _;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use remit_audit::event::ChangeKind;
 use rustix::fs::{AtFlags, FileType, Stat, StatxFlags};
 use rustix::io::Errno;
 
-use super::within;
-
-/// One path that the session left different from what the workspace has now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Relative to the workspace.
-    pub path: PathBuf,
-    pub kind: ChangeKind,
-    /// What the session left there; what it took away, if it was deleted.
-    pub thing: Thing,
-    /// Permissions before and after, where both are there and differ.
-    pub mode: Option<(u32, u32)>,
-    /// Why a person is to say yes to this one in particular.
-    pub warnings: Vec<String>,
-    /// Why it is never applied.
-    pub barred: Option<&'static str>,
-    /// Whether the workspace's own was changed since the session began.
-    pub conflict: bool,
-    /// The workspace's own, as it was compared.
-    pub(super) host: Option<Identity>,
-    pub(super) permissions: u32,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Thing {
-    /// With its length in bytes.
-    File(u64),
-    /// With the number of things below that go with it, where it was deleted.
-    Directory(u64),
-    /// With where it leads.
-    Link(PathBuf),
-    /// A pipe, a socket, a device.
-    Special,
-}
-
-/// Which file it is, in which state; only the kernel can set the time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    device: u64,
-    inode: u64,
-    size: i64,
-    changed: (i64, u64),
-}
-
-impl Identity {
-    pub(super) fn of(about: &Stat) -> Self {
-        Self {
-            device: about.st_dev,
-            inode: about.st_ino,
-            size: about.st_size,
-            changed: (about.st_ctime, about.st_ctime_nsec),
-        }
-    }
-}
-
-/// Seconds and nanoseconds of the clock that file times are taken from.
-pub(super) type Moment = (i64, u64);
+use super::change::{Change, Identity, Moment, Thing};
+use super::contents::{length, same_contents, target, unfit};
+use super::{contents, within};
 
 /// More changes than this are not listed.
 pub(super) const MOST: usize = 1_000_000;
@@ -77,9 +21,6 @@ pub(super) const MOST: usize = 1_000_000;
 /// Directories below directories. A path the kernel takes has room for more, and
 /// no project needs them.
 const DEEPEST: usize = 200;
-
-/// A file whose length is at least this much and mostly holes is not copied.
-const SPARSE: u64 = 1 << 30;
 
 /// Why the changes cannot be read: where, and the reason. None for too many.
 pub(super) type ReadError = (PathBuf, Option<io::Error>);
@@ -207,7 +148,7 @@ impl Reader<'_> {
                 let found =
                     self.compared(path, &about, theirs.as_ref(), Thing::Link(target.clone()));
                 let same = match (&found.kind, host) {
-                    (ChangeKind::Modified, Some(host)) => self::target(host, name)? == target,
+                    (ChangeKind::Modified, Some(host)) => contents::target(host, name)? == target,
                     _ => false,
                 };
                 if !same {
@@ -390,67 +331,6 @@ impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         Problem::Below(error)
     }
-}
-
-/// Why a file is not to be applied, whatever a person says.
-fn unfit(file: &File, about: &Stat) -> io::Result<Option<&'static str>> {
-    if about.st_mode & 0o6000 != 0 {
-        return Ok(Some("it has a set-user-ID or set-group-ID bit"));
-    }
-    let allocated = u64::try_from(about.st_blocks).unwrap_or(0).saturating_mul(512);
-    if length(about) >= SPARSE && allocated.saturating_mul(16) < length(about) {
-        return Ok(Some("it is huge and mostly holes"));
-    }
-    // Marks of overlays that were mounted in another way than ours.
-    for name in ["metacopy", "redirect"] {
-        if within::mark(file, name)?.is_some() {
-            return Ok(Some("its contents are elsewhere"));
-        }
-    }
-    Ok(None)
-}
-
-pub(super) fn length(about: &Stat) -> u64 {
-    u64::try_from(about.st_size).unwrap_or(0)
-}
-
-pub(super) fn target(parent: impl AsFd, name: &OsStr) -> io::Result<PathBuf> {
-    let target = rustix::fs::readlinkat(parent, name, Vec::new())?;
-    Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
-}
-
-/// Whether the workspace's file of that name holds the same bytes.
-fn same_contents(mut ours: File, host: &OwnedFd, name: &OsStr) -> io::Result<bool> {
-    let mut theirs = match within::file(host, name) {
-        Ok((file, _)) => file,
-        // What cannot be read cannot be said to be the same.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    let (mut a, mut b) = (vec![0; 64 << 10], vec![0; 64 << 10]);
-    loop {
-        let length = fill(&mut ours, &mut a)?;
-        if length != fill(&mut theirs, &mut b)? || a[..length] != b[..length] {
-            return Ok(false);
-        }
-        if length == 0 {
-            return Ok(true);
-        }
-    }
-}
-
-/// Reads until the buffer is full or the file ends.
-fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match file.read(&mut buffer[length..]) {
-            Ok(0) => break,
-            Ok(n) => length += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(length)
 }
 
 #[cfg(test)]

@@ -131,6 +131,6 @@ mod tests {
         assert!(directory(&root, OsStr::new("..")).is_err());
         assert!(forced(&root, OsStr::new("link")).is_err());
         assert!(file(&root, OsStr::new("name")).is_err());
-        assert!(file(&below(&root, Path::new("real")).expect("there"), OsStr::new("file")).is_ok());
+        assert!(file(below(&root, Path::new("real")).expect("there"), OsStr::new("file")).is_ok());
     }
 }

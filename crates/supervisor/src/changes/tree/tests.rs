@@ -1,9 +1,10 @@
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 
 use rustix::fs::{CWD, Mode, XattrFlags};
 
+use super::super::contents::SPARSE;
 use super::*;
 
 /// An upper tree and a workspace beside it.
