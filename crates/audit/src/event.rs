@@ -136,6 +136,37 @@ pub enum Kind {
     Degraded { what: String, why: String },
     /// The command of the session ended.
     Exit { status: Status },
+    /// What a session on a copy-on-write view changed waits for a person.
+    ChangesKept {
+        /// How many; absent where they could not be counted.
+        paths: Option<u64>,
+        /// Where they are kept.
+        directory: Text,
+    },
+    /// A person decides on what a session changed. It stands first in a record
+    /// of its own, since the session's is closed.
+    ReviewStarted {
+        /// This program's version.
+        version: String,
+        action: ReviewAction,
+        /// Whose changes they are.
+        of: SessionId,
+        workspace: Text,
+        user: User,
+        /// How many changes wait; absent where they could not be counted.
+        paths: Option<u64>,
+    },
+    /// A change about to be made in the workspace itself.
+    ChangeApplied {
+        /// Relative to the workspace.
+        path: Text,
+        change: ChangeKind,
+        /// SHA-256 of the file as it will be; absent where it will be no file.
+        sha256: Option<Digest>,
+        /// What a person was told before saying yes to it in particular.
+        warned: Vec<String>,
+        attempt: u64,
+    },
     /// The last word of a record.
     SessionEnded {
         /// How many events there are, this one included.
@@ -171,6 +202,9 @@ impl Kind {
             Kind::LimitReached { .. } => "limit_reached",
             Kind::Degraded { .. } => "degraded",
             Kind::Exit { .. } => "exit",
+            Kind::ChangesKept { .. } => "changes_kept",
+            Kind::ReviewStarted { .. } => "review_started",
+            Kind::ChangeApplied { .. } => "change_applied",
             Kind::SessionEnded { .. } => "session_ended",
         }
     }
@@ -212,6 +246,28 @@ pub struct Process {
     pub started: u64,
     /// The file it runs, before the exec where that is what it tries.
     pub program: Text,
+}
+
+/// What a person does with the changes of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewAction {
+    /// Some or all are made in the workspace.
+    Apply,
+    /// All that wait are thrown away.
+    Drop,
+}
+
+/// In what way a path was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    Added,
+    /// Its contents, where its link leads, or its permissions.
+    Modified,
+    Deleted,
+    /// Something of another kind stands in its place, such as a link for a file.
+    Replaced,
 }
 
 /// What the policy said, before any answer.

@@ -41,6 +41,16 @@ pub enum Access {
 pub enum Mount {
     /// The host's own file or directory, at the same place.
     Host { path: PathBuf, access: Access },
+    /// A copy-on-write view of the host's own directory, at the same place: it
+    /// is only read, and what is changed inside goes to `upper`. `work` is an
+    /// empty directory beside `upper`, for the kernel.
+    ///
+    /// What the host has mounted inside the directory is not part of the view;
+    /// the kernel refuses a directory with such mounts.
+    Overlay { path: PathBuf, upper: PathBuf, work: PathBuf },
+    /// What the steps before this one show at this place, fixed there with this
+    /// access: a mount point cannot be moved away.
+    Fixed { path: PathBuf, access: Access },
     /// An empty directory in memory, gone after the session.
     Private { path: PathBuf, mode: u32 },
     /// A process list that shows the session only.
@@ -168,6 +178,11 @@ impl fmt::Display for Mount {
         match self {
             Mount::Host { path, access: Access::Read } => write!(f, "read    {}", path.display()),
             Mount::Host { path, access: Access::Write } => write!(f, "write   {}", path.display()),
+            Mount::Overlay { path, upper, .. } => {
+                write!(f, "overlay {}  (changes go to {})", path.display(), upper.display())
+            }
+            Mount::Fixed { path, access: Access::Read } => write!(f, "read    {}", path.display()),
+            Mount::Fixed { path, access: Access::Write } => write!(f, "write   {}", path.display()),
             Mount::Private { path, .. } => write!(f, "private {}", path.display()),
             Mount::Processes => write!(f, "private /proc  (this session's processes, read-only)"),
             Mount::Devices => {

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod agents;
+pub mod changes;
 mod connect;
 mod desk;
 pub mod doctor;

@@ -10,6 +10,8 @@ use crate::{mounts, repository};
 use remit_policy::{Filesystem, Git, PathRule, Roots};
 use remit_sandbox::{Access, Floor, Limits, Mount, Network, Plan};
 
+use crate::changes::Layer;
+
 /// The network inside. 198.18.0.0/15 is for benchmarks and routed nowhere
 /// (RFC 2544); the IPv6 range is a unique local one (RFC 4193) of our own.
 pub(crate) const NETWORK: Network = Network {
@@ -37,10 +39,13 @@ pub(crate) struct Command {
 
 /// The plan for a workspace, its policy and a command. Reads the host's
 /// directories to see what is there; changes nothing.
+///
+/// With `layer`, the workspace is shown copy-on-write and what is changed goes there.
 pub(crate) fn lower(
     filesystem: &Filesystem,
     workspace: &Path,
     roots: &Roots,
+    layer: Option<&Layer>,
     mut command: Command,
 ) -> Plan {
     let named = resolved(&filesystem.hidden);
@@ -63,11 +68,18 @@ pub(crate) fn lower(
         mounts.push(Mount::Host { path: program.clone(), access: Access::Read });
         command.program = program.clone();
     }
-    for path in &writable {
-        mounts.push(Mount::Host { path: path.clone(), access: Access::Write });
-    }
+    mounts.extend(writable.iter().filter_map(|path| match layer {
+        Some(Layer { upper, work }) if path == workspace => {
+            Some(Mount::Overlay { path: path.clone(), upper: upper.clone(), work: work.clone() })
+        }
+        // Inside the view it is writable as it is, and must not lead past it.
+        Some(_) if path.starts_with(workspace) => None,
+        _ => Some(Mount::Host { path: path.clone(), access: Access::Write }),
+    }));
     for root in &roots.projects {
-        mounts.extend(protected(filesystem, root));
+        let is_in_view = layer.is_some() && root.starts_with(workspace);
+        let names = protected(filesystem, root).into_iter();
+        mounts.extend(names.map(|mount| if is_in_view { within_the_view(mount) } else { mount }));
     }
     for root in &roots.git {
         mounts.extend(protected_in_git(filesystem, &root.path));
@@ -271,6 +283,14 @@ fn protected_in_git(filesystem: &Filesystem, directory: &Path) -> Vec<Mount> {
     };
     let shut = filesystem.shut_in_git();
     shut.iter().filter_map(there).map(|path| Mount::Host { path, access: Access::Read }).collect()
+}
+
+/// The same mount of what the view shows, instead of the host's own beneath it.
+fn within_the_view(mount: Mount) -> Mount {
+    match mount {
+        Mount::Host { path, access } => Mount::Fixed { path, access },
+        other => other,
+    }
 }
 
 fn is_under_own(path: &Path) -> bool {

@@ -8,6 +8,7 @@ use remit_policy::{Policy, Roots};
 use remit_sandbox::Plan;
 
 use crate::agents::{self, Adapter, Missing};
+use crate::changes::{self, Layer};
 use crate::files::{self, Places};
 use crate::limits;
 use crate::plan::{self, Command};
@@ -25,6 +26,8 @@ pub struct Request {
     pub profile: Option<String>,
     /// Without a terminal, questions wait for `remit approvals`.
     pub queue: bool,
+    /// Run on a copy-on-write view of the workspace.
+    pub overlay: bool,
 }
 
 /// A request with everything decided and nothing done yet.
@@ -41,6 +44,7 @@ pub struct Prepared {
     state: Vec<PathBuf>,
     pub(crate) missing: Vec<Missing>,
     pub(crate) queue: bool,
+    pub(crate) overlay: bool,
     pub(crate) command: Vec<OsString>,
 }
 
@@ -57,6 +61,9 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
     let mut policy = Policy::compile(&texts, request.profile.as_deref(), &needs, &place)?;
     for name in repository::hooks(&workspace, &places.home) {
         policy.protect(name, "Git runs these outside the boundary, as core.hooksPath says");
+    }
+    if request.overlay {
+        changes::check(policy.filesystem(), &workspace)?;
     }
     let environment = environment(&policy, &places, agent);
     let program = find(first, &workspace, &environment)?;
@@ -80,6 +87,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         state: needs.write,
         missing,
         queue: request.queue,
+        overlay: request.overlay,
         command: request.command,
     })
 }
@@ -137,14 +145,21 @@ fn find(
 impl Prepared {
     /// The writable places, from what is on the host now.
     pub(crate) fn roots(&self) -> Roots {
-        plan::roots(self.policy.filesystem(), &self.workspace, &self.state)
+        let roots = plan::roots(self.policy.filesystem(), &self.workspace, &self.state);
+        // A repository elsewhere would be written past the view of the workspace.
+        if self.overlay { Roots { git: Vec::new(), ..roots } } else { roots }
     }
 
     /// What the kernel is told, from what is on the host now. Changes nothing.
     pub fn plan(&self) -> Plan {
-        let roots = self.roots();
-        let mut plan =
-            plan::lower(self.policy.filesystem(), &self.workspace, &roots, self.program.clone());
+        let unnamed = self.overlay.then(|| Layer::unnamed(&self.places.state));
+        self.plan_on(unnamed.as_ref())
+    }
+
+    /// The same, with the place that changes go to.
+    pub(crate) fn plan_on(&self, layer: Option<&Layer>) -> Plan {
+        let (files, roots) = (self.policy.filesystem(), self.roots());
+        let mut plan = plan::lower(files, &self.workspace, &roots, layer, self.program.clone());
         limits::lower(self.policy.limits(), &mut plan);
         plan
     }

@@ -19,6 +19,7 @@ use remit_sandbox::notify;
 use remit_sandbox::{ChildEvent, LaunchError, Launched, Sockets, Stdio};
 use sha2::{Digest as _, Sha256};
 
+use crate::changes::{Changed, Kept, OverlayError};
 use crate::connect::Connector;
 use crate::desk::{Desk, Questions};
 use crate::files::{LoadError, PlacesError};
@@ -45,6 +46,8 @@ pub enum RunError {
     Load(#[from] LoadError),
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
     #[error(transparent)]
     Stream(#[from] StreamError),
     #[error("no command to run; give one after `--`")]
@@ -118,9 +121,13 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     made.make(&prepared.missing)?;
     // The record's place is there before the plan is made, so that it is hidden.
     made.directory(&prepared.places.state)?;
-    let mut plan = prepared.plan();
     check_reach(&prepared)?;
     let session = session_id().map_err(system("name the session"))?;
+    let kept = prepared
+        .overlay
+        .then(|| Kept::make(&prepared.places.state, session, &prepared.workspace))
+        .transpose()?;
+    let mut plan = prepared.plan_on(kept.as_ref().map(Kept::layer));
 
     let limited = Limited::establish(prepared.policy.limits(), &session.to_string())?;
     limited.place(&mut plan);
@@ -154,8 +161,11 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     let served = serve(&gate, guard, launched, &mut watch, changes, terminal, &directory);
     let outcome = served.and_then(|event| {
         let reached = watch.finish();
-        let closed = close(&gate, event, plan.program);
-        reached.map_or(closed, Err)
+        let (status, changed) = close(&gate, event, plan.program, kept)?;
+        if let Some(changed) = changed {
+            changed.tell();
+        }
+        reached.map_or(Ok(status), Err)
     });
     streams.finish();
     outcome
@@ -224,7 +234,7 @@ fn person(stdio: Stdio) -> Result<Option<OwnedFd>, RunError> {
 }
 
 /// `20261121-041500-123-k3v9qr`: sortable, readable, different each time.
-fn session_id() -> io::Result<SessionId> {
+pub(crate) fn session_id() -> io::Result<SessionId> {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut random = [0; 6];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
@@ -395,7 +405,12 @@ fn carry(
 }
 
 /// Writes the end down and says how the command ended.
-fn close(gate: &Gate, event: ChildEvent, program: PathBuf) -> Result<ExitCode, RunError> {
+fn close(
+    gate: &Gate,
+    event: ChildEvent,
+    program: PathBuf,
+    kept: Option<Kept>,
+) -> Result<(ExitCode, Option<Changed>), RunError> {
     let (status, code) = match event {
         ChildEvent::Exited(code) => (Status::Code(code), code),
         ChildEvent::Signalled(signal) => (Status::Signal(signal), 128 + signal),
@@ -404,7 +419,12 @@ fn close(gate: &Gate, event: ChildEvent, program: PathBuf) -> Result<ExitCode, R
             (Status::Code(REFUSED), REFUSED)
         }
     };
-    let written = gate.journal.write(Kind::Exit { status }).and_then(|()| gate.journal.end());
+    let changed = kept.and_then(Kept::close);
+    let written = gate
+        .journal
+        .write(Kind::Exit { status })
+        .and_then(|()| changed.iter().try_for_each(|changed| gate.journal.write(changed.event())))
+        .and_then(|()| gate.journal.end());
     written.map_err(|source| RunError::Write {
         path: PathBuf::from("~/.local/state/remit"),
         source,
@@ -414,7 +434,7 @@ fn close(gate: &Gate, event: ChildEvent, program: PathBuf) -> Result<ExitCode, R
             let source = io::Error::from_raw_os_error(errno);
             Err(RunError::NotStarted { program, source })
         }
-        _ => Ok(ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1))),
+        _ => Ok((ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1)), changed)),
     }
 }
 

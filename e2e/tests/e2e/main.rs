@@ -26,6 +26,7 @@ mod handover;
 mod kernel;
 mod limits;
 mod network;
+mod overlay;
 mod races;
 mod story;
 mod terminal;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         commands::all(),
         races::all(),
         handover::all(),
+        overlay::all(),
         approvals::all(),
         evidence::all(),
         bad_input::all(),

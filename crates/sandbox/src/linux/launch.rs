@@ -13,7 +13,7 @@ use super::sys::{self, Cloned, Errno, NullTerminated};
 use super::view::Prepared;
 use super::watch::Control;
 use super::{filter, limits, notify};
-use crate::plan::Plan;
+use crate::plan::{Mount, Plan};
 
 /// What the command's standard descriptors are. None keeps a way to the host's
 /// own mounts or network, unless the caller passes one on.
@@ -119,13 +119,16 @@ pub fn launch(plan: &Plan, stdio: Stdio) -> Result<Launched, LaunchError> {
     let control = Control::new(init, ours);
     let (sockets, terminal) = ready(plan, &control)?;
     let notifications = filtered(plan, &control)?;
-    let applied = vec![
+    let copied = |mount: &Mount| matches!(mount, Mount::Overlay { .. });
+    let overlay = plan.mounts.iter().any(copied).then(|| "copy-on-write workspace".to_owned());
+    let mut applied = vec![
         "user, mount, pid, net, ipc, uts and cgroup namespaces".to_owned(),
         format!("mount view of {} steps", plan.mounts.len()),
         format!("Landlock ABI {abi} with {} grants", plan.floor.len()),
         "seccomp with notification".to_owned(),
         "no capabilities, no_new_privs".to_owned(),
     ];
+    applied.extend(overlay);
     Ok(Launched { notifications, control, sockets, terminal, applied })
 }
 
@@ -210,7 +213,9 @@ fn next(plan: &Plan, control: &Control) -> Result<Received, LaunchError> {
 /// Says which part of the plan a failed step was about.
 fn failure(plan: &Plan, step: Step, index: usize, errno: Errno) -> LaunchError {
     let what = match step {
-        Step::CopyView | Step::Mount => plan.mounts.get(index).map(|mount| format!(" ({mount})")),
+        Step::CopyView | Step::Overlay | Step::Mount => {
+            plan.mounts.get(index).map(|mount| format!(" ({mount})"))
+        }
         Step::Floor => plan.floor.get(index).map(|grant| format!(" ({grant})")),
         Step::Directory => Some(format!(" `{}`", plan.directory.display())),
         Step::Exec => Some(format!(" `{}`", plan.program.display())),

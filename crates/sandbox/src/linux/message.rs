@@ -24,9 +24,10 @@ pub(crate) enum Step {
     Directory,
     Exec,
     Limits,
+    Overlay,
 }
 
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     Step::MapUser,
     Step::Loopback,
     Step::Listeners,
@@ -42,6 +43,7 @@ const STEPS: [Step; 15] = [
     Step::Directory,
     Step::Exec,
     Step::Limits,
+    Step::Overlay,
 ];
 
 impl Step {
@@ -63,6 +65,10 @@ impl Step {
             Step::Directory => "enter the working directory",
             Step::Exec => "start the program",
             Step::Limits => "set limits",
+            Step::Overlay => {
+                "mount a copy-on-write view, which takes Linux 5.11, nothing mounted inside the workspace, \
+                 and a state directory on a file system that keeps user attributes"
+            }
         }
     }
 }
