@@ -17,9 +17,13 @@
 //! screen, a cursor that the program saved before the popup and restores only
 //! after it comes back where the cursor was when the popup appeared.
 
+mod attributes;
+mod filter;
+mod left;
 mod lexer;
 mod mode;
 mod paint;
+mod paste;
 mod relay;
 mod screen;
 mod signals;

@@ -20,7 +20,8 @@ use rustix::process::Signal;
 use rustix::termios::{OptionalActions, tcsetattr, tcsetwinsize};
 
 use super::mode::Outer;
-use super::screen::{Screen, Stop};
+use super::paste::Pastes;
+use super::screen::Screen;
 use super::signals::{self, Signals};
 use super::{Message, Shared, lock, refuse};
 
@@ -34,12 +35,9 @@ const HELD: usize = 1024 * 1024;
 /// A lone `ESC` is the key if nothing follows within this time.
 const LONE_ESC: Duration = Duration::from_millis(50);
 
-/// Any other sequence that is not continued within this time was none.
+/// Any other sequence that is not continued within this time was none; and so
+/// it is with a program's.
 const SEQUENCE: Duration = Duration::from_secs(1);
-
-/// How long a program may stay in the middle of a sequence when a question
-/// wants to be shown.
-const UNFINISHED: Duration = Duration::from_millis(150);
 
 /// How often to look whether we are in the foreground again, or the program's
 /// side open again; nothing announces these.
@@ -59,6 +57,7 @@ pub(super) struct Relay {
     /// How the person is named in an answer.
     by: String,
     screen: Screen,
+    pastes: Pastes,
     decoder: Decoder,
     /// How many of the decoder's pending bytes the program already has.
     passed: usize,
@@ -71,10 +70,6 @@ pub(super) struct Relay {
     /// Open questions, oldest first.
     questions: BTreeMap<QuestionId, Posed>,
     shown: Option<Shown>,
-    /// Since when a question waits for the program to finish a sequence.
-    blocked_since: Option<Instant>,
-    /// The rest of a sequence that was cut off is not for the terminal.
-    discard_rest: bool,
     outer_gone: bool,
     background: bool,
     /// When the program's side was last found closed.
@@ -116,6 +111,7 @@ impl Relay {
             woken,
             signals,
             shared,
+            pastes: Pastes::default(),
             decoder: Decoder::default(),
             passed: 0,
             popup_paste: false,
@@ -125,8 +121,6 @@ impl Relay {
             held: Vec::new(),
             questions: BTreeMap::new(),
             shown: None,
-            blocked_since: None,
-            discard_rest: false,
             outer_gone: false,
             background: false,
             master_closed: None,
@@ -158,7 +152,28 @@ impl Relay {
             self.read_master();
             self.time_out();
         }
+        self.leave();
         self.outer.restore();
+    }
+
+    /// Takes back what the session left on in the terminal, and waits a moment
+    /// until it is said.
+    fn leave(&mut self) {
+        if self.outer_gone || !self.outer.in_foreground() {
+            return;
+        }
+        self.to_outer.extend(self.screen.leave());
+        self.drain(Instant::now() + LAST_WORDS);
+    }
+
+    /// Writes what waits for the terminal.
+    fn drain(&mut self, deadline: Instant) {
+        self.write_outer();
+        while !self.to_outer.is_empty() && !self.outer_gone && Instant::now() < deadline {
+            let mut fds = [PollFd::new(&self.outer, PollFlags::OUT)];
+            let _ = poll(&mut fds, Some(&timespec(SILENCE)));
+            self.write_outer();
+        }
     }
 
     // What comes from the rest of the program.
@@ -254,11 +269,7 @@ impl Relay {
         // What it printed before it stopped, such as leaving the full screen.
         let deadline = Instant::now() + LAST_WORDS;
         while self.read_master() && Instant::now() < deadline {}
-        while !self.to_outer.is_empty() && !self.outer_gone && Instant::now() < deadline {
-            let mut fds = [PollFd::new(&self.outer, PollFlags::OUT)];
-            let _ = poll(&mut fds, Some(&timespec(SILENCE)));
-            self.write_outer();
-        }
+        self.drain(deadline);
         self.outer.restore();
         self.signals.continued();
         // The default action stops all of us. Where the shell does no job
@@ -305,39 +316,15 @@ impl Relay {
             }
             return;
         }
-        if oldest.is_none() || self.background || self.outer_gone {
-            self.blocked_since = None;
-        } else if self.screen.at_rest() {
+        if oldest.is_some() && !self.background && !self.outer_gone {
             self.to_outer.extend(self.screen.cover());
             self.begin_input();
             self.open(Instant::now());
-        } else {
-            self.interrupt();
         }
-    }
-
-    /// The program is in the middle of a sequence. It gets a moment to finish
-    /// it; then the terminal is told to forget it, and hears it from its
-    /// beginning later.
-    fn interrupt(&mut self) {
-        let since = *self.blocked_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < UNFINISHED {
-            return;
-        }
-        self.to_outer.push(0x18); // CAN
-        match self.screen.unfinished() {
-            Some(beginning) => self.held.splice(0..0, beginning.to_vec()).for_each(drop),
-            None => self.discard_rest = true,
-        }
-        self.screen.forget_unfinished();
-        self.to_outer.extend(self.screen.cover());
-        self.begin_input();
-        self.open(Instant::now());
     }
 
     /// Shows the oldest question on a covered screen.
     fn open(&mut self, now: Instant) {
-        self.blocked_since = None;
         let Some(posed) = self.questions.values().next() else {
             return;
         };
@@ -418,7 +405,7 @@ impl Relay {
 
     fn on_output(&mut self, bytes: &[u8]) {
         if self.outer_gone {
-            self.screen.feed(bytes, Stop::AtEnd);
+            self.screen.feed(bytes, &mut Vec::new());
         } else if self.shown.is_some() {
             self.held.extend(bytes);
         } else {
@@ -426,24 +413,10 @@ impl Relay {
         }
     }
 
-    /// Passes output on; if a question waits, only to the end of the sequence
-    /// that the terminal is in the middle of.
+    /// Passes on what of the output the terminal may hear.
     fn forward(&mut self, bytes: &[u8]) {
-        let waits = !self.questions.is_empty() && !self.background;
-        let stop = if waits && !self.screen.at_rest() { Stop::AtRest } else { Stop::AtEnd };
-        let mut bytes = bytes;
-        if self.discard_rest {
-            let skipped = self.screen.skip(bytes);
-            self.discard_rest = !self.screen.at_rest();
-            bytes = &bytes[skipped..];
-        }
-        let fed = self.screen.feed(bytes, stop);
+        self.screen.feed(bytes, &mut self.to_outer);
         self.shared.full_screen.store(self.screen.is_alternate(), Ordering::Relaxed);
-        self.to_outer.extend(&bytes[..fed]);
-        if fed < bytes.len() {
-            self.held.extend(&bytes[fed..]);
-            self.settle();
-        }
     }
 
     fn write_outer(&mut self) {
@@ -475,14 +448,20 @@ impl Relay {
     fn read_outer(&mut self) {
         let mut bytes = [0; 4096];
         match rustix::io::read(&self.outer, &mut bytes) {
-            Ok(count @ 1..) => self.on_input(&bytes[..count]),
+            Ok(count @ 1..) => {
+                let input = self.pastes.push(&bytes[..count], Instant::now());
+                self.on_input(&input);
+            }
             Err(Errno::AGAIN | Errno::INTR) => {}
             Ok(0) | Err(_) => self.lose_outer(),
         }
     }
 
     fn on_input(&mut self, bytes: &[u8]) {
-        self.time_out();
+        if bytes.is_empty() {
+            return;
+        }
+        self.time_out_input();
         self.last_input = Instant::now();
         let pieces = self.decoder.push(bytes);
         if self.shown.is_none() {
@@ -563,13 +542,22 @@ impl Relay {
 
     /// The screen was just covered: sorts out input that is under way.
     fn begin_input(&mut self) {
-        self.time_out();
+        self.time_out_input();
         self.popup_paste = false;
     }
 
     // Time.
 
     fn time_out(&mut self) {
+        let rest = self.pastes.flush(Instant::now());
+        self.on_input(&rest);
+        self.time_out_input();
+        if self.screen.in_text() && self.last_output.elapsed() >= SEQUENCE {
+            self.screen.end_text();
+        }
+    }
+
+    fn time_out_input(&mut self) {
         let limit = if self.decoder.pending() == [0x1b] { LONE_ESC } else { SEQUENCE };
         if !self.decoder.pending().is_empty()
             && self.last_input.elapsed() >= limit
@@ -630,7 +618,10 @@ impl Relay {
                 deadlines.push(until(self.last_input + limit));
             }
         }
-        deadlines.extend(self.blocked_since.map(|since| until(since + UNFINISHED)));
+        deadlines.extend(self.pastes.rests_at().map(until));
+        if self.screen.in_text() && self.held.is_empty() {
+            deadlines.push(until(self.last_output + SEQUENCE));
+        }
         if self.background || self.master_closed.is_some() {
             deadlines.push(LOOK_AGAIN);
         }
@@ -639,6 +630,18 @@ impl Relay {
         }
         // A moment more, so that the deadline has passed when we wake.
         deadlines.into_iter().min().map(|left| left + Duration::from_millis(1))
+    }
+}
+
+impl Drop for Relay {
+    /// After a bug of ours: [`Relay::run`] left nothing to take back otherwise.
+    fn drop(&mut self) {
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            if self.shown.take().is_some() {
+                self.to_outer.extend(self.screen.uncover());
+            }
+            self.leave();
+        }));
     }
 }
 

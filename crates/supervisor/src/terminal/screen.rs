@@ -9,6 +9,9 @@ use std::num::NonZeroU16;
 
 use remit_approvals::popup::Area;
 
+use super::attributes::Attributes;
+use super::filter;
+use super::left::Left;
 use super::lexer::{Lexer, Token};
 use super::paint;
 
@@ -16,16 +19,13 @@ use super::paint;
 const ROWS: u16 = 500;
 const COLS: u16 = 1000;
 
-/// More attribute changes than this without a reset: the model's idea of the
-/// attributes has to do.
-const ATTRIBUTES: usize = 1024;
-
 pub(super) struct Screen {
     lexer: Lexer,
     model: vt100::Parser,
     /// For the model, not processed yet.
     batch: Vec<u8>,
     marks: Marks,
+    left: Left,
 }
 
 /// What the model does not know.
@@ -40,6 +40,8 @@ struct Marks {
     /// Left and right margins: whether the mode is on, and what they are.
     sides: Option<Vec<u8>>,
     top_margin: u16,
+    /// Whether lines above or below the margins do not scroll.
+    margins: bool,
     /// The open hyperlink, as the sequence that opened it.
     link: Option<Vec<u8>>,
 }
@@ -56,15 +58,6 @@ struct Pen {
     origin: bool,
 }
 
-#[derive(Clone, Debug)]
-struct Attributes(Option<Vec<u8>>);
-
-impl Default for Attributes {
-    fn default() -> Self {
-        Self(Some(Vec::new()))
-    }
-}
-
 impl Screen {
     /// A blank screen.
     pub(super) fn new(cols: u16, rows: u16) -> Self {
@@ -73,56 +66,70 @@ impl Screen {
             model: new_model(cols, rows),
             batch: Vec::new(),
             marks: Marks::default(),
+            left: Left::default(),
         }
     }
 
-    /// Follows output and returns how much of it was followed: all of it, or
-    /// with `stop`, the bytes up to where the terminal is at rest first.
-    pub(super) fn feed(&mut self, bytes: &[u8], stop: Stop) -> usize {
-        let mut fed = 0;
+    /// Follows output and adds to `out` what of it the terminal may hear. After
+    /// that the terminal is in the middle of nothing, whatever the program is
+    /// in the middle of.
+    pub(super) fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let mut lexer = std::mem::take(&mut self.lexer);
-        for byte in bytes {
-            if stop == Stop::AtRest && lexer.at_rest() {
-                break;
+        let mut room = Vec::new();
+        let mut rest = bytes;
+        while let Some(byte) = rest.first() {
+            let (plain, others) = rest.split_at(lexer.plain(rest));
+            if plain.is_empty() {
+                lexer.push(*byte, &mut |token| {
+                    if let Some(token) = filter::clean(token, &mut room) {
+                        token.write(out);
+                        self.follow(&token);
+                    }
+                });
+                rest = &rest[1..];
+            } else {
+                out.extend(plain);
+                self.follow_plain(plain);
+                rest = others;
             }
-            lexer.push(*byte, &mut |token| self.follow(&token));
-            fed += 1;
         }
         self.lexer = lexer;
         self.process();
-        fed
     }
 
-    /// Whether the terminal is between sequences, so that we may speak.
-    pub(super) fn at_rest(&self) -> bool {
-        self.lexer.at_rest()
+    /// Whether the program has begun a string and not ended it.
+    pub(super) fn in_text(&self) -> bool {
+        self.lexer.in_text()
     }
 
-    /// The beginning of the sequence that the terminal is in the middle of.
-    /// None if it is too long to send again.
-    pub(super) fn unfinished(&self) -> Option<&[u8]> {
-        self.lexer.unfinished()
+    /// Gives up the program's unfinished sequence: what it prints next is text.
+    pub(super) fn end_text(&mut self) {
+        self.lexer.end();
     }
 
-    /// The unfinished sequence will come again from its beginning, or if it
-    /// was too long to keep, its rest goes to [`Screen::skip`].
-    pub(super) fn forget_unfinished(&mut self) {
-        if self.lexer.unfinished().is_some() {
-            self.lexer = Lexer::default();
-        }
-    }
-
-    /// Follows the rest of a sequence that the terminal has forgotten, and
-    /// returns how long it is in `bytes`.
-    pub(super) fn skip(&mut self, bytes: &[u8]) -> usize {
-        let rest = bytes.iter().take_while(|byte| {
-            let within = !self.lexer.at_rest();
-            if within {
-                self.lexer.push(**byte, &mut |_| {});
+    /// What to send so that the terminal is left as it was found. Empty if the
+    /// session left nothing on, and the second time.
+    pub(super) fn leave(&mut self) -> Vec<u8> {
+        self.lexer.end();
+        let mut out = Vec::new();
+        self.feed(&self.left.leave_alternate(), &mut out);
+        let marks = &self.marks;
+        let mut undo = self.left.undo();
+        let mut when = |left: bool, bytes: &[u8]| {
+            if left {
+                undo.extend(bytes);
             }
-            within
-        });
-        rest.count()
+        };
+        when(marks.link.is_some(), b"\x1b]8;;\x1b\\");
+        // Both move the cursor, and origin mode is saved with it.
+        when(marks.margins && !marks.pen.origin, b"\x1b7\x1b[r\x1b8");
+        when(marks.pen.origin, b"\x1b[?6l\x1b[r\x1b[999;1H");
+        when(marks.insert, b"\x1b[4l");
+        when(marks.pen.shifted != 0, b"\x0f");
+        when(marks.pen.sets[0].is_some(), b"\x1b(B");
+        when(marks.pen.attributes.are_on(), b"\x1b[0m");
+        self.feed(&undo, &mut out);
+        out
     }
 
     /// Columns and rows.
@@ -134,6 +141,7 @@ impl Screen {
     pub(super) fn resize(&mut self, cols: u16, rows: u16) {
         let (cols, rows) = clamp(cols, rows);
         self.marks.top_margin = 0;
+        self.marks.margins = false;
         self.guard(|model| model.set_size(rows, cols));
     }
 
@@ -222,7 +230,7 @@ impl Screen {
             _ => b"",
         });
         out.extend(b"\x1b[0m");
-        match &marks.pen.attributes.0 {
+        match marks.pen.attributes.exact() {
             Some(exact) => out.extend(exact),
             None => out.extend(screen.attributes_formatted().bytes()),
         }
@@ -243,7 +251,17 @@ impl Screen {
         paint::repaint(self.model.screen(), Area { left: 0, top: 0, width, height })
     }
 
+    fn follow_plain(&mut self, text: &[u8]) {
+        let pen = &self.marks.pen;
+        if pen.sets[pen.shifted].is_none() && !self.marks.insert && !self.marks.no_autowrap {
+            self.batch.extend(text);
+        } else {
+            text.iter().for_each(|byte| self.follow_char((*byte).into()));
+        }
+    }
+
     fn follow(&mut self, token: &Token<'_>) {
+        self.left.follow(token);
         match token {
             Token::Char(c) => self.follow_char(*c),
             Token::Control(byte) => {
@@ -256,7 +274,7 @@ impl Screen {
             }
             Token::Escape { intermediates, last } => self.follow_escape(intermediates, *last),
             Token::Csi { body, last } => self.follow_csi(body, *last),
-            Token::Text { whole } => self.follow_text(*whole),
+            Token::Text { whole } => self.follow_text(whole),
         }
     }
 
@@ -314,6 +332,8 @@ impl Screen {
             (_, b'r') if !body.starts_with(b"?") => {
                 let top = numbers(body).first().copied().unwrap_or(0);
                 self.marks.top_margin = top.saturating_sub(1);
+                let bottom = numbers(body).get(1).copied().unwrap_or(0);
+                self.marks.margins = top > 1 || (1..self.size().1).contains(&bottom);
                 self.pass(body, last);
             }
             (_, b's') if self.marks.sides.is_some() => {
@@ -363,14 +383,14 @@ impl Screen {
         }
     }
 
-    fn follow_text(&mut self, whole: Option<&[u8]>) {
+    fn follow_text(&mut self, whole: &[u8]) {
         // SOURCE: hyperlinks in terminal emulators: `OSC 8 ; params ; URI ST`.
-        let Some(link) = whole.and_then(|whole| whole.strip_prefix(b"\x1b]8;")) else {
+        let Some(link) = whole.strip_prefix(b"\x1b]8;") else {
             return;
         };
         let target = link.iter().position(|byte| *byte == b';').map(|at| &link[at + 1..]);
         let closes = matches!(target, None | Some(b"\x07" | b"\x1b\\"));
-        self.marks.link = if closes { None } else { whole.map(<[u8]>::to_vec) };
+        self.marks.link = (!closes).then(|| whole.to_vec());
     }
 
     fn save_marks(&mut self) {
@@ -430,34 +450,6 @@ impl Screen {
     }
 }
 
-/// How far [`Screen::feed`] goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
-    AtEnd,
-    AtRest,
-}
-
-impl Attributes {
-    /// Remembers `CSI body m`; a reset forgets what came before it.
-    fn follow(&mut self, body: &[u8]) {
-        if body.is_empty() || body == b"0" {
-            *self = Self::default();
-            return;
-        }
-        if body.starts_with(b"0;") {
-            *self = Self::default();
-        }
-        if let Some(known) = &mut self.0 {
-            known.extend(b"\x1b[");
-            known.extend(body);
-            known.push(b'm');
-        }
-        if self.0.as_ref().is_some_and(|known| known.len() > ATTRIBUTES) {
-            self.0 = None;
-        }
-    }
-}
-
 fn new_model(cols: u16, rows: u16) -> vt100::Parser {
     let (cols, rows) = clamp(cols, rows);
     vt100::Parser::new(rows, cols, 0)
@@ -491,23 +483,22 @@ fn line_drawing(c: char) -> char {
 mod tests {
     use super::*;
 
-    /// Covers and uncovers after `before`, at every byte that is at rest and,
+    /// Covers and uncovers after every byte of `before` and,
     /// with `after`, compares with a terminal that nobody disturbed.
     fn check(before: &str, after: &str) {
         let area = Area { left: 3, top: 1, width: 14, height: 4 };
         let mut outer = new_model(20, 6);
         let mut screen = Screen::new(20, 6);
         for byte in before.bytes() {
-            outer.process(&[byte]);
-            screen.feed(&[byte], Stop::AtEnd);
-            if screen.at_rest() {
-                outer.process(&screen.cover());
-                for row in 2..=5 {
-                    outer.process(format!("\x1b[{row};4H\x1b[7m┌ popup ─────┐\x1b[0m").as_bytes());
-                }
-                outer.process(&screen.wipe(area));
-                outer.process(&screen.uncover());
+            let mut heard = Vec::new();
+            screen.feed(&[byte], &mut heard);
+            outer.process(&heard);
+            outer.process(&screen.cover());
+            for row in 2..=5 {
+                outer.process(format!("\x1b[{row};4H\x1b[7m┌ popup ─────┐\x1b[0m").as_bytes());
             }
+            outer.process(&screen.wipe(area));
+            outer.process(&screen.uncover());
         }
         outer.process(after.as_bytes());
         let mut wanted = new_model(20, 6);
@@ -552,7 +543,7 @@ mod tests {
 
     fn fed(text: &str) -> Screen {
         let mut screen = Screen::new(20, 6);
-        screen.feed(text.as_bytes(), Stop::AtEnd);
+        screen.feed(text.as_bytes(), &mut Vec::new());
         screen
     }
 
@@ -618,12 +609,62 @@ mod tests {
                 let alphabet = b"\x1b\x1b[[?;0123456789hlmrsuHJKABCDLMPST@X78cDEM()0\n\r\t\x0e\x0fx\xe5\xad\x97";
                 let bytes: Vec<u8> =
                     (0..20).map(|_| alphabet[random() as usize % alphabet.len()]).collect();
-                screen.feed(&bytes, Stop::AtEnd);
+                screen.feed(&bytes, &mut Vec::new());
                 screen.resize(random() as u16 % 90, random() as u16 % 30);
                 screen.cover();
                 screen.wipe(Area { left: 1, top: 1, width: 60, height: 10 });
                 screen.uncover();
             }
+            screen.leave();
+            assert_eq!(screen.leave(), b"");
         }
+    }
+
+    /// What is sent after `printed` to leave the terminal as it was found.
+    #[track_caller]
+    fn check_leave(printed: &str, expected: &str) {
+        let mut screen = fed(printed);
+        let sent = screen.leave();
+        assert_eq!(String::from_utf8(sent).unwrap(), expected, "{printed:?}");
+        assert_eq!(screen.leave(), b"", "{printed:?}, the second time");
+    }
+
+    #[test]
+    fn a_program_that_tidies_up_is_not_tidied_up_after() {
+        for tidy in [
+            "text\r\n\x1b[31mred\x1b[39m\x1b[1mbold\x1b[22m\x1b[m",
+            "\x1b[?1049h\x1b[22;0;0t\x1b[?1h\x1b=\x1b[?2004h\x1b[?1004h\x1b[1;6r\x1b[?12h\x1b[?12l\x1b[2 q\x1b[?25l\x1b[>4;2m\x1b[2;5r\x1b[r\x1b[?2004l\x1b[?1004l\x1b[?1l\x1b>\x1b[>4m\x1b[0 q\x1b[?1049l\x1b[?25h\x1b[23;0;0t",
+            "\x1b)0\x1b[?7l\x1b[?7h\x0elqk\x0f",
+            "\x1b[>1u\x1b[<u\x1b[=5u\x1b[=0u\x1b[?u",
+            "\x1b]10;?\x07\x1b]4;1;?\x07\x1b]11;#000\x07\x1b]111\x07",
+            "\x1b[?1049h\x1b[31;7m\x1b(0\x1b[?1003h\x1bc",
+            "\x1b]0;title\x07\x1b]8;;http://x\x07x\x1b]8;;\x07",
+        ] {
+            check_leave(tidy, "");
+        }
+    }
+
+    #[test]
+    fn what_a_program_left_on_is_switched_off() {
+        check_leave(
+            "\x1b[?1049h\x1b[?1003;1006h\x1b[?25l",
+            "\x1b[?1049l\x1b[?25h\x1b[?1003l\x1b[?1006l",
+        );
+        check_leave("\x1b[?47hx", "\x1b[?47l");
+        check_leave("\x1b[?1h\x1b=\x1b[?2004h\x1b[?2026h", "\x1b[?1l\x1b[?2004l\x1b[?2026l\x1b>");
+        check_leave("\x1b[>1u\x1b[>3u\x1b[?1049h\x1b[>1u", "\x1b[<1u\x1b[?1049l\x1b[<2u");
+        check_leave("\x1b[=1;2u\x1b[>4;1m\x1b[5 q", "\x1b[=0u\x1b[>4m\x1b[0 q");
+        check_leave("\x1b[31mred", "\x1b[0m");
+        check_leave("\x1b(0\x0e", "\x0f\x1b(B");
+        check_leave("\x1b[2;4r", "\x1b7\x1b[r\x1b8");
+        check_leave("\x1b[2;4r\x1b[?6h", "\x1b[?6l\x1b[r\x1b[999;1H");
+        check_leave("\x1b[4h\x1b[20h\x1b[?7l", "\x1b[?7h\x1b[20l\x1b[4l");
+        check_leave("\x1b]8;;http://x\x07x", "\x1b]8;;\x1b\\");
+        check_leave(
+            "\x1b]10;red;blue\x07\x1b]4;1;red\x07",
+            "\x1b]104\x1b\\\x1b]110\x1b\\\x1b]111\x1b\\",
+        );
+        // Cut off in the middle of a sequence.
+        check_leave("\x1b[7m\x1b]0;tit", "\x1b[0m");
     }
 }
