@@ -8,7 +8,7 @@ const LONGEST: usize = 1024;
 pub(super) struct Attributes {
     /// The sequences since the last reset. None if they were too many.
     exact: Option<Vec<u8>>,
-    /// Which kinds are on, a bit each.
+    /// Which kinds are on, a bit each, once they are too many.
     lit: u32,
 }
 
@@ -28,15 +28,17 @@ impl Attributes {
         if body.starts_with(b"0;") {
             *self = Self::default();
         }
-        if let Some(known) = &mut self.exact {
-            known.extend(b"\x1b[");
-            known.extend(body);
-            known.push(b'm');
-        }
-        if self.exact.as_ref().is_some_and(|known| known.len() > LONGEST) {
+        let Some(known) = &mut self.exact else {
+            light(&mut self.lit, body);
+            return;
+        };
+        known.extend(b"\x1b[");
+        known.extend(body);
+        known.push(b'm');
+        if known.len() > LONGEST {
+            self.lit = lit(known);
             self.exact = None;
         }
-        self.light(body);
     }
 
     /// The sequences that make them, if they are known.
@@ -46,26 +48,35 @@ impl Attributes {
 
     /// Whether a character would look different from plain text.
     pub(super) fn are_on(&self) -> bool {
-        self.lit != 0
+        self.exact.as_ref().map_or(self.lit, |known| lit(known)) != 0
     }
+}
 
-    fn light(&mut self, body: &[u8]) {
-        let text = std::str::from_utf8(body).unwrap_or_default();
-        let mut codes = text.split(';');
-        while let Some(code) = codes.next() {
-            let (code, detail) = code.split_once(':').unwrap_or((code, ""));
-            let code = code.parse().unwrap_or(0);
-            match kind(code) {
-                None => self.lit = 0,
-                // `4:0` is no underline.
-                Some((kind, on)) if on && !(code == 4 && detail == "0") => self.lit |= 1 << kind,
-                Some((kind, _)) => self.lit &= !(1 << kind),
-            }
-            if matches!(code, 38 | 48 | 58) && detail.is_empty() {
-                // `38;5;index` or `38;2;red;green;blue`.
-                let skipped = if codes.next() == Some("2") { 3 } else { 1 };
-                codes.by_ref().take(skipped).for_each(drop);
-            }
+/// Which kinds these sequences leave on.
+fn lit(sequences: &[u8]) -> u32 {
+    let mut kinds = 0;
+    for sequence in sequences.split(|byte| *byte == b'm').filter(|sequence| !sequence.is_empty()) {
+        light(&mut kinds, sequence.strip_prefix(b"\x1b[").unwrap_or(sequence));
+    }
+    kinds
+}
+
+fn light(lit: &mut u32, body: &[u8]) {
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    let mut codes = text.split(';');
+    while let Some(code) = codes.next() {
+        let (code, detail) = code.split_once(':').unwrap_or((code, ""));
+        let code = code.parse().unwrap_or(0);
+        match kind(code) {
+            None => *lit = 0,
+            // `4:0` is no underline.
+            Some((kind, on)) if on && !(code == 4 && detail == "0") => *lit |= 1 << kind,
+            Some((kind, _)) => *lit &= !(1 << kind),
+        }
+        if matches!(code, 38 | 48 | 58) && detail.is_empty() {
+            // `38;5;index` or `38;2;red;green;blue`.
+            let skipped = if codes.next() == Some("2") { 3 } else { 1 };
+            codes.by_ref().take(skipped).for_each(drop);
         }
     }
 }
@@ -139,5 +150,9 @@ mod tests {
         check(&["0;31"], true);
         check(&["99", "0"], false);
         check(&["99"], true);
+        let many = ["31"; 500];
+        check(&many, true);
+        check(&[&many[..], &["39"]].concat(), false);
+        check(&[&many[..], &["39", "1", "0;4"]].concat(), true);
     }
 }

@@ -83,6 +83,10 @@ impl Left {
     }
 
     fn follow_csi(&mut self, body: &[u8], last: u8) {
+        let is_attributes = last == b'm' && body.first() != Some(&b'>');
+        if is_attributes || !b"hlpqmnu".contains(&last) {
+            return;
+        }
         let text = std::str::from_utf8(body).unwrap_or_default();
         match (body, last) {
             ([b'?', ..], b'h' | b'l') => {

@@ -37,7 +37,7 @@ impl Token<'_> {
     /// Writes it the shortest way it can be written.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         match *self {
-            Token::Char(c) => out.extend(c.encode_utf8(&mut [0; 4]).bytes()),
+            Token::Char(c) => out.extend(c.encode_utf8(&mut [0; 4]).as_bytes()),
             Token::Control(byte) => out.push(byte),
             Token::Escape { intermediates, last } => {
                 out.push(0x1b);
@@ -89,14 +89,25 @@ impl Lexer {
         self.length = 0;
     }
 
-    /// How many of the next bytes are printable ASCII by themselves, which need
-    /// not be pushed one by one.
-    pub(super) fn plain(&self, bytes: &[u8]) -> usize {
+    /// The next characters, as far as nothing but printable ones comes: they
+    /// need not be pushed one by one.
+    pub(super) fn plain<'a>(&self, bytes: &'a [u8]) -> &'a str {
         if self.state != State::Ground {
-            return 0;
+            return "";
         }
-        let is_plain = |byte: &u8| (0x20..0x7f).contains(byte);
-        bytes.iter().position(|byte| !is_plain(byte)).unwrap_or(bytes.len())
+        let is_control = |byte: &u8| *byte < 0x20 || *byte == 0x7f;
+        let end = bytes.iter().position(is_control).unwrap_or(bytes.len());
+        let text = match std::str::from_utf8(&bytes[..end]) {
+            Ok(text) => text,
+            Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+        };
+        // U+0080 to U+009F are controls too.
+        let is_control = |pair: &[u8]| pair[0] == 0xc2 && pair[1] < 0xa0;
+        if text.is_ascii() {
+            return text;
+        }
+        let at = text.as_bytes().windows(2).position(is_control);
+        at.map_or(text, |at| &text[..at])
     }
 
     /// Takes a byte and tells what it completes.

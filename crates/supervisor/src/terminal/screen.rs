@@ -78,7 +78,7 @@ impl Screen {
         let mut room = Vec::new();
         let mut rest = bytes;
         while let Some(byte) = rest.first() {
-            let (plain, others) = rest.split_at(lexer.plain(rest));
+            let plain = lexer.plain(rest);
             if plain.is_empty() {
                 lexer.push(*byte, &mut |token| {
                     if let Some(token) = filter::clean(token, &mut room) {
@@ -88,9 +88,9 @@ impl Screen {
                 });
                 rest = &rest[1..];
             } else {
-                out.extend(plain);
+                out.extend(plain.as_bytes());
                 self.follow_plain(plain);
-                rest = others;
+                rest = &rest[plain.len()..];
             }
         }
         self.lexer = lexer;
@@ -251,12 +251,12 @@ impl Screen {
         paint::repaint(self.model.screen(), Area { left: 0, top: 0, width, height })
     }
 
-    fn follow_plain(&mut self, text: &[u8]) {
+    fn follow_plain(&mut self, text: &str) {
         let pen = &self.marks.pen;
         if pen.sets[pen.shifted].is_none() && !self.marks.insert && !self.marks.no_autowrap {
-            self.batch.extend(text);
+            self.batch.extend(text.as_bytes());
         } else {
-            text.iter().for_each(|byte| self.follow_char((*byte).into()));
+            text.chars().for_each(|c| self.follow_char(c));
         }
     }
 
@@ -292,7 +292,7 @@ impl Screen {
                 self.batch.extend(format!("\x1b[{cols}G").bytes());
             }
         }
-        self.batch.extend(c.encode_utf8(&mut [0; 4]).bytes());
+        self.batch.extend(c.encode_utf8(&mut [0; 4]).as_bytes());
     }
 
     fn follow_escape(&mut self, intermediates: &[u8], last: u8) {

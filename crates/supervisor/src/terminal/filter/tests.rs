@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::terminal::lexer::Lexer;
+use crate::terminal::screen::Screen;
 
 fn filtered<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let (mut lexer, mut room, mut out) = (Lexer::default(), Vec::new(), Vec::new());
@@ -17,6 +18,13 @@ fn filtered<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     out
 }
 
+/// The same with the screen in between, which takes plain text at once.
+fn relayed(printed: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    Screen::new(80, 24).feed(printed, &mut out);
+    out
+}
+
 /// What a program prints, and what the terminal hears of it. However the bytes
 /// are read, it is the same.
 #[track_caller]
@@ -27,6 +35,7 @@ fn check(printed: impl AsRef<[u8]>, heard: impl AsRef<[u8]>) {
         let (left, right) = printed.split_at(split);
         assert_eq!(show(&filtered([left, right])), show(heard), "{}", show(printed));
     }
+    assert_eq!(show(&relayed(printed)), show(heard), "{}", show(printed));
 }
 
 #[track_caller]
@@ -245,6 +254,7 @@ fn no_output_gets_anything_else_through_however_it_is_read() {
             rest = after;
         }
         assert_eq!(filtered(reads), heard, "{show}");
+        assert_eq!(relayed(&printed), heard, "{show}");
         assert_eq!(filtered([&heard[..]]), heard, "what was heard passes again: {show}");
         let text = std::str::from_utf8(&heard).unwrap_or_else(|_| panic!("UTF-8: {show}"));
         for bad in ["\x1bP", "\x1b_", "\x1bk", "\x1b]5", "\x1b]x", "\x05", "\x18", "\x1b\x1b"] {
