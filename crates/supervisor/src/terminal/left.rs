@@ -160,10 +160,8 @@ impl Left {
         let mut fields = text.split(';');
         let Some(Ok(number)) = fields.next().map(str::parse::<u16>) else { return };
         match number {
-            4 => {
-                if fields.skip(1).step_by(2).any(|colour| colour != "?") {
-                    self.colours.insert(4);
-                }
+            4 if fields.clone().skip(1).step_by(2).any(|colour| colour != "?") => {
+                self.colours.insert(4);
             }
             // One command sets several in a row.
             10..=12 => {
