@@ -52,7 +52,7 @@ fn passes_escape(intermediates: &[u8], last: u8) -> bool {
         // Cursor, index, tab stop, single shift, reset, keypad, locking shift.
         [] => b"78DEHMNOc=>no|}~".contains(&last),
         // Character sets of 94.
-        [b'(' | b')' | b'*' | b'+', ..] => true,
+        [b'(' | b')' | b'*' | b'+'] | [b'(' | b')' | b'*' | b'+', b'"' | b'%' | b'&'] => true,
         // Sizes of a line, and the alignment picture.
         [b'#'] => b"34568".contains(&last),
         _ => false,

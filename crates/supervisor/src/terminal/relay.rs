@@ -1,6 +1,9 @@
 //! The loop between the person's terminal and the program's: it passes bytes,
 //! and puts questions in between.
 
+mod input;
+mod questions;
+
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -9,11 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use remit_approvals::keys::{Decoder, Input, Piece};
+use remit_approvals::keys::Decoder;
 use remit_approvals::popup::{Area, Popup};
 use remit_approvals::wire::person;
 use remit_approvals::{Posed, QuestionId};
-use remit_policy::Answer;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
@@ -296,83 +298,6 @@ impl Relay {
         (silent && written && self.shown.is_none()) || since.elapsed() >= LAST_WORDS
     }
 
-    // Questions.
-
-    /// Brings what is shown in line with which questions are open.
-    fn settle(&mut self) {
-        let oldest = self.questions.keys().next().copied();
-        if let Some(shown) = &mut self.shown {
-            let id = shown.popup.posed().id;
-            if self.questions.contains_key(&id) {
-                shown.popup.set_waiting(self.questions.len() - 1);
-            } else if oldest.is_some() {
-                // The next one takes its place.
-                let area = shown.area;
-                self.shown = None;
-                self.to_outer.extend(self.screen.wipe(area));
-                self.open(Instant::now());
-            } else {
-                self.hide();
-            }
-            return;
-        }
-        if oldest.is_some() && !self.background && !self.outer_gone {
-            self.to_outer.extend(self.screen.cover());
-            self.begin_input();
-            self.open(Instant::now());
-        }
-    }
-
-    /// Shows the oldest question on a covered screen.
-    fn open(&mut self, now: Instant) {
-        let Some(posed) = self.questions.values().next() else {
-            return;
-        };
-        let popup = Popup::new(posed.clone(), self.questions.len() - 1, now);
-        let (cols, rows) = self.screen.size();
-        let area = popup.area(cols, rows);
-        self.shown = Some(Shown { popup, area, sent: false, asleep: true });
-        self.draw();
-    }
-
-    fn draw(&mut self) {
-        let Some(shown) = &mut self.shown else { return };
-        let (cols, rows) = self.screen.size();
-        let area = shown.popup.area(cols, rows);
-        if area != shown.area {
-            self.to_outer.extend(self.screen.wipe(shown.area));
-            shown.area = area;
-        }
-        let now = Instant::now();
-        shown.asleep = shown.popup.wakes_at(now).is_some();
-        self.to_outer.extend(shown.popup.draw(cols, rows, now));
-        self.write_outer();
-    }
-
-    /// Takes the popup away and lets the program's output go on.
-    fn hide(&mut self) {
-        let Some(shown) = self.shown.take() else {
-            return;
-        };
-        self.to_outer.extend(self.screen.wipe(shown.area));
-        self.to_outer.extend(self.screen.uncover());
-        if !self.decoder.pasting() {
-            // A sequence that began under the popup goes on without it.
-            self.to_master.extend(&self.decoder.pending()[self.passed..]);
-            self.passed = self.decoder.pending().len();
-        }
-        let held = std::mem::take(&mut self.held);
-        self.forward(&held);
-    }
-
-    fn answer(&mut self, id: QuestionId, answered: remit_approvals::popup::Answered) {
-        let answer = Answer { choice: answered.choice, by: self.by.clone(), note: answered.note };
-        // Someone elsewhere may have been faster; then that stands.
-        let _ = self.shared.desk.answer(id, answer);
-        self.questions.remove(&id);
-        self.settle();
-    }
-
     // Bytes from the program.
 
     /// Reads once. Whether there may be more.
@@ -434,116 +359,6 @@ impl Relay {
             shown.sent = true;
             shown.popup.disturb(Instant::now());
         }
-    }
-
-    // Bytes from the person.
-
-    fn write_master(&mut self) {
-        if write_some(self.master.as_fd(), &mut self.to_master).is_err() {
-            // Nobody has the other side open: nobody will read this.
-            self.to_master.clear();
-        }
-    }
-
-    fn read_outer(&mut self) {
-        let mut bytes = [0; 4096];
-        match rustix::io::read(&self.outer, &mut bytes) {
-            Ok(count @ 1..) => {
-                let input = self.pastes.push(&bytes[..count], Instant::now());
-                self.on_input(&input);
-            }
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            Ok(0) | Err(_) => self.lose_outer(),
-        }
-    }
-
-    fn on_input(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        self.time_out_input();
-        self.last_input = Instant::now();
-        let pieces = self.decoder.push(bytes);
-        if self.shown.is_none() {
-            for piece in &pieces {
-                self.pass_on(piece);
-            }
-            if !(self.decoder.pasting() && self.popup_paste) {
-                self.to_master.extend(&self.decoder.pending()[self.passed..]);
-                self.passed = self.decoder.pending().len();
-            }
-            return;
-        }
-        let keys = pieces.iter().filter(|piece| matches!(piece.input, Input::Key(_))).count();
-        for piece in &pieces {
-            self.take(piece, keys);
-        }
-        if self.shown.is_some() {
-            self.draw();
-        }
-    }
-
-    /// Input while no popup is shown belongs to the program, but for the rest
-    /// of a paste that began under one.
-    fn pass_on(&mut self, piece: &Piece) {
-        let passed = std::mem::take(&mut self.passed);
-        if piece.input == Input::Pasted {
-            if piece.raw == b"\x1b[200~" {
-                self.popup_paste = false;
-            }
-            if self.popup_paste {
-                return;
-            }
-        }
-        self.to_master.extend(&piece.raw[passed..]);
-    }
-
-    /// Input while a popup is shown: keys are for it, what the terminal says
-    /// to the program is not, and what began before it is the program's.
-    /// `keys` is how many keys came at once.
-    fn take(&mut self, piece: &Piece, keys: usize) {
-        let Some(shown) = &mut self.shown else {
-            // An answer closed the popup. A key that came with it was typed
-            // blindly; a report is still the program's.
-            if matches!(piece.input, Input::Report | Input::Position { .. }) {
-                self.to_master.extend(&piece.raw);
-            }
-            return;
-        };
-        if self.passed > 0 {
-            let passed = std::mem::take(&mut self.passed);
-            self.to_master.extend(&piece.raw[passed..]);
-            return;
-        }
-        match piece.input {
-            Input::Report | Input::Position { .. } => self.to_master.extend(&piece.raw),
-            Input::Pasted => {
-                if piece.raw == b"\x1b[200~" {
-                    self.popup_paste = true;
-                }
-                if !self.popup_paste {
-                    self.to_master.extend(&piece.raw);
-                }
-            }
-            Input::Other => {}
-            // Several keys at once are a paste without its marks, or typing
-            // ahead; and nobody can have read what was not sent yet.
-            Input::Key(_) if !shown.sent || (keys > 1 && !shown.popup.noting()) => {
-                shown.popup.disturb(self.last_input);
-            }
-            Input::Key(key) => {
-                let id = shown.popup.posed().id;
-                if let Some(answered) = shown.popup.key(key, self.last_input) {
-                    self.answer(id, answered);
-                }
-            }
-        }
-    }
-
-    /// The screen was just covered: sorts out input that is under way.
-    fn begin_input(&mut self) {
-        self.time_out_input();
-        self.popup_paste = false;
     }
 
     // Time.

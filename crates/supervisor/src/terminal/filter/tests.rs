@@ -138,6 +138,7 @@ fn what_defines_prints_moves_or_reads_files_vanishes() {
     vanishes("\x1b[2h\x1b[12h\x1b[?2l\x1b[?3h\x1b[?46h\x1b[?1001h\x1b[?38h");
     vanishes("\x1b[?1001s\x1b[?1001r\x1b[>1s\x1b[62;0\"p\x1b[1;1;1;1;1T");
     vanishes("\x1b G\x1b F\x1b%@\x1b%G\x1bl\x1bm\x1b-A");
+    vanishes("\x1b(%%0\x1b()0");
     vanishes("\x11\x13\x18\x1a\x7f\x01");
 }
 
