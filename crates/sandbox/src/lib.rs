@@ -11,9 +11,12 @@
 //! dependencies are `libc` and `thiserror`.
 
 mod plan;
+pub mod seatbelt;
 
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
 
 #[cfg(target_os = "linux")]
 pub use linux::{
@@ -22,5 +25,10 @@ pub use linux::{
     notify,
     support::{Feature, Support, support},
     watch::{ChildEvent, Control},
+};
+#[cfg(target_os = "macos")]
+pub use macos::{
+    Launched, Stopped,
+    launch::{LaunchError, launch},
 };
 pub use plan::{Access, Floor, Limits, Mount, Network, Plan};
