@@ -150,6 +150,19 @@ impl Prepared {
         if self.overlay { Roots { git: Vec::new(), ..roots } } else { roots }
     }
 
+    /// The same as they are judged: a copy is private until somebody applies it,
+    /// and then its names are judged.
+    pub(crate) fn judged(&self, roots: Roots) -> Roots {
+        if !self.overlay {
+            return roots;
+        }
+        let Roots { projects, state, mut private, git } = roots;
+        let (copied, projects) =
+            projects.into_iter().partition(|root| root.starts_with(&self.workspace));
+        private.extend::<Vec<_>>(copied);
+        Roots { projects, state, private, git }
+    }
+
     /// What the kernel is told, from what is on the host now. Changes nothing.
     pub fn plan(&self) -> Plan {
         let unnamed = self.overlay.then(|| Layer::unnamed(&self.places.state));
