@@ -1,0 +1,3 @@
+use crate::world::World;
+scenarios! { "escapes": x }
+fn x(_world: &World) {}
