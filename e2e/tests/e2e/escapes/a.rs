@@ -10,19 +10,19 @@ use crate::scenario::Need::Program;
 use crate::world::World;
 
 scenarios! { "escapes":
-    a01_a_missing_protected_name_cannot_be_made,
+    a01_a_missing_protected_name_cannot_be_made [Program("python3")],
     a01_no_call_makes_a_protected_name [Program("python3")],
     a01_no_spelling_reaches_a_protected_name [Program("python3")],
-    a01_no_tool_makes_a_protected_name [Program("git"), Program("tar")],
+    a01_no_tool_makes_a_protected_name [Program("python3"), Program("git"), Program("tar")],
     a01_a_prepared_directory_brings_no_protected_name [Program("python3")],
     a01_every_writable_root_has_its_protected_names,
     a01_a_refusal_names_the_rule_and_is_an_event,
     a01_what_is_not_protected_is_made_as_ever [Program("python3")],
     a01_private_places_are_free,
-    a09_start_up_files_of_the_home_cannot_be_written,
-    a10_user_services_cannot_be_written,
+    a09_start_up_files_of_the_home_cannot_be_written [Program("python3")],
+    a10_user_services_cannot_be_written [Program("python3")],
     a11_a_replaced_interpreter_is_a_hand_off_in_the_record,
-    a13_the_workspace_is_not_what_the_agent_says,
+    a13_the_workspace_is_not_what_the_agent_says [Program("python3")],
     a15_remit_inside_itself_stays_confined,
     a18_a_policy_that_is_no_plain_file_refuses_the_start,
 }
@@ -238,11 +238,9 @@ fn a01_a_prepared_directory_brings_no_protected_name(world: &World) {
 
 /// Attempts that share directories: each first removes what one before it made.
 fn each_from_nothing(attempts: Vec<Attempt>) -> Vec<Attempt> {
-    let fresh = |each: Attempt| {
-        let does = format!("rmdir .claude 2>/dev/null; rm -rf x y\n{}", each.does);
-        sh(each.touches, does)
-    };
-    attempts.into_iter().map(fresh).collect()
+    let shell = "rmdir .claude 2>/dev/null; rm -rf x y";
+    let python = "import shutil; shutil.rmtree(\"x\", True)\ntry: os.rmdir(\".claude\")\nexcept OSError: pass";
+    attempts.into_iter().map(|each| each.after(shell, python)).collect()
 }
 
 fn a01_every_writable_root_has_its_protected_names(world: &World) {

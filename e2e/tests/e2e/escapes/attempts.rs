@@ -16,18 +16,35 @@ pub const CALLS: &str = include_str!("programs/calls.py");
 pub struct Attempt {
     /// What it would change, as seen from the workspace.
     pub touches: String,
-    /// A shell script that starts in the workspace.
+    /// A script that starts in the workspace.
     pub does: String,
+    tongue: Tongue,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Tongue {
+    Shell,
+    /// With the names of `calls.py`.
+    Python,
+}
+
+impl Attempt {
+    /// The same after something else, said in either tongue.
+    pub fn after(self, shell: &str, python: &str) -> Self {
+        let first = match self.tongue {
+            Tongue::Shell => shell,
+            Tongue::Python => python,
+        };
+        Self { does: format!("{first}\n{}", self.does), ..self }
+    }
 }
 
 pub fn sh(touches: impl Into<String>, does: impl Into<String>) -> Attempt {
-    Attempt { touches: touches.into(), does: does.into() }
+    Attempt { touches: touches.into(), does: does.into(), tongue: Tongue::Shell }
 }
 
-/// Python with the names of `calls.py`; it contains no single quote.
 pub fn py(touches: impl Into<String>, code: &str) -> Attempt {
-    assert!(!code.contains('\''), "the shell ends it there: {code}");
-    sh(touches, format!("python3 -B tries/calls.py '{code}'"))
+    Attempt { touches: touches.into(), does: code.to_owned(), tongue: Tongue::Python }
 }
 
 /// Runs all attempts in one session and asserts that the host sees nothing of
@@ -42,7 +59,7 @@ pub fn none_works(world: &World, setup: &str, attempts: &[Attempt]) -> Output {
     let without = without(world, attempts);
     assert!(without.is_empty(), "the controls should work too: {without:#?}");
     let before: Vec<_> = attempts.iter().map(|each| look(&world.workspace, each)).collect();
-    let inside = world.inside(&all_of_them(attempts));
+    let inside = world.inside("python3 -B tries/calls.py");
     let changed: Vec<_> = attempts
         .iter()
         .zip(&before)
@@ -61,8 +78,14 @@ fn lay_out(world: &World, setup: &str, attempts: &[Attempt]) {
     let tries = world.workspace.join("tries");
     world.write(&tries.join("calls.py"), CALLS);
     for (number, each) in attempts.iter().enumerate() {
-        world.write(&tries.join(format!("{number}.sh")), &each.does);
+        let ending = match each.tongue {
+            Tongue::Shell => "sh",
+            Tongue::Python => "py",
+        };
+        world.write(&tries.join(format!("{number}.{ending}")), &each.does);
     }
+    let touches: Vec<_> = attempts.iter().map(|each| each.touches.as_str()).collect();
+    world.write(&tries.join("touches"), &touches.join("\n"));
     let place = world.elsewhere().join("controls");
     world.write(&place.join("setup.sh"), setup);
     let script = format!(
@@ -74,28 +97,13 @@ fn lay_out(world: &World, setup: &str, attempts: &[Attempt]) {
     world.outside(&script).succeeds();
 }
 
-/// A script that makes one attempt after the other, and says what is there then.
-fn all_of_them(attempts: &[Attempt]) -> String {
-    let steps = attempts.iter().enumerate().map(|(number, each)| {
-        format!(
-            "echo '--- {number}' >&2; sh tries/{number}.sh </dev/null; code=$?; is=absent; \
-             [ -e '{0}' ] || [ -L '{0}' ] && is=there; echo \"--- {number} ended $code, $is\" >&2",
-            each.touches
-        )
-    });
-    steps.collect::<Vec<_>>().join("\n")
-}
-
 /// Runs each attempt in its own copy. Returns those that left nothing.
 fn without(world: &World, attempts: &[Attempt]) -> Vec<String> {
     let place = |number: usize| world.elsewhere().join(format!("controls/{number}/project"));
     let look = |number: usize| look(&place(number), &attempts[number]);
     let before: Vec<_> = (0..attempts.len()).map(look).collect();
-    let steps = (0..attempts.len()).map(|number| {
-        let place = place(number).display().to_string();
-        format!("cd {place} && echo '--- {number}' >&2; sh tries/{number}.sh </dev/null")
-    });
-    let said = world.outside(&steps.collect::<Vec<_>>().join("\n"));
+    let controls = world.elsewhere().join("controls");
+    let said = world.outside(&format!("python3 -B tries/calls.py {}", controls.display()));
     let idle = (0..attempts.len()).filter(|number| look(*number) == before[*number]);
     let mut idle: Vec<_> = idle.map(|number| attempts[number].does.clone()).collect();
     if !idle.is_empty() {

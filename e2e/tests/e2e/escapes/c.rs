@@ -152,7 +152,7 @@ who = int(sys.argv[1]) if sys.argv[1] != "parent" else os.getppid()
 for name in ("environ", "auxv", "maps", "mem", "stack", "syscall", "io", "fd", "cwd", "exe", "root", "smaps", "map_files", "ns/net"):
     path = f"/proc/{who}/{name}"
     def read():
-        if os.path.isdir(path) and not os.path.islink(path): os.listdir(path)
+        if os.path.isdir(path) and not os.path.islink(path): os.stat(path + "/" + os.listdir(path)[0])
         elif os.path.islink(path): os.readlink(path)
         else:
             with open(path, "rb") as file:

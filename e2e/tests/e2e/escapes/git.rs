@@ -9,10 +9,10 @@ use crate::world::World;
 scenarios! { "escapes":
     a02_hooks_cannot_be_planted_by_any_call [Program("git"), Program("python3")],
     a03_configuration_cannot_be_changed_by_any_call [Program("git"), Program("python3")],
-    a02_a_repository_below_the_workspace_is_protected_too [Program("git")],
+    a02_a_repository_below_the_workspace_is_protected_too [Program("python3"), Program("git")],
     a04_a_repository_cannot_be_made [Program("git"), Program("python3")],
     a05_a_pointer_to_a_repository_cannot_be_changed [Program("git"), Program("python3")],
-    a06_what_a_pointer_leads_to_cannot_be_changed [Program("git")],
+    a06_what_a_pointer_leads_to_cannot_be_changed [Program("python3"), Program("git")],
     a06_ordinary_work_is_not_hindered [Program("git")],
     a07_a_planted_repository_is_not_run_by_remit [Program("git")],
     git_read_protects_all_of_it [Program("git")],

@@ -16,10 +16,10 @@ use crate::scenario::Need::Program;
 use crate::world::World;
 
 scenarios! { "escapes":
-    e01_a_path_flipped_by_a_thread_makes_no_protected_name [Program("cc")],
-    e01_a_path_flipped_by_a_process_changes_nothing_outside [Program("cc")],
-    e01_a_directory_exchanged_for_a_link_leads_nowhere [Program("cc")],
-    e01_a_directory_filled_while_it_is_renamed_stays_empty [Program("cc")],
+    e01_a_path_flipped_by_a_thread_makes_no_protected_name [Program("python3"), Program("cc")],
+    e01_a_path_flipped_by_a_process_changes_nothing_outside [Program("python3"), Program("cc")],
+    e01_a_directory_exchanged_for_a_link_leads_nowhere [Program("python3"), Program("cc")],
+    e01_a_directory_filled_while_it_is_renamed_stays_empty [Program("python3"), Program("cc")],
     e02_an_address_flipped_during_connect_reaches_what_was_judged [Program("cc")],
     e03_a_program_exchanged_on_disk_is_what_was_judged [Program("cc")],
     e09_signals_neither_hang_nor_double_anything [Program("cc")],

@@ -1,6 +1,5 @@
-"""Raw system calls, for attempts that no tool of a shell makes.
-
-With an argument it runs that code; scripts of the tests are put behind it."""
+"""Raw system calls, for attempts that no tool of a shell makes, and the runner
+of a series of attempts. Scripts of other tests are put behind it."""
 
 import ctypes, errno, fcntl, mmap, os, platform, signal, socket, stat, struct, sys, threading, time
 
@@ -70,5 +69,30 @@ def write_all(fd):
     os.close(fd)
 
 
-if __name__ == "__main__" and len(sys.argv) > 1 and __file__.endswith("calls.py"):
-    exec(sys.argv[1])
+def run_all(touches, place):
+    """Runs `tries/0`, `tries/1`, … each in a process of its own: shell or
+    Python. With a place, each in the copy of the workspace that it has there."""
+    for number, name in enumerate(touches):
+        print("---", number, file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        child = os.fork()
+        if child == 0:
+            if place:
+                os.chdir(f"{place}/{number}/project")
+            os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+            if os.path.exists(f"tries/{number}.sh"):
+                os.execlp("sh", "sh", f"tries/{number}.sh")
+            code = 0
+            try:
+                exec(open(f"tries/{number}.py").read(), globals())
+            except Exception as error:
+                print(type(error).__name__, error, file=sys.stderr, flush=True)
+                code = 1
+            sys.stdout.flush()
+            os._exit(code)
+        status = os.waitpid(child, 0)[1]
+        print("---", number, "ended", status, "there" if os.path.lexists(name) else "absent", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__" and __file__.endswith("calls.py"):
+    run_all(open("tries/touches").read().splitlines(), sys.argv[1] if len(sys.argv) > 1 else None)

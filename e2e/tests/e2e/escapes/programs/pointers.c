@@ -90,7 +90,7 @@ int main(void) {
         {"unterminated", pages + 2 * 4096 - 10}, {"unterminated-long", pages}, {"long", longest}, {"many", many}, {"component", component}, {"empty", ""},
     };
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
-#define ONE(name) say(#name, bad[i].name, d_##name, bad[i].at);
+#define ONE(deed) say(#deed, bad[i].name, d_##deed, bad[i].at);
         ALL(ONE)
     }
     return 0;

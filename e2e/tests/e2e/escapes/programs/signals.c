@@ -42,21 +42,25 @@ static void reach(int port) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int s = socket(AF_INET, SOCK_STREAM, 0);
     int error = 0;
-    if (connect(s, (struct sockaddr *)&to, sizeof to) < 0) {
-        error = errno;
-        if (error == EINTR) {
-            interrupted++;
-            /* It may go on by itself, or never have begun. */
-            if (connect(s, (struct sockaddr *)&to, sizeof to) == 0 || errno == EISCONN) error = 0;
-            else if (errno == EALREADY || errno == EINTR) {
-                struct pollfd wait = {.fd = s, .events = POLLOUT};
-                while (poll(&wait, 1, 5000) < 0 && errno == EINTR) {}
-                socklen_t size = sizeof error;
-                getsockopt(s, SOL_SOCKET, SO_ERROR, &error, &size);
-            } else error = errno;
-        }
+    /* Interrupted, it may go on by itself, or never have begun. */
+    while ((error = connect(s, (struct sockaddr *)&to, sizeof to) < 0 ? errno : 0) == EINTR) interrupted++;
+    if (error == EISCONN) error = 0;
+    if (error == EALREADY || error == EINPROGRESS) {
+        struct pollfd wait = {.fd = s, .events = POLLOUT};
+        while (poll(&wait, 1, 5000) < 0 && errno == EINTR) {}
+        socklen_t size = sizeof error;
+        getsockopt(s, SOL_SOCKET, SO_ERROR, &error, &size);
     }
     if (error) { wrong++; fprintf(stderr, "connect: %s\n", strerror(error)); }
+    else {
+        /* The server closes at once: this is its end, not the connection's. */
+        char byte;
+        long got;
+        struct pollfd wait = {.fd = s, .events = POLLIN};
+        while ((got = poll(&wait, 1, 5000)) < 0 && errno == EINTR) {}
+        if (got != 1) { wrong++; fprintf(stderr, "connect: nobody is there\n"); }
+        while (read(s, &byte, 1) < 0 && errno == EINTR) {}
+    }
     close(s);
 }
 
