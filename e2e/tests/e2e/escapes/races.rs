@@ -109,8 +109,9 @@ fn e02_an_address_flipped_during_connect_reaches_what_was_judged(world: &World) 
     assert_eq!(leaks.load(Ordering::Relaxed), 0, "{inside:?}");
     assert!(hits.load(Ordering::Relaxed) >= 5, "the allowed one is reached: {inside:?}");
     assert!(!inside.out.contains("failed 0"), "the other was tried: {inside:?}");
-    world.outside(&format!("./address {} {} 200", good.port(), bad.port())).succeeds();
-    eventually("the control's connections", Duration::from_secs(5), || {
+    let control = format!("./address {} {} 200", good.port(), bad.port());
+    eventually("the control's connections", Duration::from_secs(20), || {
+        world.outside(&control).succeeds();
         (leaks.load(Ordering::Relaxed) > 0).then_some(())
     });
 }

@@ -3,7 +3,8 @@
  * Does DEED to a path again and again, while a thread or another process flips
  * the path in memory between `fine-01` and OTHER, or (HOW is `disk`) the first
  * part of the path on disk between a directory and a link. Prints how often it
- * succeeded. OTHER has at most seven letters, so a flip is one store. */
+ * succeeded. Stops when the other path was touched, for which a control has ten
+ * seconds. OTHER has at most seven letters, so a flip is one store. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -94,7 +95,7 @@ int main(int argc, char **argv) {
     } else pthread_create(&thread, NULL, flip, NULL);
     struct timespec start, now;
     clock_gettime(CLOCK_MONOTONIC, &start);
-    long done = 0, failed = 0, limit = atol(argv[4]);
+    long done = 0, failed = 0, limit = getenv("CONTROL") ? 10000 : atol(argv[4]);
     const char *goal = on_disk ? "../vict" : argv[3];
     struct stat before = look(goal), after;
     do {
