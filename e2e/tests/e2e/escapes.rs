@@ -8,13 +8,29 @@ mod a;
 mod attempts;
 mod c;
 mod d;
+mod devices;
 mod e;
 mod git;
 mod probe;
 mod races;
+mod secrets;
+mod sockets;
+mod surface;
 
 use crate::scenario::Scenario;
 
 pub fn all() -> Vec<Scenario> {
-    [a::all(), git::all(), c::all(), d::all(), e::all(), races::all()].concat()
+    [
+        a::all(),
+        git::all(),
+        c::all(),
+        secrets::all(),
+        devices::all(),
+        d::all(),
+        surface::all(),
+        sockets::all(),
+        e::all(),
+        races::all(),
+    ]
+    .concat()
 }

@@ -205,6 +205,10 @@ fn a01_a_prepared_directory_brings_no_protected_name(world: &World) {
                 "{make} && mkdir -p .claude/deep && mv x .claude/deep/a && rm -rf .claude && mv .claude/deep/a .claude; {make}; mv x .claude"
             ),
         ),
+        sh(target, "mkdir x && ln -s x .claude && echo planted > x/settings.json"),
+        sh(target, "mkdir x && ln -s \"$PWD/x\" .claude && echo planted > .claude/settings.json"),
+        sh(target, "ln -s x .claude && mkdir x && echo planted > x/settings.json"),
+        sh(".github/hooks", "mkdir -p x/hooks && echo planted > x/hooks/h && ln -s x .github"),
         sh(".github/hooks", "mkdir -p x/hooks && echo planted > x/hooks/h && mv x .github"),
         sh(".claude/hooks", "mkdir -p x/hooks && mv x .claude"),
         sh(".claude/commands", "mkdir -p .claude x && mv x .claude/commands"),
@@ -238,7 +242,7 @@ fn a01_a_prepared_directory_brings_no_protected_name(world: &World) {
 
 /// Attempts that share directories: each first removes what one before it made.
 fn each_from_nothing(attempts: Vec<Attempt>) -> Vec<Attempt> {
-    let shell = "rmdir .claude 2>/dev/null; rm -rf x y";
+    let shell = "rmdir .claude 2>/dev/null; [ -L .claude ] && rm .claude; rm -rf x y";
     let python = "import shutil; shutil.rmtree(\"x\", True)\ntry: os.rmdir(\".claude\")\nexcept OSError: pass";
     attempts.into_iter().map(|each| each.after(shell, python)).collect()
 }

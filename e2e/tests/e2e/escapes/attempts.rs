@@ -55,6 +55,23 @@ pub fn py(touches: impl Into<String>, code: &str) -> Attempt {
 /// script names what is beside the workspace by `..` and never by `~`.
 #[track_caller]
 pub fn none_works(world: &World, setup: &str, attempts: &[Attempt]) -> Output {
+    let (changes, output) = run(world, setup, attempts);
+    assert!(changes.is_empty(), "the host sees: {changes:#?}\n{}", output.both());
+    output
+}
+
+/// As [`none_works`], where taking something away is not what is prevented.
+#[track_caller]
+pub fn none_plants(world: &World, setup: &str, attempts: &[Attempt]) -> Output {
+    let (mut changes, output) = run(world, setup, attempts);
+    changes.retain(|change| !change.ends_with(" became nothing"));
+    assert!(changes.is_empty(), "the host sees: {changes:#?}\n{}", output.both());
+    output
+}
+
+/// What the host sees changed, and what the session said.
+#[track_caller]
+fn run(world: &World, setup: &str, attempts: &[Attempt]) -> (Vec<String>, Output) {
     lay_out(world, setup, attempts);
     let without = without(world, attempts);
     assert!(without.is_empty(), "the controls should work too: {without:#?}");
@@ -69,8 +86,7 @@ pub fn none_works(world: &World, setup: &str, attempts: &[Attempt]) -> Output {
         inside.err.contains(&format!("--- {} ended", attempts.len() - 1)),
         "the session ran to its end: {inside:?}"
     );
-    assert!(changed.is_empty(), "the host sees: {changed:#?}\n{}", inside.both());
-    inside
+    (changed, inside)
 }
 
 /// Puts the scripts into the workspace, copies it for each control, prepares all.

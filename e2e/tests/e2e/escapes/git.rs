@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::attempts::{Attempt, Look, none_works, py, sh};
+use super::attempts::{Attempt, Look, none_plants, none_works, py, sh};
 use crate::scenario::Need::Program;
 use crate::world::World;
 
@@ -103,6 +103,18 @@ fn a03_configuration_cannot_be_changed_by_any_call(world: &World) {
         sh(".git/modules", "mkdir -p .git/modules/lib && echo planted > .git/modules/lib/config"),
         sh(".git/modules", "mkdir -p m/lib; echo planted > m/lib/config; mv m .git/modules"),
         sh(
+            ".git/info/attributes",
+            "mkdir info; echo planted > info/attributes; rm -rf .git/info; ln -s ../info .git/info",
+        ),
+        sh(
+            ".git/modules/lib",
+            "mkdir -p m/lib; echo planted > m/lib/config; ln -s ../m .git/modules",
+        ),
+        sh(
+            ".git/worktrees/x",
+            "mkdir -p w/x; echo planted > w/x/config.worktree; ln -s ../w .git/worktrees",
+        ),
+        sh(
             ".git/worktrees",
             "mkdir -p w/x; echo planted > w/x/config.worktree; mv w .git/worktrees",
         ),
@@ -141,7 +153,7 @@ fn a02_a_repository_below_the_workspace_is_protected_too(world: &World) {
         sh("sub/.git/HEAD", "rm -rf sub/.git/HEAD; mv sub/.git elsewhere"),
         sh("sub/.git", "mv sub moved; mkdir -p sub/.git/hooks; echo planted > sub/.git/hooks/x"),
     ];
-    none_works(world, "git init -q sub; git init -q deep/er; echo planted > spare", &attempts);
+    none_plants(world, "git init -q sub; git init -q deep/er; echo planted > spare", &attempts);
 }
 
 fn a04_a_repository_cannot_be_made(world: &World) {
@@ -202,7 +214,7 @@ fn a05_a_pointer_to_a_repository_cannot_be_changed(world: &World) {
         py(target, r#"call("renameat2", AT, "pointer", AT, "tree/.git", 2)"#),
         py(target, r#"call("truncate", "tree/.git", 0)"#),
     ];
-    none_works(world, "git worktree add -q tree; echo 'gitdir: evil' > pointer", &attempts);
+    none_plants(world, "git worktree add -q tree; echo 'gitdir: evil' > pointer", &attempts);
 }
 
 fn a06_what_a_pointer_leads_to_cannot_be_changed(world: &World) {
@@ -235,7 +247,7 @@ fn a06_what_a_pointer_leads_to_cannot_be_changed(world: &World) {
         "mkdir -p .git/worktrees/evil; echo planted > .git/worktrees/evil/commondir",
     ));
     let setup = "git worktree add -q tree; echo planted > spare; mkdir -p .git/modules; git init -q --bare .git/modules/lib";
-    none_works(world, setup, &attempts);
+    none_plants(world, setup, &attempts);
 }
 
 /// The other side of protecting it: a day's work in the default policy.
@@ -291,7 +303,9 @@ fn git_manage_makes_repositories_and_no_programs(world: &World) {
         git init -q sub; echo x > sub/f; git -C sub add f; git -C sub commit -qm first
         git clone -q sub copy; git worktree add -q tree; git -C tree log --oneline
         git remote add origin https://example.invalid/x.git; git config user.email other@example.invalid
-        git -c protocol.file.allow=always submodule add -q ./sub lib; git commit -qm lib";
+        git -c protocol.file.allow=always submodule add -q \"$PWD/sub\" lib; git commit -qm lib";
+    let other = world.workspace_under_tmp();
+    world.outside(&format!("cd {} && {work}", other.display())).succeeds();
     world.inside(work).succeeds();
     world
         .outside("git -C copy log --oneline && git fsck && test -e tree/.git && git remote -v")
