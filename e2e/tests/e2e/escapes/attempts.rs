@@ -104,9 +104,11 @@ fn lay_out(world: &World, setup: &str, attempts: &[Attempt]) {
     world.write(&tries.join("touches"), &touches.join("\n"));
     let place = world.elsewhere().join("controls");
     world.write(&place.join("setup.sh"), setup);
+    // Prepared once and copied, for Git takes its time.
     let script = format!(
-        "set -e; i=0; while [ $i -lt {} ]; do mkdir {place}/$i; cp -a . {place}/$i/project; \
-         (cd {place}/$i/project; sh -e {place}/setup.sh) >/dev/null; i=$((i+1)); done; sh -e {place}/setup.sh",
+        "set -e; mkdir {place}/first; cp -a . {place}/first/project; rm -r {place}/first/project/tries
+         (cd {place}/first/project; sh -e {place}/setup.sh); sh -e {place}/setup.sh
+         i=0; while [ $i -lt {} ]; do cp -a {place}/first {place}/$i; i=$((i+1)); done",
         attempts.len(),
         place = place.display(),
     );

@@ -1,7 +1,6 @@
 //! Mounts, namespaces and devices.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 
 use super::attempts::{none_works, py};

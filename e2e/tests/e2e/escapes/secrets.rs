@@ -1,6 +1,5 @@
 //! What must not be read, and what must not be left behind.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use super::attempts::{none_works, py, sh};

@@ -72,6 +72,7 @@ def write_all(fd):
 def run_all(touches, place):
     """Runs `tries/0`, `tries/1`, … each in a process of its own: shell or
     Python. With a place, each in the copy of the workspace that it has there."""
+    scripts = os.path.abspath("tries")
     for number, name in enumerate(touches):
         print("---", number, file=sys.stderr, flush=True)
         sys.stdout.flush()
@@ -81,11 +82,11 @@ def run_all(touches, place):
                 os.chdir(f"{place}/{number}/project")
                 os.environ["CONTROL"] = "1"
             os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
-            if os.path.exists(f"tries/{number}.sh"):
-                os.execlp("sh", "sh", f"tries/{number}.sh")
+            if os.path.exists(f"{scripts}/{number}.sh"):
+                os.execlp("sh", "sh", f"{scripts}/{number}.sh")
             code = 0
             try:
-                exec(open(f"tries/{number}.py").read(), globals())
+                exec(open(f"{scripts}/{number}.py").read(), globals())
             except Exception as error:
                 print(type(error).__name__, error, file=sys.stderr, flush=True)
                 code = 1
