@@ -21,6 +21,7 @@ mod approvals;
 mod bad_input;
 mod boundary;
 mod commands;
+mod escapes;
 mod evidence;
 mod handover;
 mod kernel;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         approvals::all(),
         evidence::all(),
         bad_input::all(),
+        escapes::all(),
         terminal::all(),
         agents::all(),
         story::all(),

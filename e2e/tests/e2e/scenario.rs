@@ -24,6 +24,8 @@ pub enum Need {
     DelegatedCgroup,
     /// An agent from npm.
     Agent(places::Agent),
+    /// A file by which the kernel says that it can do something, and what.
+    Kernel(&'static str, &'static str),
 }
 
 /// Declares `all()`: the scenarios of a theme, named by their functions.
@@ -71,6 +73,9 @@ impl Need {
             Need::Agent(agent) if agent.installed().is_none() => Some(format!(
                 "{agent:?} is not installed; `cargo xtask test` installs it if npm is there"
             )),
+            Need::Kernel(file, what) if !std::path::Path::new(file).exists() => {
+                Some(format!("this kernel has no {what} (no `{file}`)"))
+            }
             _ => None,
         }
     }
