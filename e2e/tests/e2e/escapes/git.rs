@@ -268,7 +268,9 @@ fn a06_ordinary_work_is_not_hindered(world: &World) {
 fn a07_a_planted_repository_is_not_run_by_remit(world: &World) {
     let plant = "set -e; mkdir -p evil/objects evil/refs; echo 'ref: refs/heads/main' > evil/HEAD
         printf '[core]\\n\\trepositoryformatversion = 0\\n\\tbare = false\\n\\tworktree = ..\\n\\tfsmonitor = \"touch %s/marker; false\"\\n' \"$PWD\" > evil/config";
-    world.inside(plant).succeeds();
+    // It cannot be planted from inside at all; suppose that it was.
+    world.inside(plant).fails();
+    world.outside(&format!("rm -rf evil; {plant}")).succeeds();
     let marker = world.workspace.join("marker");
     let place = world.workspace.join("evil").display().to_string();
     world.remit(&["run", "-C", &place, "--", "true"]);
@@ -340,7 +342,7 @@ fn git_manage_makes_repositories_and_no_programs(world: &World) {
         "echo planted > .git/hooks/pre-commit",
         "cp .git/hooks/update.sample .git/hooks/update; mv .git/hooks/update.sample .git/hooks/update",
     ] {
-        let output = world.inside(attempt);
+        let output = world.inside(&format!("{attempt}; rm -f .git/config.lock"));
         let now = fs::read_to_string(&config).ok();
         assert_eq!(now.as_ref(), Some(&before), "`{attempt}`: {output:?}");
         for hook in ["pre-commit", "update"] {
