@@ -1,46 +1,27 @@
 //! The words for system calls that are refused whatever the policy says.
 
-use std::sync::LazyLock;
-
-use serde::Deserialize;
-
 use crate::basis::Basis;
 use crate::verdict::Refusal;
 
-const CALLS: &str = include_str!("../data/calls.toml");
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Data {
-    refused: Vec<Row>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Row {
-    calls: Vec<String>,
-    attempt: String,
-    rule: String,
-    reason: String,
-    instead: String,
+    calls: &'static [&'static str],
+    attempt: &'static str,
+    rule: &'static str,
+    reason: &'static str,
+    instead: &'static str,
 }
 
-static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
-    toml::from_str::<Data>(CALLS).expect("the built-in list of refused calls parses").refused
-});
+include!(concat!(env!("OUT_DIR"), "/calls.rs"));
 
 /// What is said to a program that made this call, which no policy allows.
 ///
 /// It decides nothing: the filter refuses, whether there are words or not.
 pub fn refused_call(name: &str) -> Refusal {
-    let row = ROWS.iter().find(|row| row.calls.iter().any(|call| call == name));
+    let row = ROWS.iter().find(|row| row.calls.contains(&name));
     let words = |row: &Row| Refusal {
         attempt: format!("{} (`{name}`)", row.attempt),
-        basis: Basis {
-            justification: Some(row.reason.clone()),
-            ..Basis::built_in(row.rule.as_str())
-        },
-        instead: Some(row.instead.clone()),
+        basis: Basis { justification: Some(row.reason.to_owned()), ..Basis::built_in(row.rule) },
+        instead: Some(row.instead.to_owned()),
         note: None,
     };
     row.map_or_else(
@@ -56,7 +37,7 @@ pub fn refused_call(name: &str) -> Refusal {
 
 /// Every call that has words of its own.
 pub fn calls_with_words() -> impl Iterator<Item = &'static str> {
-    ROWS.iter().flat_map(|row| row.calls.iter().map(String::as_str))
+    ROWS.iter().flat_map(|row| row.calls.iter().copied())
 }
 
 #[cfg(test)]

@@ -7,8 +7,6 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use serde::Deserialize;
-
 use crate::basis::Basis;
 use crate::error::PolicyError;
 use crate::layers::{Said, Settled};
@@ -21,6 +19,16 @@ pub enum Access {
     Write,
     /// Read, but for hidden paths.
     Read,
+}
+
+/// What of the host may be read, least restricted first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reading {
+    /// Whatever the person may read, but for Remit's own files and what a policy
+    /// hides by name.
+    Open,
+    /// The same without the secrets that are hidden by default.
+    Hide,
 }
 
 /// A path and why it is on its list.
@@ -105,6 +113,7 @@ pub(crate) struct FilesSaid {
     /// Names relative to a writable root.
     pub(crate) protect: Vec<Said<PathBuf>>,
     pub(crate) git: Settled<Git>,
+    pub(crate) read: Settled<Reading>,
     /// The agent's own write roots, which some default secrets are not hidden from.
     pub(crate) agent: Vec<PathBuf>,
 }
@@ -112,7 +121,7 @@ pub(crate) struct FilesSaid {
 impl Filesystem {
     /// Brings what was said together, or says which statements contradict.
     pub(crate) fn reconcile(said: FilesSaid, place: &Place) -> Result<Self, PolicyError> {
-        let mut hidden = default_hidden(place, &said.agent);
+        let mut hidden = default_hidden(place, &said.agent, said.read.value());
         hidden.extend(said.hide.into_iter().map(PathRule::from));
         if let Some(rule) = hidden.iter().find(|rule| place.workspace.starts_with(&rule.path)) {
             let workspace = place.workspace.display();
@@ -149,6 +158,20 @@ impl Filesystem {
 }
 
 impl Filesystem {
+    pub(crate) fn protect(&mut self, name: PathBuf, reason: &str) {
+        let rule = format!("protect {}", name.display());
+        self.protected.push(built_in(name, rule, reason.to_owned()));
+        self.protected = once_each(std::mem::take(&mut self.protected));
+    }
+
+    /// What Git obeys, as [`shut`](Self::shut) has it, relative to a Git directory.
+    pub fn shut_in_git(&self) -> Vec<PathBuf> {
+        let shut = self.shut();
+        shut.iter()
+            .filter_map(|rule| Some(rule.path.strip_prefix(".git").ok()?.to_path_buf()))
+            .collect()
+    }
+
     /// Names relative to a writable root that can be made read-only where they
     /// are there at the start: the protected ones, and what Git obeys.
     pub fn shut(&self) -> Vec<PathRule> {
@@ -198,23 +221,18 @@ fn refuse(basis: &Basis, reason: String) -> PolicyError {
 pub(crate) const HIDDEN: &str = include_str!("../data/hidden.toml");
 pub(crate) const PROTECTED: &str = include_str!("../data/protected.toml");
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HiddenData {
-    hidden: Vec<HiddenRow>,
-}
+include!(concat!(env!("OUT_DIR"), "/paths.rs"));
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HiddenRow {
-    path: String,
-    reason: String,
+/// A row of `data/hidden.toml`.
+pub(crate) struct HiddenRow {
+    path: &'static str,
+    reason: &'static str,
     unless: Option<Unless>,
+    always: bool,
 }
 
 /// When a default secret is not hidden.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unless {
     /// From the agent that writes there by adapter: it is that agent's own.
     Agent,
@@ -222,26 +240,17 @@ enum Unless {
     Home,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProtectedData {
-    protected: Vec<ProtectedRow>,
+/// A row of `data/protected.toml`.
+pub(crate) struct ProtectedRow {
+    path: &'static str,
+    reason: &'static str,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProtectedRow {
-    path: PathBuf,
-    reason: String,
-}
-
-fn default_hidden(place: &Place, agent: &[PathBuf]) -> Vec<PathRule> {
-    let data: HiddenData =
-        toml::from_str(HIDDEN).expect("the built-in list of hidden paths parses");
-    let mut rules = Vec::with_capacity(data.hidden.len());
-    for row in data.hidden {
+fn default_hidden(place: &Place, agent: &[PathBuf], read: Reading) -> Vec<PathRule> {
+    let mut rules = Vec::with_capacity(HIDDEN_ROWS.len());
+    for row in HIDDEN_ROWS {
         let path =
-            place.resolve(&row.path).expect("built-in hidden paths are absolute or in the home");
+            place.resolve(row.path).expect("built-in hidden paths are absolute or in the home");
         let exempt = match row.unless {
             Some(Unless::Agent) => agent.iter().any(|root| path.starts_with(root)),
             Some(Unless::Home) => {
@@ -249,8 +258,8 @@ fn default_hidden(place: &Place, agent: &[PathBuf]) -> Vec<PathRule> {
             }
             None => false,
         };
-        if !exempt {
-            rules.push(built_in(path, format!("hide {}", row.path), row.reason));
+        if !exempt && (row.always || read == Reading::Hide) {
+            rules.push(built_in(path, format!("hide {}", row.path), row.reason.to_owned()));
         }
     }
     rules
@@ -274,11 +283,9 @@ pub(crate) fn protected_name(text: &str) -> Result<PathBuf, String> {
 }
 
 fn default_protected() -> Vec<PathRule> {
-    let data: ProtectedData =
-        toml::from_str(PROTECTED).expect("the built-in list of protected names parses");
-    let rules = data.protected.into_iter().map(|row| {
-        let rule = format!("protect {}", row.path.display());
-        built_in(row.path, rule, row.reason)
+    let rules = PROTECTED_ROWS.iter().map(|row| {
+        let rule = format!("protect {}", row.path);
+        built_in(row.path.into(), rule, row.reason.to_owned())
     });
     once_each(rules.collect())
 }
@@ -322,7 +329,9 @@ mod tests {
     fn the_superusers_home_is_hidden_from_everybody_else() {
         let is_hidden = |home: &str, workspace: &str| {
             let place = Place { home: home.into(), workspace: workspace.into() };
-            default_hidden(&place, &[]).iter().any(|rule| rule.path == Path::new("/root"))
+            default_hidden(&place, &[], Reading::Hide)
+                .iter()
+                .any(|rule| rule.path == Path::new("/root"))
         };
         assert!(is_hidden("/home/alice", "/home/alice/proj"));
         assert!(!is_hidden("/root", "/srv/work"));
@@ -332,11 +341,20 @@ mod tests {
 
     #[test]
     fn an_agent_sees_its_own_sign_in_and_no_other_agents() {
-        let hidden = default_hidden(&place(), &["/home/alice/.codex".into()]);
+        let hidden = default_hidden(&place(), &["/home/alice/.codex".into()], Reading::Hide);
         let is_hidden = |path: &str| hidden.iter().any(|rule| rule.path == Path::new(path));
         assert!(!is_hidden("/home/alice/.codex/auth.json"));
         assert!(is_hidden("/home/alice/.claude/.credentials.json"));
         assert!(is_hidden("/home/alice/.ssh"));
+    }
+
+    #[test]
+    fn an_open_host_keeps_what_is_ours_hidden() {
+        let hidden = default_hidden(&place(), &[], Reading::Open);
+        let is_hidden = |path: &str| hidden.iter().any(|rule| rule.path == Path::new(path));
+        assert!(is_hidden("/home/alice/.local/state/remit"));
+        assert!(is_hidden("/home/alice/.config/remit"));
+        assert!(!is_hidden("/home/alice/.ssh"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::error::PolicyError;
 use crate::filesystem::{self, FilesSaid, Filesystem, Place};
 use crate::grant::Grants;
 use crate::layers::{Decision, Said, Settled, Voice};
+use crate::limits::{Limits, LimitsSaid};
 use crate::network::{Network, Say};
 use crate::pattern::HostPattern;
 use crate::profiles::Profiles;
@@ -32,6 +33,7 @@ pub struct Policy {
     environment: Environment,
     record: RecordSettings,
     approvals: ApprovalSettings,
+    limits: Limits,
     profile: String,
     canonical: String,
 }
@@ -161,6 +163,12 @@ impl Policy {
         self.network.address(permitted, answer)
     }
 
+    /// Protects one more name below each writable root, for a reason found where
+    /// the session is to run.
+    pub fn protect(&mut self, name: PathBuf, reason: &str) {
+        self.filesystem.protect(name, reason);
+    }
+
     /// What may be read and written.
     pub fn filesystem(&self) -> &Filesystem {
         &self.filesystem
@@ -177,6 +185,11 @@ impl Policy {
 
     pub fn approvals(&self) -> ApprovalSettings {
         self.approvals
+    }
+
+    /// What the session may take of the machine.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// The name of the profile in force.
@@ -202,6 +215,7 @@ struct Everything {
     hide: Vec<Said<PathBuf>>,
     protect: Vec<Said<PathBuf>>,
     git: Vec<Said<Git>>,
+    read: Vec<Said<filesystem::Reading>>,
     agent_write: Vec<PathBuf>,
     environment: Vec<Said<String>>,
     network: Vec<Said<Decision>>,
@@ -209,6 +223,7 @@ struct Everything {
     commands: Vec<Said<Decision>>,
     patience: Vec<Said<Reverse<Duration>>>,
     sync: Vec<Said<Sync>>,
+    limits: LimitsSaid,
     rules: RulesSaid,
 }
 
@@ -219,6 +234,7 @@ impl Everything {
         self.hide.extend(stated.hide);
         self.protect.extend(stated.protect);
         self.git.extend(stated.git);
+        self.read.extend(stated.read);
         self.environment.extend(stated.environment);
         self.network.extend(stated.network);
         self.hosts.extend(stated.hosts);
@@ -231,6 +247,7 @@ impl Everything {
             basis: said.basis,
         }));
         self.sync.extend(stated.sync);
+        self.limits.add(stated.limits);
     }
 
     fn add_agent(&mut self, agent: &AgentNeeds, place: &Place) -> Result<(), PolicyError> {
@@ -284,6 +301,7 @@ impl Everything {
             hide: self.hide,
             protect: self.protect,
             git: Settled::new(self.git).expect(complete),
+            read: Settled::new(self.read).expect(complete),
             agent: self.agent_write,
         };
         let commands = Settled::new(self.commands).expect(complete);
@@ -296,6 +314,7 @@ impl Everything {
             approvals: ApprovalSettings {
                 patience: Settled::new(self.patience).expect(complete).value().0,
             },
+            limits: self.limits.settle(),
             profile: profile.to_owned(),
             canonical,
         })

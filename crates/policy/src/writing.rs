@@ -40,6 +40,15 @@ pub enum Change {
     Take,
 }
 
+/// A Git directory that is not in the workspace and belongs to it: a worktree's
+/// repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitRoot {
+    pub path: PathBuf,
+    /// What the worktree has for itself in it, relative: `worktrees/NAME`.
+    pub own: PathBuf,
+}
+
 /// The writable places of one session, as paths inside, links followed.
 #[derive(Clone, Debug, Default)]
 pub struct Roots {
@@ -49,6 +58,8 @@ pub struct Roots {
     pub state: Vec<PathBuf>,
     /// What only this session has and nobody sees afterwards.
     pub private: Vec<PathBuf>,
+    /// The workspace's repository, where it is elsewhere.
+    pub git: Vec<GitRoot>,
 }
 
 /// Judges writing; made once for a session.
@@ -92,7 +103,18 @@ impl Writing {
         if kind == Kind::Private {
             return permit(attempt, "private to the session");
         }
-        if let Some(why) = git::objection(self.git, &attempt.path, attempt.change) {
+        if let Kind::Git(root) = kind
+            && !git::is_shared(root, rest)
+        {
+            let basis =
+                Basis { justification: Some(git::NOT_SHARED.to_owned()), ..self.git_basis.clone() };
+            return Verdict::Refuse(refusal(&attempt, basis, None));
+        }
+        let objection = match kind {
+            Kind::Git(_) => git::objection_within(self.git, rest, attempt.change),
+            _ => git::objection(self.git, &attempt.path, attempt.change),
+        };
+        if let Some(why) = objection {
             let basis =
                 Basis { justification: Some(why.reason.to_owned()), ..self.git_basis.clone() };
             return Verdict::Refuse(refusal(&attempt, basis, why.instead));
@@ -127,6 +149,25 @@ impl Writing {
         }
     }
 
+    /// Judges a change below a directory that Git would take for a repository,
+    /// whatever it is called.
+    pub fn judge_in_git(&self, attempt: FileWrite, directory: &Path) -> Verdict<FileWrite> {
+        let rest = attempt.path.strip_prefix(directory).unwrap_or(&attempt.path);
+        match git::objection_within(self.git, rest, attempt.change) {
+            None => permit(attempt, "inside a writable root"),
+            Some(why) => {
+                let basis =
+                    Basis { justification: Some(why.reason.to_owned()), ..self.git_basis.clone() };
+                Verdict::Refuse(refusal(&attempt, basis, why.instead))
+            }
+        }
+    }
+
+    /// Whether a path may be written and is seen by the host.
+    pub fn is_shown_to_host(&self, path: &Path) -> bool {
+        matches!(self.locate(path), Some((Kind::Project | Kind::State, _)))
+    }
+
     /// Whether a path lies in a place that may be written at all.
     pub fn is_within(&self, path: &Path) -> bool {
         self.locate(path).is_some()
@@ -137,18 +178,19 @@ impl Writing {
     pub fn handoff(&self, path: &Path) -> Option<&'static str> {
         let (kind, rest) = self.locate(path)?;
         match kind {
-            Kind::Private => None,
+            Kind::Private | Kind::Git(_) => None,
             Kind::State => handoff_in_state(rest),
             Kind::Project => handoff_in_project(rest, &self.protected),
         }
     }
 
     /// The innermost root that holds a path, and the way from there.
-    fn locate<'p>(&self, path: &'p Path) -> Option<(Kind, &'p Path)> {
-        let Roots { projects, state, private } = &self.roots;
+    fn locate<'p>(&self, path: &'p Path) -> Option<(Kind<'_>, &'p Path)> {
+        let Roots { projects, state, private, git } = &self.roots;
         let all = [(Kind::Project, projects), (Kind::State, state), (Kind::Private, private)];
         all.into_iter()
             .flat_map(|(kind, roots)| roots.iter().map(move |root| (kind, root)))
+            .chain(git.iter().map(|root| (Kind::Git(root), &root.path)))
             .filter_map(|(kind, root)| Some((kind, root, path.strip_prefix(root).ok()?)))
             .max_by_key(|(_, root, _)| root.as_os_str().len())
             .map(|(kind, _, rest)| (kind, rest))
@@ -183,10 +225,11 @@ impl Writing {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum Kind<'a> {
     Project,
     State,
     Private,
+    Git(&'a GitRoot),
 }
 
 fn permit(attempt: FileWrite, rule: &str) -> Verdict<FileWrite> {

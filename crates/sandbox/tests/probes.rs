@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use remit_sandbox::notify::{self, Call, Change, FileCall, Stop, Stopped};
 use remit_sandbox::{
-    Access, ChildEvent, Floor, Launched, Mount, Network, Plan, Stdio, Stream, launch,
+    Access, ChildEvent, Floor, Launched, Limits, Mount, Network, Plan, Stdio, Stream, launch,
 };
 
 const QUIET: Stdio = Stdio([Stream::Null, Stream::Inherited, Stream::Inherited]);
@@ -40,6 +40,7 @@ fn plan(workspace: &Path, script: &str) -> Plan {
             gateway6: "fd72:656d:6974::1".parse().expect("an address"),
             prefix6: 64,
         },
+        limits: Limits::default(),
         environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
         directory: workspace.to_path_buf(),
         program: "/bin/sh".into(),
@@ -49,9 +50,12 @@ fn plan(workspace: &Path, script: &str) -> Plan {
 
 /// Runs a script inside; every program may start, every connect is refused.
 fn inside(workspace: &Path, script: &str) -> ChildEvent {
+    inside_plan(&plan(workspace, script))
+}
+
+fn inside_plan(plan: &Plan) -> ChildEvent {
     let changes = notify::changes().expect("a signal descriptor");
-    let Launched { notifications, control, .. } =
-        launch(&plan(workspace, script), QUIET).expect("a boundary");
+    let Launched { notifications, control, .. } = launch(plan, QUIET).expect("a boundary");
     std::thread::scope(|scope| {
         let serving = scope.spawn(|| serve(&notifications, changes.as_fd()));
         let event = control.wait();
@@ -170,6 +174,39 @@ fn privileges_are_gone() {
     let script = "grep -q 'NoNewPrivs:.1' /proc/self/status && grep -q 'Seccomp:.2' /proc/self/status \
                   && test $(grep -c 'Cap...:.0000000000000000' /proc/self/status) = 5";
     assert_eq!(inside(workspace.path(), script), ChildEvent::Exited(0));
+}
+
+#[test]
+fn limits_are_lowered_for_good_and_never_raised() {
+    let check = |limits: Limits, script: &str, expected: i32| {
+        let workspace = tempfile::tempdir_in("/var/tmp").expect("a directory");
+        let plan = Plan { limits, ..plan(workspace.path(), script) };
+        assert_eq!(inside_plan(&plan), ChildEvent::Exited(expected), "{script}");
+    };
+    let limits = || Limits {
+        open_files: Some(64),
+        file_size: Some(1 << 20),
+        tmp: Some(1 << 20),
+        ..Limits::default()
+    };
+    check(limits(), "test $(ulimit -Hn) = 64 && test $(ulimit -Hf) = 2048", 0);
+    check(limits(), "ulimit -Hn 65", 2);
+    let all = "test $(cat /proc/self/oom_score_adj) -ge 500 && test $(ulimit -r) = 0";
+    check(Limits::default(), all, 0);
+    let fill =
+        "head -c 2000000 /dev/zero > /tmp/x 2>/dev/null; test $(stat -c %s /tmp/x) = 1048576";
+    check(Limits { file_size: None, ..limits() }, fill, 0);
+    // The caller's own is lower than that.
+    let before = "test $(ulimit -n) -le 1048576";
+    check(Limits { open_files: Some(1 << 40), ..Limits::default() }, before, 0);
+}
+
+#[test]
+fn a_group_that_is_not_there_is_no_place_to_begin() {
+    let nowhere = Path::new("/sys/fs/cgroup/remit-there-is-no-such-group");
+    assert!(remit_sandbox::try_cgroup(nowhere).is_err());
+    let directory = tempfile::tempdir_in("/var/tmp").expect("a directory");
+    assert!(remit_sandbox::try_cgroup(directory.path()).is_err(), "not a group at all");
 }
 
 #[test]

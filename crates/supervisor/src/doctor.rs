@@ -30,6 +30,7 @@ pub fn examine() -> Vec<Finding> {
     });
     let mut findings: Vec<_> = features.collect();
     findings.push(tracing());
+    findings.extend(crate::limits::examine());
     match Places::from_environment() {
         Ok(places) => findings.extend([record(&places), policy(&places)]),
         Err(error) => findings.push(Finding {

@@ -14,19 +14,21 @@
 
 mod act;
 mod caller;
+mod git;
 mod open;
 mod walk;
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use remit_audit::{Kind, Text, Tried};
 use remit_policy::{Change, FileWrite, Refusal, Verdict, Writing};
 use remit_sandbox::notify::{FileCall, Listener, Notification};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Access, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::gate::Gate;
@@ -52,8 +54,10 @@ pub(crate) struct Guard {
 /// again does not fill the record.
 #[derive(Debug, Default)]
 struct Told {
-    refused: HashSet<PathBuf>,
-    handed: HashSet<PathBuf>,
+    refused: HashSet<u64>,
+    handed: HashSet<u64>,
+    /// Paths are kept as numbers that nobody inside can foresee.
+    numbers: RandomState,
 }
 
 impl Told {
@@ -61,11 +65,16 @@ impl Told {
     /// time they are tried.
     const MOST: usize = 65_536;
 
-    fn is_new(set: &mut HashSet<PathBuf>, path: &Path) -> bool {
-        if set.len() >= Self::MOST {
-            return !set.contains(path);
-        }
-        set.insert(path.to_path_buf())
+    fn refusal_is_new(&mut self, path: &Path) -> bool {
+        Self::is_new(&mut self.refused, self.numbers.hash_one(path))
+    }
+
+    fn handoff_is_new(&mut self, path: &Path) -> bool {
+        Self::is_new(&mut self.handed, self.numbers.hash_one(path))
+    }
+
+    fn is_new(known: &mut HashSet<u64>, path: u64) -> bool {
+        if known.len() >= Self::MOST { !known.contains(&path) } else { known.insert(path) }
     }
 }
 
@@ -156,10 +165,11 @@ impl Guard {
 
     /// Judges one change of one name, without a word.
     fn asks(&self, path: &Path, change: Change) -> Result<(), Box<Refusal>> {
-        match self.writing.judge(FileWrite { path: path.to_path_buf(), change }) {
+        let attempt = FileWrite { path: path.to_path_buf(), change };
+        match self.writing.judge(attempt.clone()) {
             Verdict::Allow(permit) => {
                 let _ = permit.spend();
-                Ok(())
+                self.object_in_bare(&attempt)
             }
             Verdict::Refuse(refusal) => Err(Box::new(refusal)),
             Verdict::Ask(question) => Err(Box::new(question.unanswered("another name"))),
@@ -173,7 +183,11 @@ impl Guard {
 
     fn refused(&mut self, caller: &Caller, path: &Path, refusal: Box<Refusal>) -> NotDone {
         let outside = !self.writing.is_within(path);
-        if Told::is_new(&mut self.told.refused, path) {
+        if outside && !self.could_have(path) {
+            // The caller's own rights say no; that is nothing of ours.
+            return NotDone::Failed(Errno::ACCESS);
+        }
+        if self.told.refusal_is_new(path) {
             let detail = vec![Text::from(path)];
             let written = self
                 .facts(caller)
@@ -185,10 +199,26 @@ impl Guard {
         if outside { NotDone::Outside } else { NotDone::Refused(refusal) }
     }
 
+    /// Whether the caller could change this path, or make it, were the view not
+    /// read-only. We have its rights, no more.
+    fn could_have(&self, path: &Path) -> bool {
+        let Some(root) = &self.root else { return true };
+        let inside = |path: &Path| {
+            let path = path.strip_prefix("/").unwrap_or(path);
+            let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+            rustix::fs::accessat(root, path, Access::WRITE_OK, AtFlags::empty())
+        };
+        let said = match inside(path) {
+            Err(Errno::NOENT) => path.parent().map_or(Ok(()), inside),
+            other => other,
+        };
+        said != Err(Errno::ACCESS)
+    }
+
     /// Writes down that something was written that a program outside will obey.
     fn hand_off(&mut self, caller: &Caller, path: &Path) -> Result<(), NotDone> {
         let Some(why) = self.writing.handoff(path) else { return Ok(()) };
-        if !Told::is_new(&mut self.told.handed, path) {
+        if !self.told.handoff_is_new(path) {
             return Ok(());
         }
         let write = || -> io::Result<()> {

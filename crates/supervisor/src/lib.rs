@@ -12,6 +12,7 @@
 
 mod agents;
 mod calls;
+pub mod changes;
 mod connect;
 mod desk;
 pub mod doctor;
@@ -20,10 +21,13 @@ pub mod files;
 mod gate;
 mod guard;
 mod journal;
+mod limits;
 mod made;
+mod mounts;
 mod plan;
 mod prepare;
 mod process;
+mod repository;
 mod resolve;
 pub mod session;
 mod signals;

@@ -6,8 +6,11 @@ use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
+use crate::{mounts, repository};
 use remit_policy::{Filesystem, Git, PathRule, Roots};
-use remit_sandbox::{Access, Floor, Mount, Network, Plan};
+use remit_sandbox::{Access, Floor, Limits, Mount, Network, Plan};
+
+use crate::changes::Layer;
 
 /// The network inside. 198.18.0.0/15 is for benchmarks and routed nowhere
 /// (RFC 2544); the IPv6 range is a unique local one (RFC 4193) of our own.
@@ -36,15 +39,19 @@ pub(crate) struct Command {
 
 /// The plan for a workspace, its policy and a command. Reads the host's
 /// directories to see what is there; changes nothing.
+///
+/// With `layer`, the workspace is shown copy-on-write and what is changed goes there.
 pub(crate) fn lower(
     filesystem: &Filesystem,
     workspace: &Path,
     roots: &Roots,
+    layer: Option<&Layer>,
     mut command: Command,
 ) -> Plan {
     let named = resolved(&filesystem.hidden);
     let hidden = existing(&named);
-    let writable = writable(filesystem, workspace);
+    let mut writable = writable(filesystem, workspace);
+    writable.extend(roots.git.iter().map(|root| root.path.clone()));
     let mut mounts = Vec::new();
     for (path, mode) in PRIVATE {
         // A link leads to one that is made private by its own name, or not at all.
@@ -61,11 +68,21 @@ pub(crate) fn lower(
         mounts.push(Mount::Host { path: program.clone(), access: Access::Read });
         command.program = program.clone();
     }
-    for path in &writable {
-        mounts.push(Mount::Host { path: path.clone(), access: Access::Write });
-    }
+    mounts.extend(writable.iter().filter_map(|path| match layer {
+        Some(Layer { upper, work }) if path == workspace => {
+            Some(Mount::Overlay { path: path.clone(), upper: upper.clone(), work: work.clone() })
+        }
+        // Inside the view it is writable as it is, and must not lead past it.
+        Some(_) if path.starts_with(workspace) => None,
+        _ => Some(Mount::Host { path: path.clone(), access: Access::Write }),
+    }));
     for root in &roots.projects {
-        mounts.extend(protected(filesystem, root));
+        let is_in_view = layer.is_some() && root.starts_with(workspace);
+        let names = protected(filesystem, root).into_iter();
+        mounts.extend(names.map(|mount| if is_in_view { within_the_view(mount) } else { mount }));
+    }
+    for root in &roots.git {
+        mounts.extend(protected_in_git(filesystem, &root.path));
     }
     for path in &hidden {
         let visible = !is_under_own(path) || writable.iter().any(|root| path.starts_with(root));
@@ -76,8 +93,13 @@ pub(crate) fn lower(
     mounts.extend(texts());
     Plan {
         mounts,
-        floor: floor(&named, &writable, workspace, program),
+        floor: floor(&named, &writable, workspace, program)
+            .into_iter()
+            // A copy is nobody's to trip over.
+            .chain(layer.map(|_| Floor::Own(workspace.into())))
+            .collect(),
         network: NETWORK,
+        limits: Limits::default(),
         environment: command.environment,
         directory: command.directory,
         program: command.program,
@@ -148,7 +170,10 @@ pub(crate) fn exposed(filesystem: &Filesystem, workspace: &Path) -> Option<(Path
 /// is the thing and not its name.
 fn resolved(rules: &[PathRule]) -> BTreeSet<PathBuf> {
     let mut known = HashMap::new();
-    rules.iter().map(|rule| resolve(&rule.path, &mut known)).collect()
+    let named: BTreeSet<PathBuf> =
+        rules.iter().map(|rule| resolve(&rule.path, &mut known)).collect();
+    let aliases = mounts::aliases(named.iter());
+    named.into_iter().chain(aliases).collect()
 }
 
 /// Follows links. Most paths share their directories, so those are followed once.
@@ -158,7 +183,11 @@ fn resolve(path: &Path, known: &mut HashMap<PathBuf, PathBuf>) -> PathBuf {
     }
     let resolved = match (path.parent(), path.file_name(), path.symlink_metadata()) {
         (_, _, Ok(about)) if about.is_symlink() => {
-            path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
+            // Where it leads nowhere yet, what it says is what would be read.
+            path.canonicalize().unwrap_or_else(|_| {
+                let says = fs::read_link(path).unwrap_or_default();
+                lexically_clean(&path.parent().unwrap_or(path).join(says))
+            })
         }
         (Some(parent), Some(name), _) => resolve(parent, known).join(name),
         _ => path.to_path_buf(),
@@ -189,8 +218,21 @@ pub(crate) fn roots(filesystem: &Filesystem, workspace: &Path, state: &[PathBuf]
     let all = writable(filesystem, workspace);
     let (state, projects) =
         all.into_iter().partition(|root| root != workspace && state.contains(root));
+    let git = if filesystem.workspace == remit_policy::Access::Write && filesystem.git != Git::Read
+    {
+        repository::shared(workspace)
+            .into_iter()
+            .filter(|root| !is_hidden(filesystem, &root.path))
+            .collect()
+    } else {
+        Vec::new()
+    };
     let private = PRIVATE.iter().map(|(path, _)| *path).chain(["/dev/shm"]);
-    Roots { projects, state, private: private.map(PathBuf::from).collect() }
+    Roots { projects, state, private: private.map(PathBuf::from).collect(), git }
+}
+
+fn is_hidden(filesystem: &Filesystem, path: &Path) -> bool {
+    filesystem.hidden.iter().any(|rule| path.starts_with(&rule.path))
 }
 
 /// Files that have another name beside the one by which they are hidden or
@@ -234,6 +276,25 @@ fn protected(filesystem: &Filesystem, root: &Path) -> Vec<Mount> {
     let holders = holders.into_iter().map(|path| Mount::Host { path, access: Access::Write });
     let shut = shut.into_iter().map(|path| Mount::Host { path, access: Access::Read });
     holders.chain(shut).collect()
+}
+
+/// The same in a Git directory of its own.
+fn protected_in_git(filesystem: &Filesystem, directory: &Path) -> Vec<Mount> {
+    let there = |name: &PathBuf| {
+        let path = directory.join(name);
+        // A link there would be followed to what is read-only anyway.
+        path.symlink_metadata().ok().filter(|about| !about.is_symlink()).map(|_| path)
+    };
+    let shut = filesystem.shut_in_git();
+    shut.iter().filter_map(there).map(|path| Mount::Host { path, access: Access::Read }).collect()
+}
+
+/// The same mount of what the view shows, instead of the host's own beneath it.
+fn within_the_view(mount: Mount) -> Mount {
+    match mount {
+        Mount::Host { path, access } => Mount::Fixed { path, access },
+        other => other,
+    }
 }
 
 fn is_under_own(path: &Path) -> bool {

@@ -4,12 +4,15 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use remit_policy::{Policy, Roots};
+use remit_policy::{Environment, Policy, Roots};
 use remit_sandbox::Plan;
 
 use crate::agents::{self, Adapter, Missing};
+use crate::changes::{self, Layer};
 use crate::files::{self, Places};
+use crate::limits;
 use crate::plan::{self, Command};
+use crate::repository;
 use crate::session::RunError;
 use crate::workspace;
 
@@ -23,6 +26,8 @@ pub struct Request {
     pub profile: Option<String>,
     /// Without a terminal, questions wait for `remit approvals`.
     pub queue: bool,
+    /// Run on a copy-on-write view of the workspace.
+    pub overlay: bool,
 }
 
 /// A request with everything decided and nothing done yet.
@@ -39,6 +44,7 @@ pub struct Prepared {
     state: Vec<PathBuf>,
     pub(crate) missing: Vec<Missing>,
     pub(crate) queue: bool,
+    pub(crate) overlay: bool,
     pub(crate) command: Vec<OsString>,
 }
 
@@ -52,7 +58,13 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
     let files::Loaded { texts, trusted } = files::load(&places, &workspace)?;
     let needs = agent.map_or_else(agents::none, |agent| agent.needs(&places.home));
     let place = remit_policy::Place { home: places.home.clone(), workspace: workspace.clone() };
-    let policy = Policy::compile(&texts, request.profile.as_deref(), &needs, &place)?;
+    let mut policy = Policy::compile(&texts, request.profile.as_deref(), &needs, &place)?;
+    for name in repository::hooks(&workspace, &places.home) {
+        policy.protect(name, "Git runs these outside the boundary, as core.hooksPath says");
+    }
+    if request.overlay {
+        changes::check(policy.filesystem(), &workspace)?;
+    }
     let environment = environment(&policy, &places, agent);
     let program = find(first, &workspace, &environment)?;
     let argv = agent.map_or_else(|| request.command.clone(), |agent| agent.argv(&request.command));
@@ -75,6 +87,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         state: needs.write,
         missing,
         queue: request.queue,
+        overlay: request.overlay,
         command: request.command,
     })
 }
@@ -110,15 +123,13 @@ fn tools_defaults<'a>(
 ) -> impl Iterator<Item = (OsString, OsString)> + 'a {
     let is_writable =
         |path: &Path| policy.filesystem().write.iter().any(|root| path.starts_with(&root.path));
-    policy
-        .environment()
-        .defaults()
+    Environment::defaults()
         .iter()
         .filter(move |variable| {
             let place = variable.instead_of.trim_start_matches("~/");
             !is_writable(&places.home.join(place))
         })
-        .map(|variable| (OsString::from(&variable.name), OsString::from(&variable.value)))
+        .map(|variable| (OsString::from(variable.name), OsString::from(variable.value)))
 }
 
 /// The command's file, as the shell would find it.
@@ -151,12 +162,35 @@ fn find(
 impl Prepared {
     /// The writable places, from what is on the host now.
     pub(crate) fn roots(&self) -> Roots {
-        plan::roots(self.policy.filesystem(), &self.workspace, &self.state)
+        let roots = plan::roots(self.policy.filesystem(), &self.workspace, &self.state);
+        // A repository elsewhere would be written past the view of the workspace.
+        if self.overlay { Roots { git: Vec::new(), ..roots } } else { roots }
+    }
+
+    /// The same as they are judged: a copy is private until somebody applies it,
+    /// and then its names are judged.
+    pub(crate) fn judged(&self, roots: Roots) -> Roots {
+        if !self.overlay {
+            return roots;
+        }
+        let Roots { projects, state, mut private, git } = roots;
+        let (copied, projects) =
+            projects.into_iter().partition(|root| root.starts_with(&self.workspace));
+        private.extend::<Vec<_>>(copied);
+        Roots { projects, state, private, git }
     }
 
     /// What the kernel is told, from what is on the host now. Changes nothing.
     pub fn plan(&self) -> Plan {
-        let roots = self.roots();
-        plan::lower(self.policy.filesystem(), &self.workspace, &roots, self.program.clone())
+        let unnamed = self.overlay.then(|| Layer::unnamed(&self.places.state));
+        self.plan_on(unnamed.as_ref())
+    }
+
+    /// The same, with the place that changes go to.
+    pub(crate) fn plan_on(&self, layer: Option<&Layer>) -> Plan {
+        let (files, roots) = (self.policy.filesystem(), self.roots());
+        let mut plan = plan::lower(files, &self.workspace, &roots, layer, self.program.clone());
+        limits::lower(self.policy.limits(), &mut plan);
+        plan
     }
 }

@@ -19,12 +19,14 @@ use remit_sandbox::notify;
 use remit_sandbox::{ChildEvent, LaunchError, Launched, Sockets, Stdio};
 use sha2::{Digest as _, Sha256};
 
+use crate::changes::{Changed, Kept, OverlayError};
 use crate::connect::Connector;
 use crate::desk::{Desk, Questions};
 use crate::files::{LoadError, PlacesError};
 use crate::gate::{Connection, Gate};
 use crate::guard::Guard;
 use crate::journal::Journal;
+use crate::limits::{Limited, Watch};
 use crate::made::Made;
 use crate::plan;
 use crate::prepare::Prepared;
@@ -44,6 +46,8 @@ pub enum RunError {
     Load(#[from] LoadError),
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
     #[error(transparent)]
     Stream(#[from] StreamError),
     #[error("no command to run; give one after `--`")]
@@ -94,6 +98,13 @@ pub enum RunError {
         program.display()
     )]
     NotStarted { program: PathBuf, source: io::Error },
+    #[error(
+        "cannot enforce `limits.{limit}` here ({basis}): {why}; take it out, or start Remit in a \
+         cgroup that is delegated to you, such as by `systemd-run --user --scope`"
+    )]
+    Unenforceable { limit: &'static str, basis: String, why: String },
+    #[error("the session was ended: it reached `limits.{limit}`, {most} ({basis})")]
+    LimitReached { limit: &'static str, most: String, basis: String },
     #[error("cannot {doing}")]
     System { doing: &'static str, source: io::Error },
 }
@@ -110,9 +121,16 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     made.make(&prepared.missing)?;
     // The record's place is there before the plan is made, so that it is hidden.
     made.directory(&prepared.places.state)?;
-    let plan = prepared.plan();
     check_reach(&prepared)?;
     let session = session_id().map_err(system("name the session"))?;
+    let kept = prepared
+        .overlay
+        .then(|| Kept::make(&prepared.places.state, session, &prepared.workspace))
+        .transpose()?;
+    let mut plan = prepared.plan_on(kept.as_ref().map(Kept::layer));
+
+    let limited = Limited::establish(prepared.policy.limits(), &session.to_string())?;
+    limited.place(&mut plan);
 
     let mut streams = Streams::prepare()?;
     let terminal = person(streams.stdio)?;
@@ -122,14 +140,15 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     // The command waits for the verdict on its own start, so nothing happens
     // before there is a record.
     let journal = Journal::new(create_record(&prepared, session)?);
-    let started = started(&prepared, &launched.applied, terminal.is_some());
+    let applied = [launched.applied.clone(), limited.layers()].concat();
+    let started = started(&prepared, &applied, terminal.is_some());
     journal
         .write(started)
         .map_err(|source| RunError::Write { path: prepared.places.state.clone(), source })?;
     made.keep();
     let roots = prepared.roots();
     let known = plan::known(prepared.policy.filesystem(), &roots);
-    let writing = Writing::new(prepared.policy.filesystem(), roots);
+    let writing = Writing::new(prepared.policy.filesystem(), prepared.judged(roots));
     let gate = Arc::new(Gate::new(
         prepared.policy,
         journal,
@@ -138,7 +157,16 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     ));
     let directory = session.directory(&prepared.places.state);
     let guard = Guard::new(Arc::clone(&gate), writing, known);
-    let outcome = serve(&gate, guard, launched, changes, terminal, &directory, plan.program);
+    let mut watch = Watch::new(&limited, &gate);
+    let served = serve(&gate, guard, launched, &mut watch, changes, terminal, &directory);
+    let outcome = served.and_then(|event| {
+        let reached = watch.finish();
+        let (status, changed) = close(&gate, event, plan.program, kept)?;
+        if let Some(changed) = changed {
+            changed.tell();
+        }
+        reached.map_or(Ok(status), Err)
+    });
     streams.finish();
     outcome
 }
@@ -206,7 +234,7 @@ fn person(stdio: Stdio) -> Result<Option<OwnedFd>, RunError> {
 }
 
 /// `20261121-041500-123-k3v9qr`: sortable, readable, different each time.
-fn session_id() -> io::Result<SessionId> {
+pub(crate) fn session_id() -> io::Result<SessionId> {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut random = [0; 6];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
@@ -245,11 +273,11 @@ fn serve(
     gate: &Arc<Gate>,
     guard: Guard,
     launched: Launched,
+    watch: &mut Watch<'_>,
     changes: OwnedFd,
     outer: Option<OwnedFd>,
     directory: &Path,
-    program: PathBuf,
-) -> Result<ExitCode, RunError> {
+) -> Result<ChildEvent, RunError> {
     let system = |doing| move |source| RunError::System { doing, source };
     let Launched { notifications, control, sockets, terminal: master, .. } = launched;
     let control = Arc::new(control);
@@ -290,9 +318,18 @@ fn serve(
     }
 
     let (stop, stopped) = mpsc::channel();
+    let (unwatch, unwatched) = mpsc::channel();
     let event = thread::scope(|scope| {
         let ender = Arc::clone(&control);
         scope.spawn(move || gate.journal.keep_synced(&stopped, || ender.end()));
+        let watched = &control;
+        scope.spawn(move || {
+            let look = std::panic::AssertUnwindSafe(|| watch.run(watched, &unwatched));
+            if std::panic::catch_unwind(look).is_err() {
+                // Nobody counts and keeps time any more.
+                watched.end();
+            }
+        });
         scope.spawn(|| {
             let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| warden.serve()));
             if !matches!(served, Ok(Ok(()))) {
@@ -311,7 +348,7 @@ fn serve(
             }
         };
         control.end();
-        drop(stop);
+        drop((stop, unwatch));
         event
     });
     drop(terminal);
@@ -321,7 +358,7 @@ fn serve(
     let _ = fs::remove_file(socket);
     // What was permitted is finished or cut here; nothing outlives the session.
     runtime.shutdown_timeout(Duration::from_millis(200));
-    close(gate, event, program)
+    Ok(event)
 }
 
 /// Binds a socket by a descriptor of its directory, for a socket's path may have
@@ -368,7 +405,12 @@ fn carry(
 }
 
 /// Writes the end down and says how the command ended.
-fn close(gate: &Gate, event: ChildEvent, program: PathBuf) -> Result<ExitCode, RunError> {
+fn close(
+    gate: &Gate,
+    event: ChildEvent,
+    program: PathBuf,
+    kept: Option<Kept>,
+) -> Result<(ExitCode, Option<Changed>), RunError> {
     let (status, code) = match event {
         ChildEvent::Exited(code) => (Status::Code(code), code),
         ChildEvent::Signalled(signal) => (Status::Signal(signal), 128 + signal),
@@ -377,7 +419,12 @@ fn close(gate: &Gate, event: ChildEvent, program: PathBuf) -> Result<ExitCode, R
             (Status::Code(REFUSED), REFUSED)
         }
     };
-    let written = gate.journal.write(Kind::Exit { status }).and_then(|()| gate.journal.end());
+    let changed = kept.and_then(Kept::close);
+    let written = gate
+        .journal
+        .write(Kind::Exit { status })
+        .and_then(|()| changed.iter().try_for_each(|changed| gate.journal.write(changed.event())))
+        .and_then(|()| gate.journal.end());
     written.map_err(|source| RunError::Write {
         path: PathBuf::from("~/.local/state/remit"),
         source,
@@ -387,7 +434,7 @@ fn close(gate: &Gate, event: ChildEvent, program: PathBuf) -> Result<ExitCode, R
             let source = io::Error::from_raw_os_error(errno);
             Err(RunError::NotStarted { program, source })
         }
-        _ => Ok(ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1))),
+        _ => Ok((ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1)), changed)),
     }
 }
 

@@ -7,6 +7,7 @@
 
 #[macro_use]
 mod scenario;
+mod delegated;
 mod lab;
 mod places;
 mod postgres;
@@ -21,10 +22,13 @@ mod approvals;
 mod bad_input;
 mod boundary;
 mod commands;
+mod escapes;
 mod evidence;
 mod handover;
 mod kernel;
+mod limits;
 mod network;
+mod overlay;
 mod races;
 mod story;
 mod terminal;
@@ -44,13 +48,16 @@ fn main() -> ExitCode {
     let themes = [
         boundary::all(),
         kernel::all(),
+        limits::all(),
         network::all(),
         commands::all(),
         races::all(),
         handover::all(),
+        overlay::all(),
         approvals::all(),
         evidence::all(),
         bad_input::all(),
+        escapes::all(),
         terminal::all(),
         told::all(),
         tools::all(),

@@ -22,8 +22,12 @@ pub enum Need {
     RootHarness,
     /// PostgreSQL's server.
     Postgres,
+    /// A version 2 hierarchy of control groups that can be handed out.
+    DelegatedCgroup,
     /// An agent from npm.
     Agent(places::Agent),
+    /// A file by which the kernel says that it can do something, and what.
+    Kernel(&'static str, &'static str),
 }
 
 /// Declares `all()`: the scenarios of a theme, named by their functions.
@@ -70,9 +74,13 @@ impl Need {
             Need::Postgres if postgres::programs().is_none() => {
                 Some("no PostgreSQL server below `/usr/lib/postgresql`".to_owned())
             }
+            Need::DelegatedCgroup => crate::delegated::missing(),
             Need::Agent(agent) if agent.installed().is_none() => Some(format!(
                 "{agent:?} is not installed; `cargo xtask test` installs it if npm is there"
             )),
+            Need::Kernel(file, what) if !std::path::Path::new(file).exists() => {
+                Some(format!("this kernel has no {what} (no `{file}`)"))
+            }
             _ => None,
         }
     }

@@ -4,6 +4,7 @@
 //! stay as they are, at any depth, while objects, references and the index may
 //! be written, so that committing works.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::Change;
@@ -36,7 +37,30 @@ const HOOKS: &str = "Git runs these outside the boundary";
 pub(super) fn objection(git: Git, path: &Path, change: Change) -> Option<Objection> {
     let names: Vec<_> = super::names(path).collect();
     let at = names.iter().position(|name| name == ".git")?;
-    let inside: Vec<&str> = names[at + 1..].iter().map(|name| &**name).collect();
+    object(git, &names[at + 1..], change)
+}
+
+/// The objection to a change of what has this path below a Git directory.
+pub(super) fn objection_within(git: Git, rest: &Path, change: Change) -> Option<Objection> {
+    let names: Vec<_> = rest.iter().map(super::fold::fold).collect();
+    object(git, &names, change)
+}
+
+pub(super) const NOT_SHARED: &str = "it belongs to the repository's other worktrees";
+
+/// Whether a worktree has a say in what has this path below its repository.
+pub(super) fn is_shared(root: &super::GitRoot, rest: &Path) -> bool {
+    /// What all worktrees have in common and Git writes when one commits.
+    const SHARED: [&str; 7] = ["objects", "refs", "logs", "rr-cache", "lfs", "info", "modules"];
+    let Some(first) = rest.iter().next().map(super::fold::fold) else { return false };
+    let files = ["packed-refs", "shallow", "gc."];
+    (rest.starts_with(&root.own) && rest != root.own)
+        || SHARED.contains(&&*first)
+        || files.iter().any(|file| first.starts_with(file))
+}
+
+fn object(git: Git, inside: &[Cow<'_, str>], change: Change) -> Option<Objection> {
+    let inside: Vec<&str> = inside.iter().map(|name| &**name).collect();
     let reason = match (git, inside.as_slice()) {
         (Git::Read, _) => "nothing that Git keeps is written",
         (_, []) => repository(git, change)?,
@@ -142,7 +166,7 @@ fn submodule(git: Git, rest: &[&str], change: Change) -> Option<&'static str> {
     match rest {
         [.., "info", name] => own(git, &["info", name], change),
         [.., last] => own(git, &[last], change),
-        [] => None,
+        [] => (git != Git::Manage).then_some(MAKES),
     }
 }
 

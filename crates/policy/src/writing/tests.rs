@@ -15,6 +15,7 @@ fn writing(settings: &str) -> Writing {
         projects: vec!["/home/ada/p".into(), "/srv/more".into()],
         state: vec!["/home/ada/.codex".into()],
         private: vec!["/tmp".into()],
+        git: vec![GitRoot { path: "/srv/repo.git".into(), own: "worktrees/p".into() }],
     };
     Writing::new(policy.filesystem(), roots)
 }
@@ -103,6 +104,7 @@ fn committing_writes_what_git_keeps_and_nothing_that_it_obeys() {
     check(&w, Change::MakeDirectory, ".git/worktrees/new", rule);
     check(&w, Change::MakeLink, ".git/logs/HEAD", rule);
     check(&w, Change::MakeLink, ".git/modules", rule);
+    check(&w, Change::MakeDirectory, ".git/modules", rule);
 }
 
 #[test]
@@ -133,6 +135,33 @@ fn no_repository_is_made_unless_policy_says_so() {
         check(&manage, change, path, by_manage.map(|()| r#"sandbox.git = "manage""#));
     }
     check(&read, Change::Write, ".git/index.lock", Some(r#"sandbox.git = "read""#));
+}
+
+#[test]
+fn a_worktree_writes_what_is_its_own_and_what_all_share() {
+    let w = writing("");
+    let rule = Some(r#"sandbox.git = "commit""#);
+    for free in [
+        "objects/ab/cd",
+        "refs/heads/x",
+        "packed-refs.lock",
+        "worktrees/p/index",
+        "worktrees/p/HEAD",
+    ] {
+        check(&w, Change::Write, &format!("/srv/repo.git/{free}"), None);
+    }
+    for shut in [
+        "HEAD",
+        "index",
+        "config",
+        "hooks/x",
+        "worktrees/q/HEAD",
+        "worktrees/p/gitdir",
+        "info/attributes",
+        "",
+    ] {
+        check(&w, Change::Write, &format!("/srv/repo.git/{shut}"), rule);
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, IntoRawFd as _, OwnedFd, 
 
 use super::floor::{self, Abi, Grant};
 use super::launch::{Stdio, Stream};
+use super::limits;
 use super::message::{self, Message, Step};
 use super::netlink;
 use super::sys::{self, Cloned, Errno, NullTerminated, Sys};
@@ -23,6 +24,7 @@ pub(crate) struct Entry {
     pub(crate) abi: Abi,
     pub(crate) grants: Vec<Grant>,
     pub(crate) network: Network,
+    pub(crate) limits: limits::Prepared,
     pub(crate) uid_map: Vec<u8>,
     pub(crate) gid_map: Vec<u8>,
     pub(crate) filter: Vec<libc::sock_filter>,
@@ -90,6 +92,7 @@ fn prepare(entry: &mut Entry, control: BorrowedFd<'_>) -> Result<Inside, Failure
     let at = |step| move |errno| (step, 0, errno);
     die_with_parent(control).map_err(at(Step::Privileges))?;
     map_user(entry).map_err(at(Step::MapUser))?;
+    entry.limits.apply().map_err(at(Step::Limits))?;
     netlink::raise_loopback(&entry.network).map_err(at(Step::Loopback))?;
     let listeners = listen(&entry.network).map_err(at(Step::Listeners))?;
     sys::umask(0);

@@ -12,8 +12,8 @@ use super::support::LEAST_LANDLOCK;
 use super::sys::{self, Cloned, Errno, NullTerminated};
 use super::view::Prepared;
 use super::watch::Control;
-use super::{filter, notify};
-use crate::plan::Plan;
+use super::{filter, limits, notify};
+use crate::plan::{Mount, Plan};
 
 /// What the command's standard descriptors are. None keeps a way to the host's
 /// own mounts or network, unless the caller passes one on.
@@ -77,6 +77,8 @@ pub enum LaunchError {
     Landlock { found: u32 },
     #[error("cannot create user namespaces and the others under them")]
     Namespaces { source: io::Error },
+    #[error("cannot make the session's limits ready")]
+    Limits { source: io::Error },
     #[error("cannot talk to the process inside")]
     Talk { source: io::Error },
     #[error("cannot {doing}{what}")]
@@ -106,7 +108,7 @@ pub fn launch(plan: &Plan, stdio: Stdio) -> Result<Launched, LaunchError> {
     let entry = prepare(plan, stdio, Abi(abi))?;
     let talk = |errno: Errno| LaunchError::Talk { source: errno.into() };
     let (ours, theirs) = sys::message_pair().map_err(talk)?;
-    let init = match sys::clone(NAMESPACES) {
+    let init = match entry.limits.clone(NAMESPACES) {
         Ok(Cloned::Child) => child::run(entry, theirs),
         Ok(Cloned::Parent(pid)) => pid,
         Err(errno) => {
@@ -117,13 +119,16 @@ pub fn launch(plan: &Plan, stdio: Stdio) -> Result<Launched, LaunchError> {
     let control = Control::new(init, ours);
     let (sockets, terminal) = ready(plan, &control)?;
     let notifications = filtered(plan, &control)?;
-    let applied = vec![
+    let copied = |mount: &Mount| matches!(mount, Mount::Overlay { .. });
+    let overlay = plan.mounts.iter().any(copied).then(|| "copy-on-write workspace".to_owned());
+    let mut applied = vec![
         "user, mount, pid, net, ipc, uts and cgroup namespaces".to_owned(),
         format!("mount view of {} steps", plan.mounts.len()),
         format!("Landlock ABI {abi} with {} grants", plan.floor.len()),
         "seccomp with notification".to_owned(),
         "no capabilities, no_new_privs".to_owned(),
     ];
+    applied.extend(overlay);
     Ok(Launched { notifications, control, sockets, terminal, applied })
 }
 
@@ -140,7 +145,10 @@ fn prepare(plan: &Plan, stdio: Stdio, abi: Abi) -> Result<Entry, LaunchError> {
         steps: plan
             .mounts
             .iter()
-            .map(|mount| Prepared::new(mount).ok_or_else(|| LaunchError::Nul(mount.to_string())))
+            .map(|mount| {
+                Prepared::new(mount, plan.limits.tmp)
+                    .ok_or_else(|| LaunchError::Nul(mount.to_string()))
+            })
             .collect::<Result<_, _>>()?,
         abi,
         grants: plan
@@ -149,6 +157,8 @@ fn prepare(plan: &Plan, stdio: Stdio, abi: Abi) -> Result<Entry, LaunchError> {
             .map(|floor| Ok(Grant::new(floor, c_string(floor.path().as_os_str())?)))
             .collect::<Result<_, LaunchError>>()?,
         network: plan.network,
+        limits: limits::Prepared::new(&plan.limits)
+            .map_err(|source| LaunchError::Limits { source })?,
         // The caller keeps its own number inside: mapped to 0, git would find
         // every file of its index changed, inside and afterwards outside.
         uid_map: format!("{uid} {uid} 1\n").into_bytes(),
@@ -203,7 +213,9 @@ fn next(plan: &Plan, control: &Control) -> Result<Received, LaunchError> {
 /// Says which part of the plan a failed step was about.
 fn failure(plan: &Plan, step: Step, index: usize, errno: Errno) -> LaunchError {
     let what = match step {
-        Step::CopyView | Step::Mount => plan.mounts.get(index).map(|mount| format!(" ({mount})")),
+        Step::CopyView | Step::Overlay | Step::Mount => {
+            plan.mounts.get(index).map(|mount| format!(" ({mount})"))
+        }
         Step::Floor => plan.floor.get(index).map(|grant| format!(" ({grant})")),
         Step::Directory => Some(format!(" `{}`", plan.directory.display())),
         Step::Exec => Some(format!(" `{}`", plan.program.display())),

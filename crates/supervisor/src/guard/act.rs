@@ -8,8 +8,8 @@ use std::path::Path;
 use remit_policy::{Change, FileWrite, Verdict};
 use remit_sandbox::notify::{FileCall, Named};
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, fstat, linkat, mkdirat, openat,
-    renameat_with, symlinkat, unlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, StatxFlags, fstat, linkat, mkdirat, openat,
+    renameat_with, statx, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -128,6 +128,12 @@ impl Guard {
             return Err(Errno::BUSY.into());
         }
         let moved = place(&old)?;
+        refuse_mounted(&old, &moved)?;
+        match place(&new) {
+            Ok(there) => refuse_mounted(&new, &there)?,
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno.into()),
+        }
         if (old.slash || new.slash) && !is_directory(&moved)? {
             return Err(Errno::NOTDIR.into());
         }
@@ -262,6 +268,21 @@ pub(super) fn place(spot: &Spot) -> Result<OwnedFd, Errno> {
     openat(&spot.directory, &spot.name, flags, Mode::empty())
 }
 
+/// A mount point of the session keeps its name. The kernel minds only those of
+/// whoever asks, and that is us: renaming one from here would take the mount, and
+/// what it hides or protects, away.
+fn refuse_mounted(spot: &Spot, thing: &OwnedFd) -> Result<(), Errno> {
+    if mount_of(thing)? == mount_of(&spot.directory)? { Ok(()) } else { Err(Errno::BUSY) }
+}
+
+/// The number of the mount that something open was reached by. Without one
+/// (before Linux 5.8) nothing can be told apart, and nothing is moved.
+fn mount_of(place: &OwnedFd) -> Result<u64, Errno> {
+    let about = statx(place, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    let known = about.stx_mask & StatxFlags::MNT_ID.bits() != 0;
+    if known { Ok(about.stx_mnt_id) } else { Err(Errno::OPNOTSUPP) }
+}
+
 /// The name as it was given: a slash behind it makes the kernel say what is wrong.
 fn named(spot: &Spot) -> OsString {
     let mut name = spot.name.clone();
@@ -277,7 +298,7 @@ pub(super) fn own(place: &OwnedFd) -> String {
 }
 
 /// The contents of a small file, by whatever name it was found.
-fn contents(place: &OwnedFd) -> Result<Vec<u8>, Errno> {
+pub(super) fn contents(place: &OwnedFd) -> Result<Vec<u8>, Errno> {
     /// More than any configuration that a person wrote.
     const MOST: u64 = 1 << 20;
     let about = fstat(place)?;

@@ -60,10 +60,11 @@ impl Guard {
             Found::Open(thing) => {
                 let path = path_of(thing.as_fd())?;
                 let about = fstat(&thing)?;
-                if self.writing.is_within(&path) {
-                    self.judge(caller, &path, Change::Write)?;
+                // What has no name any more, and what never had one, is nobody's.
+                let is_file = FileType::from_raw_mode(about.st_mode) == FileType::RegularFile;
+                if is_file && about.st_nlink > 0 {
+                    self.judge_open(caller, &path, &thing)?;
                 }
-                self.refuse_known(caller, &path, &thing)?;
                 self.open_thing(caller, thing, &about, flags)
             }
             Found::Thing { thing, about, spot } => {
@@ -209,6 +210,10 @@ impl Guard {
         let length = u64::try_from(length).map_err(|_| Errno::INVAL)?;
         match self.open(caller, at, OFlags::WRONLY | OFlags::NONBLOCK, 0)? {
             Done::File { file, .. } => {
+                // Our own limit is not the caller's.
+                if length > caller.longest_file() && length > fstat(&file)?.st_size as u64 {
+                    return Err(Errno::FBIG.into());
+                }
                 ftruncate(file, length)?;
                 Ok(Done::Done)
             }
