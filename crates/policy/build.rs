@@ -1,5 +1,6 @@
 //! Turns the built-in lists of `data/` into tables, so that no session parses
 //! them. A mistake in them is an error of the build.
+#![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "a build reads files; the crate it builds does not")]
 
 use std::fmt::Write as _;

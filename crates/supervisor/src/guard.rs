@@ -82,7 +82,7 @@ impl Told {
 #[derive(Debug)]
 pub(crate) enum Done {
     /// It was done.
-    Done,
+    Plainly,
     /// The caller gets this file.
     File { file: OwnedFd, close_on_exec: bool },
     /// It would wait for another program; somebody else waits instead of us.

@@ -88,7 +88,7 @@ impl Guard {
         let mode = Mode::from_bits_retain(mode & 0o7777 & !self.masks.of(caller)?);
         mkdirat(&spot.directory, &spot.name, mode)?;
         self.hand_off(caller, &spot.path)?;
-        Ok(Done::Done)
+        Ok(Done::Plainly)
     }
 
     fn make_link(&mut self, caller: &Caller, text: &OsString, at: &From) -> Result<Done, NotDone> {
@@ -99,7 +99,7 @@ impl Guard {
         self.judge_new(caller, &spot, Change::MakeLink)?;
         symlinkat(text, &spot.directory, named(&spot))?;
         self.hand_off(caller, &spot.path)?;
-        Ok(Done::Done)
+        Ok(Done::Plainly)
     }
 
     /// Judges a name about to be made. That it is there already is said first, as
@@ -149,7 +149,7 @@ impl Guard {
         }
         renameat_with(&old.directory, &old.name, &new.directory, &new.name, flags)?;
         self.hand_off(caller, &new.path)?;
-        Ok(Done::Done)
+        Ok(Done::Plainly)
     }
 
     /// Puts a file where its contents matter: what was judged is written to a new
@@ -188,7 +188,7 @@ impl Guard {
         write_all(&staged, &contents)?;
         renameat_with(&new.directory, &stage, &new.directory, &new.name, RenameFlags::empty())?;
         unlinkat(&old.directory, &old.name, AtFlags::empty())?;
-        Ok(Done::Done)
+        Ok(Done::Plainly)
     }
 
     /// Judges that what lies at one spot is given another path.
@@ -240,7 +240,7 @@ impl Guard {
         self.judge_new(caller, &new, change)?;
         linkat(rustix::fs::CWD, own(&old), &new.directory, named(&new), AtFlags::SYMLINK_FOLLOW)?;
         self.hand_off(caller, &new.path)?;
-        Ok(Done::Done)
+        Ok(Done::Plainly)
     }
 
     /// What is to get a second name.

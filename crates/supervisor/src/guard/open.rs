@@ -215,7 +215,7 @@ impl Guard {
                     return Err(Errno::FBIG.into());
                 }
                 ftruncate(file, length)?;
-                Ok(Done::Done)
+                Ok(Done::Plainly)
             }
             _ => Err(Errno::INVAL.into()),
         }
