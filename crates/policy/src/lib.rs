@@ -39,4 +39,4 @@ pub use limits::{Limit, Limits, Resource};
 pub use policy::{AgentNeeds, ApprovalSettings, Policy, PolicyText, RecordSettings, TextKind};
 pub use settings::Sync;
 pub use verdict::{Permit, Question, Refusal, Verdict};
-pub use writing::{Change, Git, GitRoot, Roots, Writing};
+pub use writing::{Change, Git, GitRoot, Roots, Writing, fold_name};

@@ -21,6 +21,7 @@ use crate::basis::Basis;
 use crate::filesystem::{Filesystem, PathRule};
 use crate::verdict::{Permit, Refusal, Verdict};
 
+pub use fold::fold as fold_name;
 pub use git::Git;
 
 /// What is done to a name.
