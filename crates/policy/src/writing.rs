@@ -186,7 +186,8 @@ impl Writing {
     /// was prepared there was judged as part of it, and not as what it becomes.
     pub fn judge_taken_out(&self, attempt: FileWrite, from: &Path) -> Verdict<FileWrite> {
         let (old, new) = (git::holder(from), git::holder(&attempt.path));
-        if old == new || old.is_none() {
+        let is_private = matches!(self.locate(&attempt.path), Some((Kind::Private, _)));
+        if is_private || old == new || old.is_none() {
             return permit(attempt, "inside a writable root");
         }
         let reason = "what was prepared among Git's own files is not trusted elsewhere";

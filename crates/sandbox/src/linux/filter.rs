@@ -164,12 +164,12 @@ const MKNODAT: ByArgument = ByArgument {
     otherwise: EPERM,
 };
 
-/// A set-uid or set-gid file would give the person's rights to whoever runs it on
-/// the host.
+/// A set-uid file would give the person's rights to whoever runs it on the host.
+/// The set-gid bit is left, because directories are shared by it.
 const FCHMODAT: ByArgument = ByArgument {
     call: libc::SYS_fchmodat,
     argument: 2,
-    test: Test::AnyBit(libc::S_ISUID | libc::S_ISGID),
+    test: Test::AnyBit(libc::S_ISUID),
     then: EPERM,
     otherwise: Action::Allow,
 };

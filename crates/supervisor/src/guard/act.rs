@@ -86,7 +86,7 @@ impl Guard {
             return Err(Errno::EXIST.into());
         }
         self.judge_new(caller, &spot, Change::MakeDirectory)?;
-        let mode = Mode::from_bits_retain(mode & MODE & !self.masks.of(caller)?);
+        let mode = Mode::from_bits_retain(mode & DIRECTORY_MODE & !self.masks.of(caller)?);
         mkdirat(&spot.directory, &spot.name, mode)?;
         self.hand_off(caller, &spot.path)?;
         Ok(Done::Plainly)
@@ -316,9 +316,11 @@ impl Guard {
     }
 }
 
-/// The bits of a mode that a caller may set. A set-uid or set-gid file would give
-/// the person's rights to whoever runs it on the host.
+/// The bits of a mode that a file may be made with. A set-uid or set-gid file
+/// would give the person's rights to whoever runs it on the host.
 pub(super) const MODE: u32 = 0o1777;
+/// The same for a directory, where set-gid is about what is made in it.
+const DIRECTORY_MODE: u32 = 0o3777;
 
 /// Opens what has the name now, without following it.
 pub(super) fn place(spot: &Spot) -> Result<OwnedFd, Errno> {

@@ -59,7 +59,7 @@ static int deed(const char *what, const char *path) {
     if (!strcmp(what, "open")) done = make(path);
     else if (!strcmp(what, "append")) { int fd = open(path, O_CREAT | O_WRONLY | O_APPEND, 0644); if (fd >= 0) { done = write(fd, "planted\n", 8) == 8 ? 0 : -1; close(fd); } }
     else if (!strcmp(what, "mkdir")) { done = mkdir(path, 0755); rmdir(clean); return done; }
-    else if (!strcmp(what, "rename")) { make("fodder"); done = rename("fodder", path); }
+    else if (!strcmp(what, "rename")) { make("fodder"); done = rename("fodder", path); if (done) done = rename("fodder", path); }
     else if (!strcmp(what, "rename2")) { make("fodder"); done = renameat2(AT_FDCWD, "fodder", AT_FDCWD, path, RENAME_NOREPLACE); }
     else if (!strcmp(what, "link")) done = link("spare", path);
     else if (!strcmp(what, "symlink")) done = symlink("spare", path);
