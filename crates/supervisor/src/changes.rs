@@ -24,6 +24,7 @@ mod kept;
 mod make;
 mod remove;
 mod review;
+mod running;
 mod tree;
 mod within;
 
@@ -67,6 +68,12 @@ pub enum ChangesError {
     OtherWorkspace { session: SessionId, path: PathBuf },
     #[error("session `{0}` still runs, or somebody else decides on its changes; wait for the end")]
     InUse(SessionId),
+    #[error(
+        "session `{0}` runs in this workspace and could change it while something is applied; wait for its end"
+    )]
+    Running(SessionId),
+    #[error("cannot tell whether a session runs in this workspace")]
+    Sessions { source: io::Error },
     #[error("session `{session}` changed nothing at `{}`; `remit changes show {session}` lists what it did", path.display())]
     NoSuchChange { session: SessionId, path: PathBuf },
     #[error(transparent)]

@@ -1,7 +1,7 @@
-//! What the workspace's repository says of itself: where a worktree keeps its
-//! objects, and where hooks lie that are not in `.git/hooks`.
+//! What is a repository, and what the workspace's own says of itself: where a
+//! worktree keeps its objects, and where hooks lie that are not in `.git/hooks`.
 //!
-//! All of it is an allegation. What it could make writable is checked from the
+//! What it says is an allegation. What it could make writable is checked from the
 //! other side, and what it could make protected only narrows.
 
 use std::fs;
@@ -29,6 +29,14 @@ pub(crate) fn shared(workspace: &Path) -> Option<GitRoot> {
     let is_usual = below.starts_with("worktrees") && below.components().count() == 2;
     let is_repository = common.join("objects").is_dir() && common.join("HEAD").is_file();
     (is_usual && is_repository).then_some(GitRoot { path: common, own: below })
+}
+
+/// Whether Git takes a directory for a repository, whatever it is called, given
+/// which names it has.
+/// SOURCE: git, setup.c, is_git_directory. The contents of `HEAD` are not asked
+/// about: they may change.
+pub(crate) fn is_repository(has: impl Fn(&str) -> bool) -> bool {
+    has("HEAD") && (has("commondir") || (has("objects") && has("refs")))
 }
 
 /// The path in a file of one line, links followed.
@@ -112,6 +120,19 @@ mod tests {
         fs::create_dir(&liar).expect("a directory");
         fs::copy(at.join("tree/.git"), liar.join(".git")).expect("a copy");
         assert!(shared(&liar).is_none());
+    }
+
+    #[test]
+    fn a_directory_is_a_repository_by_the_names_in_it() {
+        let check = |names: &[&str], expected| {
+            assert_eq!(is_repository(|name| names.contains(&name)), expected, "{names:?}");
+        };
+        check(&["HEAD", "objects", "refs"], true);
+        check(&["HEAD", "commondir"], true);
+        check(&["HEAD", "objects"], false);
+        check(&["HEAD", "refs"], false);
+        check(&["HEAD"], false);
+        check(&["commondir", "objects", "refs"], false);
     }
 
     #[test]

@@ -26,6 +26,9 @@ scenarios! { "overlay":
     pipes_and_set_uid_files_are_listed_and_never_applied,
     a_change_of_the_host_meanwhile_is_a_conflict,
     deletions_and_protected_names_need_a_yes,
+    a_repository_under_another_name_needs_a_yes [Program("git")],
+    names_that_lead_a_tool_elsewhere_need_a_yes,
+    nothing_is_applied_where_a_session_runs,
     existing_protected_names_stay_read_only,
     applied_files_of_a_replaced_directory_stay,
     dropping_asks_and_leaves_nothing,
@@ -276,6 +279,91 @@ fn deletions_and_protected_names_need_a_yes(world: &World) {
     for path in &needing[1..] {
         holds(world, path, Some("x\n"));
     }
+}
+
+fn a_repository_under_another_name_needs_a_yes(world: &World) {
+    // Half of the second one is on the host already.
+    world.write(&world.workspace.join("half/commondir"), "../evil\n");
+    let script = "mkdir -p assets evil/objects evil/refs; printf '[n]\\n\\tk = planted\\n' > evil/config; \
+                  echo ../evil > assets/commondir; echo fine > fine; \
+                  for d in assets half; do echo 'ref: refs/heads/main' > $d/HEAD; done";
+    on_copy(world, script).succeeds();
+    changes(world, "apply", &[]).fails().says("led by it to what it runs");
+    for path in ["assets/HEAD", "assets/commondir", "half/HEAD"] {
+        holds(world, path, None);
+    }
+    holds(world, "fine", Some("fine\n"));
+    let obeys = |place: &str| world.outside(&format!("git -C {place} config n.k; true")).succeeds();
+    for place in ["assets", "half"] {
+        obeys(place).does_not_say("planted");
+    }
+    changes(world, "apply", &["--yes"]).succeeds();
+    for place in ["assets", "half"] {
+        // The control: Git takes it for one.
+        obeys(place).says("planted");
+    }
+}
+
+fn names_that_lead_a_tool_elsewhere_need_a_yes(world: &World) {
+    let needing = [
+        ".v\u{17f}code/tasks.json",
+        "git~1/config",
+        ".envrc.",
+        ".envrc ",
+        ".hg/requires",
+        ".hg/sharedpath",
+        ".sl/sharedpath",
+        ".jj/repo",
+        ".config/mise.toml",
+    ];
+    let free = [".hg/dirstate", ".config/other", ".envrc.example", "gitlab/config"];
+    let make = |path: &&str| format!("mkdir -p \"$(dirname '{path}')\"; echo x > '{path}'; ");
+    let script: String = needing.iter().chain(&free).map(make).collect();
+    on_copy(world, &script).succeeds();
+    changes(world, "apply", &[]).fails();
+    for path in needing {
+        holds(world, path, None);
+    }
+    for path in free {
+        holds(world, path, Some("x\n"));
+    }
+    changes(world, "apply", &["--yes"]).succeeds();
+    for path in needing {
+        holds(world, path, Some("x\n"));
+    }
+}
+
+fn nothing_is_applied_where_a_session_runs(world: &World) {
+    world.write(&world.workspace.join("inner/x"), "x");
+    world.write(&world.home.join("elsewhere/x"), "x");
+    on_copy(world, "echo new > new").succeeds();
+    let session = last(world);
+    let apply = |words: &[&str]| world.remit(&[&["changes", "apply", &session], words].concat());
+    let elsewhere = world.home.join("elsewhere").display().to_string();
+    let run = |words: &[&str]| {
+        let mark = world.mark();
+        let sleep = ["sleep", &mark];
+        let running = world.start(&[&["run"], words, &["--"], &sleep].concat());
+        eventually("the session", Duration::from_secs(10), || {
+            (world.sleepers(&mark).len() == 1).then_some(())
+        });
+        running
+    };
+    for words in [&[][..], &["-C", "inner"], &["--overlay"]] {
+        let running = run(words);
+        for words in [&["--yes"][..], &["--yes", "--force", "new"]] {
+            apply(words).fails().says("runs in this workspace");
+        }
+        holds(world, "new", None);
+        running.signal(Signal::TERM);
+        running.finish();
+    }
+    // The control: one in another workspace is no obstacle.
+    let running = run(&["-C", &elsewhere]);
+    apply(&[]).succeeds();
+    holds(world, "new", Some("new\n"));
+    running.signal(Signal::TERM);
+    running.finish();
 }
 
 fn existing_protected_names_stay_read_only(world: &World) {

@@ -3,6 +3,16 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 
+use super::Writing;
+
+impl Writing {
+    /// A name as it is compared with protected ones: equal to that of another name
+    /// if some file system may take the two for one.
+    pub fn fold_name(name: &OsStr) -> Cow<'_, str> {
+        fold(name)
+    }
+}
+
 /// Folds a name so that two names a file system may take for one come out
 /// equal: case, characters without a width, a trailing dot or space, a stream
 /// after a colon, and the short name that Windows file systems give `.git`.

@@ -53,6 +53,39 @@ fn what_others_trust_is_not_written_whether_it_is_there_or_not() {
 }
 
 #[test]
+fn other_tools_commit_and_are_not_led_elsewhere() {
+    let w = writing("");
+    for free in [
+        ".hg/dirstate",
+        ".hg/store/00changelog.i",
+        ".hg/wlock",
+        ".hg/last-message.txt",
+        ".sl/treestate/x",
+        ".sl/store/metalog/x",
+        ".jj/repo/op_heads/heads/x",
+        ".jj/repo/store/extra/x",
+        ".jj/working_copy/checkout",
+    ] {
+        check(&w, Change::Write, free, None);
+        check(&w, Change::PutFile, free, None);
+        check(&w, Change::Take, free, None);
+    }
+    for shut in [
+        ".hg/requires",
+        ".hg/sharedpath",
+        ".sl/requires",
+        ".sl/sharedpath",
+        ".jj/repo/store/git_target",
+        ".jj/workspace-config.toml",
+    ] {
+        let rule = format!("protect {shut}");
+        for change in [Change::Write, Change::PutFile, Change::MakeLink, Change::Take] {
+            check(&w, change, shut, Some(&rule));
+        }
+    }
+}
+
+#[test]
 fn nothing_is_brought_along_with_a_directory_or_a_link() {
     let w = writing("");
     let rule = Some("protect .claude/settings.json");

@@ -52,6 +52,11 @@ impl Review {
     /// `force` overwrites what was changed in the workspace since the session
     /// began. `ask` is asked about each change with warnings; `progress` hears
     /// how many of how many are through.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangesError::Running`] if a session runs in the workspace, whose agent
+    /// could prepare for what is applied what was not there when it was judged.
     pub fn apply(
         &self,
         paths: &[PathBuf],
@@ -59,6 +64,10 @@ impl Review {
         ask: &mut dyn FnMut(&Change) -> Choice,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Applied, ChangesError> {
+        let running = super::running::session_at(&self.state, &self.workspace);
+        if let Some(session) = running.map_err(|source| ChangesError::Sessions { source })? {
+            return Err(ChangesError::Running(session));
+        }
         let all = self.changes()?;
         let chosen = self.chosen(&all, paths)?;
         let mut record = self.start_record(ReviewAction::Apply, Some(all.len()))?;

@@ -1,26 +1,25 @@
 //! What of the changes needs a yes of its own: what is deleted, what is
 //! protected, what Git later runs or is led by, and links that lead out.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
 use remit_audit::event::ChangeKind;
-use remit_policy::PathRule;
+use remit_policy::{PathRule, Writing};
 
 use super::change::{Change, Thing};
+use crate::repository;
 
 /// Adds to each change why a person is to say yes to it in particular.
 ///
-/// `exists` says whether the workspace has a path, relative to it.
+/// `exists` says whether the workspace has a path, relative to it. What it has
+/// and what it is to get count together: half of a repository may be either.
 pub(super) fn warn(changes: &mut [Change], protected: &[PathRule], exists: impl Fn(&Path) -> bool) {
-    let added: HashSet<PathBuf> = changes
-        .iter()
-        .filter(|change| change.kind != ChangeKind::Deleted)
-        .map(|change| change.path.clone())
-        .collect();
-    let there = |path: &Path| added.contains(path) || exists(path);
+    let left = changes.iter().filter(|change| change.kind != ChangeKind::Deleted);
+    let added: HashSet<String> = left.map(|change| folded(&change.path).join("/")).collect();
+    let there = |path: &Path| added.contains(&folded(path).join("/")) || exists(path);
+    let protected: Vec<Protected<'_>> = protected.iter().map(Protected::of).collect();
     for change in changes {
         let mut warnings = Vec::new();
         match (change.kind, &change.thing) {
@@ -33,7 +32,7 @@ pub(super) fn warn(changes: &mut [Change], protected: &[PathRule], exists: impl 
             }
             _ => {}
         }
-        warnings.extend(protection(change, protected));
+        warnings.extend(protection(change, &protected));
         if leads_git(&change.path) || in_bare_repository(&change.path, &there) {
             warnings.push("Git runs it, or is led by it to what it runs".to_owned());
         }
@@ -46,29 +45,36 @@ pub(super) fn warn(changes: &mut [Change], protected: &[PathRule], exists: impl 
     }
 }
 
-fn protection(change: &Change, protected: &[PathRule]) -> Option<String> {
+/// A protected name, folded.
+struct Protected<'a> {
+    names: Vec<Cow<'a, str>>,
+    rule: &'a PathRule,
+}
+
+impl<'a> Protected<'a> {
+    fn of(rule: &'a PathRule) -> Self {
+        Self { names: folded(&rule.path), rule }
+    }
+}
+
+fn protection(change: &Change, protected: &[Protected<'_>]) -> Option<String> {
     // A directory may be made or stay where a protected name is below it; that
-    // name is then a change of its own.
+    // name is then a change of its own. A file or a link there may lead to one
+    // that is elsewhere.
     let holds = matches!(change.thing, Thing::Directory(_))
         && matches!(change.kind, ChangeKind::Added | ChangeKind::Modified);
-    let rule = protected.iter().find(|rule| {
-        begins_with(&change.path, &rule.path) || !holds && begins_with(&rule.path, &change.path)
-    })?;
+    let names = folded(&change.path);
+    let touches = |name: &&Protected<'_>| {
+        names.starts_with(&name.names) || !holds && name.names.starts_with(&names)
+    };
+    let rule = protected.iter().find(touches)?.rule;
     let why = rule.basis.justification.as_deref().unwrap_or("the policy says so");
     Some(format!("`{}` is protected: {why}", rule.path.display()))
 }
 
-/// Whether a path is another or below it, on any file system: those that fold
-/// case or pass over invisible characters included.
-fn begins_with(path: &Path, prefix: &Path) -> bool {
-    let mut names = path.components();
-    prefix.components().all(|wanted| {
-        names.next().is_some_and(|name| folded(name.as_os_str()) == folded(wanted.as_os_str()))
-    })
-}
-
-fn folded(name: &OsStr) -> Vec<u8> {
-    name.as_bytes().to_ascii_lowercase().into_iter().filter(u8::is_ascii).collect()
+/// A path's names as policy compares them.
+fn folded(path: &Path) -> Vec<Cow<'_, str>> {
+    path.iter().map(Writing::fold_name).collect()
 }
 
 /// What in the workspace's own `.git` holds data and names no program.
@@ -94,19 +100,19 @@ const GIT_DATA: [&str; 17] = [
 
 /// Whether a path is part of a repository and not known to be mere data.
 fn leads_git(path: &Path) -> bool {
-    let names: Vec<_> = path.components().map(|name| name.as_os_str()).collect();
-    match names.iter().position(|name| folded(name) == b".git") {
+    let names = folded(path);
+    match names.iter().position(|name| name == ".git") {
         None => false,
-        Some(0) => match &names[1..] {
-            // Only as it is spelt: another spelling is not the workspace's own.
-            [first, rest @ ..] if names[0] == ".git" => {
-                let data = GIT_DATA.iter().any(|data| first == data);
-                // Other repositories to take objects from.
-                let elsewhere = *first == "objects" && rest.first().is_some_and(|n| *n == "info");
-                !data || elsewhere
-            }
-            _ => true,
-        },
+        Some(0) => {
+            // Only as they are spelt: another spelling is not the workspace's own.
+            let mut spelt = path.iter();
+            let own = spelt.next().is_some_and(|name| name == ".git");
+            let data = spelt.next().is_some_and(|name| GIT_DATA.iter().any(|data| name == *data));
+            // Other repositories to take objects from.
+            let elsewhere = names.get(1).is_some_and(|name| name == "objects")
+                && names.get(2).is_some_and(|name| name == "info");
+            !own || !data || elsewhere
+        }
         // A repository inside the workspace, with a configuration of its own.
         Some(_) => true,
     }
@@ -115,11 +121,10 @@ fn leads_git(path: &Path) -> bool {
 /// Whether a path lies in a directory that Git would take for a repository
 /// although it is not called `.git`.
 fn in_bare_repository(path: &Path, there: &dyn Fn(&Path) -> bool) -> bool {
-    let own = Path::new(".git");
     path.ancestors()
         .skip(1)
-        .filter(|above| !above.starts_with(own))
-        .any(|above| ["HEAD", "objects", "refs"].iter().all(|part| there(&above.join(part))))
+        .filter(|above| *above != ".git")
+        .any(|above| repository::is_repository(|name| there(&above.join(name))))
 }
 
 /// Whether a link at `path` could lead out of the workspace, by spelling.
@@ -145,6 +150,9 @@ fn leads_out(path: &Path, target: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
+
+    use remit_policy::Basis;
 
     #[test]
     fn git_data_is_free_and_what_leads_git_is_not() {
@@ -161,6 +169,9 @@ mod tests {
         check(".git/hooks/pre-commit", true);
         check(".git/info/attributes", true);
         check(".git/objects/info/alternates", true);
+        check(".git/objects/INFO/alternates", true);
+        check("git~1/config", true);
+        check(".git ./index", true);
         check(".git/worktrees/x/gitdir", true);
         check(".git/something-new", true);
         check(".GIT/index", true);
@@ -184,26 +195,90 @@ mod tests {
         check("a", "", false);
     }
 
+    /// Which paths need a yes, of changes that leave a thing at each.
+    fn needing(left: &[(&str, Thing)], protected: &[&str], there: &[&str]) -> Vec<PathBuf> {
+        let rule = |name: &&str| PathRule { path: name.into(), basis: Basis::built_in("r") };
+        let protected: Vec<_> = protected.iter().map(rule).collect();
+        let change = |(path, thing): &(&str, Thing)| Change {
+            path: path.into(),
+            kind: ChangeKind::Added,
+            thing: thing.clone(),
+            mode: None,
+            warnings: Vec::new(),
+            barred: None,
+            conflict: false,
+            host: None,
+            permissions: 0o644,
+        };
+        let mut changes: Vec<_> = left.iter().map(change).collect();
+        warn(&mut changes, &protected, |path| there.iter().any(|known| path == *known));
+        let warned = changes.into_iter().filter(|change| !change.warnings.is_empty());
+        warned.map(|change| change.path).collect()
+    }
+
     #[test]
     fn a_protected_name_is_one_in_any_spelling() {
-        let check = |path: &str, prefix: &str, expected| {
-            assert_eq!(begins_with(Path::new(path), Path::new(prefix)), expected, "{path}");
+        let check = |path: &str, protected: &str, expected: bool| {
+            let found = needing(&[(path, Thing::File(1))], &[protected], &[]);
+            assert_eq!(!found.is_empty(), expected, "{path}");
         };
         check(".vscode/tasks.json", ".vscode", true);
         check(".VSCode", ".vscode", true);
         check(".vs\u{200b}code/x", ".vscode", true);
+        check(".v\u{17f}code/tasks.json", ".vscode", true);
         check(".vscode2", ".vscode", false);
         check("a/.vscode", ".vscode", false);
+        check(".envrc.", ".envrc", true);
+        check(".envrc ", ".envrc", true);
+        check(".envrc::$DATA", ".envrc", true);
+        check(".envrc.example", ".envrc", false);
+        check("git~1/config", ".envrc", true);
+        check("gitlab/config", ".envrc", false);
+    }
+
+    #[test]
+    fn what_is_above_a_protected_name_may_be_a_directory_and_nothing_else() {
+        let link = || Thing::Link("elsewhere".into());
+        let check = |path: &str, thing: Thing, expected: bool| {
+            let found = needing(&[(path, thing)], &[".jj/repo/config.toml"], &[]);
+            assert_eq!(!found.is_empty(), expected, "{path}");
+        };
+        for path in [".jj", ".jj/repo", ".JJ/repo", ".jj/repo/config.toml"] {
+            check(path, Thing::File(1), true);
+            check(path, link(), true);
+        }
+        check(".jj/repo", Thing::Directory(0), false);
+        check(".jj/repo/config.toml", Thing::Directory(0), true);
+        check(".jj/repo/op_store/x", Thing::File(1), false);
+        check("jj", link(), false);
     }
 
     #[test]
     fn a_bare_repository_is_seen_by_what_it_holds() {
-        let there = |path: &Path| {
-            ["x/HEAD", "x/objects", "x/refs", "y/HEAD"].iter().any(|known| path == Path::new(known))
+        let check = |left: &[&str], there: &[&str], expected: &[&str]| {
+            let left: Vec<_> = left.iter().map(|path| (*path, Thing::File(1))).collect();
+            let expected: Vec<_> = expected.iter().map(PathBuf::from).collect();
+            assert_eq!(needing(&left, &[], there), expected, "{left:?} beside {there:?}");
         };
-        assert!(in_bare_repository(Path::new("x/config"), &there));
-        assert!(in_bare_repository(Path::new("x/hooks/post-checkout"), &there));
-        assert!(!in_bare_repository(Path::new("y/config"), &there));
-        assert!(!in_bare_repository(Path::new(".git/HEAD"), &|path| path.starts_with(".git")));
+        let there = ["x/HEAD", "x/objects", "x/refs", "y/HEAD"];
+        check(
+            &["x/config", "x/hooks/post-checkout"],
+            &there,
+            &["x/config", "x/hooks/post-checkout"],
+        );
+        check(&["y/config"], &there, &[]);
+        check(&["y/objects/a", "y/refs"], &there, &[]);
+        check(&["y/objects", "y/refs"], &there, &["y/objects", "y/refs"]);
+        check(&["y/commondir", "z/config"], &there, &["y/commondir"]);
+        check(&["a/HEAD", "a/commondir"], &[], &["a/HEAD", "a/commondir"]);
+        check(&["a/head", "a/CommonDir"], &[], &["a/head", "a/CommonDir"]);
+        check(&["a/HEAD"], &["a/commondir"], &["a/HEAD"]);
+        check(&["HEAD", "src/x"], &["objects", "refs"], &["HEAD", "src/x"]);
+        check(&[".git/HEAD", ".git/index"], &[".git/objects", ".git/refs"], &[]);
+        check(
+            &[".git/refs/x/HEAD", ".git/refs/x/commondir"],
+            &[],
+            &[".git/refs/x/HEAD", ".git/refs/x/commondir"],
+        );
     }
 }
