@@ -135,6 +135,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     let mut streams = Streams::prepare()?;
     let terminal = person(streams.stdio)?;
     let launched = remit_sandbox::launch(&plan, streams.stdio).map_err(RunError::Launch)?;
+    notify::give_up_privileges().map_err(system("give up privileges"))?;
     streams.carry().map_err(system("carry the standard streams"))?;
     allow_many_descriptors();
     // The command waits for the verdict on its own start, so nothing happens

@@ -1,10 +1,86 @@
 //! What a session can do to the supervisor that serves it, and to what the
 //! supervisor leaves inside.
 
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::run::Running;
+use crate::scenario::Need::Program;
 use crate::world::World;
 
 scenarios! { "supervisor":
+    no_thread_of_it_has_a_capability [Program("python3")],
     what_covers_hidden_places_cannot_be_changed,
+}
+
+/// The status of each thread of a process.
+fn threads(process: i32) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("its threads");
+    tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("status")).ok()).collect()
+}
+
+/// Runs a script inside until it has made `ready` in the workspace.
+fn started(world: &World, script: &str) -> Running {
+    fs::write(world.workspace.join("script.py"), script).expect("a script");
+    let running = world.start(&["run", "--", "python3", "script.py"]);
+    let begun = Instant::now();
+    while !world.workspace.join("ready").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it does not get ready");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    running
+}
+
+/// Some threads wait for the other end of a pipe and some for a server that
+/// takes nobody; then other calls are made, and timed.
+const WAITERS: &str = r#"
+import os, socket, sys, threading, time
+os.mkfifo("/tmp/pipe")
+server = socket.socket(socket.AF_UNIX)
+server.bind("/tmp/server")
+server.listen(0)
+failed, opened = [], []
+def wait_for_reader():
+    try: opened.append(os.open("/tmp/pipe", os.O_WRONLY))
+    except OSError as error: failed.append(error.errno)
+def wait_for_server():
+    try: socket.socket(socket.AF_UNIX).connect("/tmp/server")
+    except OSError as error: failed.append(error.errno)
+threading.stack_size(1 << 18)
+for what in (wait_for_reader, wait_for_server):
+    for _ in range(COUNT): threading.Thread(target=what, daemon=True).start()
+time.sleep(1)
+begun = time.time()
+open("file", "w").close()
+other = socket.socket(socket.AF_UNIX)
+other.bind("/tmp/other")
+other.listen(5)
+client = socket.socket(socket.AF_UNIX)
+client.connect("/tmp/other")
+try: socket.getaddrinfo("unknown.example", 80)
+except OSError: pass
+took = time.time() - begun
+open("ready", "w").close()
+time.sleep(2)
+print("failed", sorted(set(failed)), len(failed))
+print("in time" if took < 2 else f"took {took}", flush=True)
+os._exit(0)
+"#;
+
+fn no_thread_of_it_has_a_capability(world: &World) {
+    let running = started(world, &WAITERS.replace("COUNT", "3"));
+    let threads = threads(running.pid().as_raw_nonzero().get());
+    assert!(threads.len() > 4, "{threads:?}");
+    for status in threads {
+        for set in ["CapPrm:\t", "CapEff:\t", "CapInh:\t", "CapAmb:\t"] {
+            assert!(status.contains(&format!("{set}0000000000000000")), "{status}");
+        }
+    }
+    running.finish().succeeds();
+    if world.who.uid == 0 {
+        let control = world.outside("cat /proc/self/status").succeeds();
+        control.does_not_say("CapEff:\t0000000000000000");
+    }
 }
 
 fn what_covers_hidden_places_cannot_be_changed(world: &World) {

@@ -174,6 +174,14 @@ fn refused(number: i64) -> Option<&'static str> {
     filter::told().find(|(call, _)| *call == number).map(|(_, name)| name)
 }
 
+/// Leaves the supervisor with what it needs to serve, which is no capability.
+///
+/// Call it once the boundary is up and before any other thread is started:
+/// threads inherit it.
+pub fn give_up_privileges() -> io::Result<()> {
+    Ok(super::sys::drop_capabilities()?)
+}
+
 /// Makes the calling thread act on files as a trapped caller would: without any
 /// capability, and with a file mode mask of its own that takes nothing away.
 ///
