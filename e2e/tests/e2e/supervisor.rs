@@ -4,12 +4,15 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use crate::places;
 use crate::run::Running;
 use crate::scenario::Need::Program;
 use crate::world::World;
 
 scenarios! { "supervisor":
     no_thread_of_it_has_a_capability [Program("python3")],
+    a_limit_on_files_does_not_end_it [Program("python3")],
+    words_for_a_person_keep_within_the_callers_limit [Program("unshare")],
     what_covers_hidden_places_cannot_be_changed,
 }
 
@@ -81,6 +84,34 @@ fn no_thread_of_it_has_a_capability(world: &World) {
         let control = world.outside("cat /proc/self/status").succeeds();
         control.does_not_say("CapEff:\t0000000000000000");
     }
+}
+
+fn a_limit_on_files_does_not_end_it(world: &World) {
+    let script = "import os, resource\n\
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n\
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))\n\
+        open('big', 'w').close()\n\
+        try: os.truncate('big', 1 << 30)\n\
+        except OSError as error: print(error.errno)\n\
+        print('still served', open('after', 'w').close(), flush=True)\n";
+    fs::write(world.workspace.join("grow.py"), script).expect("a script");
+    let limited = |program: &str| {
+        let line = format!("ulimit -S -f 100000; exec {program} python3 grow.py");
+        Running::start(world.command("sh", &["-c", &line])).finish().succeeds().says("still served")
+    };
+    limited("env");
+    limited(&format!("{} run --", places::remit().display()));
+}
+
+fn words_for_a_person_keep_within_the_callers_limit(world: &World) {
+    let script = |limit: &str| {
+        format!(
+            "(ulimit -f {limit}; head -c 512 /dev/zero >&2; unshare --user true) 2> err; wc -c < err; cat err"
+        )
+    };
+    world.inside(&script("unlimited")).says("remit: refused");
+    let output = world.inside(&script("1")).does_not_say("remit: refused");
+    assert_eq!(output.out.lines().next().map(str::trim), Some("512"), "{output:?}");
 }
 
 fn what_covers_hidden_places_cannot_be_changed(world: &World) {
