@@ -11,6 +11,8 @@ use crate::world::World;
 
 scenarios! { "supervisor":
     no_thread_of_it_has_a_capability [Program("python3")],
+    calls_that_wait_cost_neither_threads_nor_time [Program("python3")],
+    a_call_that_waits_is_answered_when_its_time_has_come [Program("python3")],
     a_limit_on_files_does_not_end_it [Program("python3")],
     words_for_a_person_keep_within_the_callers_limit [Program("unshare")],
     what_covers_hidden_places_cannot_be_changed,
@@ -84,6 +86,63 @@ fn no_thread_of_it_has_a_capability(world: &World) {
         let control = world.outside("cat /proc/self/status").succeeds();
         control.does_not_say("CapEff:\t0000000000000000");
     }
+}
+
+fn calls_that_wait_cost_neither_threads_nor_time(world: &World) {
+    let running = started(world, &WAITERS.replace("COUNT", "200"));
+    let threads = threads(running.pid().as_raw_nonzero().get());
+    assert!(threads.len() < 20, "{} threads", threads.len());
+    // 256 wait, and the others were told so. SOURCE: errno(3), EAGAIN is 11.
+    running.finish().succeeds().says("in time").says("failed [11]");
+}
+
+/// A reader, a server with room and a server that goes away, each a moment late.
+const LATE: &str = r#"
+import os, socket, threading, time
+os.mkfifo("/tmp/pipe")
+server = socket.socket(socket.AF_UNIX)
+server.bind("/tmp/server")
+server.listen(0)
+first = socket.socket(socket.AF_UNIX)
+first.connect("/tmp/server")
+said = []
+def write():
+    with open("/tmp/pipe", "w") as pipe: pipe.write("through the pipe")
+def connect():
+    client = socket.socket(socket.AF_UNIX)
+    client.connect("/tmp/server")
+    said.append(f"connected, blocking {client.getblocking()} {os.get_blocking(client.fileno())}")
+def impatient():
+    client = socket.socket(socket.AF_UNIX)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, (0).to_bytes(8, "little") + (200000).to_bytes(8, "little"))
+    try: client.connect("/tmp/server")
+    except OSError as error: said.append(f"impatient {error.errno}")
+threads = [threading.Thread(target=what) for what in (write, impatient)]
+for thread in threads: thread.start()
+time.sleep(0.5)
+threads.append(threading.Thread(target=connect))
+threads[-1].start()
+time.sleep(0.5)
+said.append(open("/tmp/pipe").read())
+server.accept()
+server.accept()
+for thread in threads: thread.join()
+try: socket.create_connection(("127.0.0.1", 9))
+except OSError as error: said.append(f"port 9 {error.errno}")
+listener = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(listener.getsockname())
+client.sendall(b"x")
+said.append("tcp " + listener.accept()[0].recv(1).decode())
+print("; ".join(sorted(said)))
+"#;
+
+fn a_call_that_waits_is_answered_when_its_time_has_come(world: &World) {
+    fs::write(world.workspace.join("late.py"), LATE).expect("a script");
+    let words = "connected, blocking True True; impatient 11";
+    let control = world.outside("python3 late.py; rm -f /tmp/pipe /tmp/server").succeeds();
+    control.says(words).says("tcp x; through the pipe");
+    let output = world.inside("python3 late.py").succeeds();
+    output.says(words).says("tcp x; through the pipe");
 }
 
 fn a_limit_on_files_does_not_end_it(world: &World) {
