@@ -9,11 +9,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use remit_audit::Text;
 use remit_policy::{Basis, Connect, Host, HostName, Permit, Port, Refusal, Verdict};
 use remit_proxy::{Admission, Capture, Captured, Names};
 use remit_sandbox::notify::{self, Destination, Notification, Socket, SocketKind};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::net::sockopt;
 use tokio::sync::oneshot;
 
 use crate::exec::libc_errno as errno;
@@ -44,7 +47,7 @@ pub(crate) struct Connector {
 pub(crate) enum Reply {
     /// The number to answer with, 0 for success.
     Now(i32),
-    /// Run this elsewhere and answer with what it returns.
+    /// Answer with what this comes to.
     Later(Errand),
 }
 
@@ -64,8 +67,35 @@ enum Onward {
 }
 
 impl Errand {
-    /// Connects. Returns the number to answer with.
-    pub(crate) fn run(self) -> i32 {
+    /// Tries to connect, without waiting. Returns the number to answer with, or
+    /// none as long as a caller that has waited so long would wait.
+    pub(crate) fn attempt(&self, waited: Duration) -> Option<i32> {
+        let flags = match fcntl_getfl(&self.socket) {
+            Ok(flags) => flags,
+            Err(error) => return Some(error.raw_os_error()),
+        };
+        let patience = sockopt::socket_timeout(&self.socket, sockopt::Timeout::Send);
+        let waits = !flags.contains(OFlags::NONBLOCK);
+        let goes_on = waits && !matches!(patience, Ok(Some(patience)) if waited >= patience);
+        // The flag belongs to the caller's open socket, too; nothing else can be
+        // done with a socket that is not connected.
+        if waits && let Err(error) = fcntl_setfl(&self.socket, flags | OFlags::NONBLOCK) {
+            return Some(error.raw_os_error());
+        }
+        let mut number = self.try_now();
+        if waits && number == errno::EINPROGRESS {
+            // A server of this machine has mostly answered by now, and asked
+            // again the kernel says how far it is.
+            number = self.try_now();
+        }
+        if waits && let Err(error) = fcntl_setfl(&self.socket, flags) {
+            return Some(error.raw_os_error());
+        }
+        let under_way = [errno::EAGAIN, errno::EINPROGRESS, errno::EALREADY].contains(&number);
+        (!goes_on || !under_way).then_some(number)
+    }
+
+    fn try_now(&self) -> i32 {
         done(match &self.to {
             Onward::Internet(to) => self.socket.connect(*to),
             Onward::Local(place) => self.socket.connect_local(place.as_fd()),

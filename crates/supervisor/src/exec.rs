@@ -84,6 +84,7 @@ pub(crate) mod libc_errno {
     pub(crate) const EADDRNOTAVAIL: i32 = 99;
     pub(crate) const EISCONN: i32 = 106;
     pub(crate) const ECONNREFUSED: i32 = 111;
+    pub(crate) const EALREADY: i32 = 114;
     pub(crate) const EINPROGRESS: i32 = 115;
 }
 

@@ -18,6 +18,8 @@ mod git;
 mod open;
 mod walk;
 
+pub(crate) use open::Errand;
+
 use std::collections::HashSet;
 use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
@@ -90,7 +92,7 @@ pub(crate) enum Done {
     /// The caller gets this file.
     File { file: OwnedFd, close_on_exec: bool },
     /// It would wait for another program; somebody else waits instead of us.
-    Later(open::Errand),
+    Later(Errand),
 }
 
 /// Why it was not done.

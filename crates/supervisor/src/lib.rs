@@ -16,6 +16,7 @@ pub mod changes;
 mod connect;
 mod desk;
 pub mod doctor;
+mod errands;
 mod exec;
 pub mod files;
 mod gate;

@@ -135,7 +135,8 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
 
     let mut streams = Streams::prepare()?;
     let terminal = person(streams.stdio)?;
-    let launched = remit_sandbox::launch(&plan, streams.stdio).map_err(RunError::Launch)?;
+    let mut launched = remit_sandbox::launch(&plan, streams.stdio).map_err(RunError::Launch)?;
+    notify::give_up_privileges().map_err(system("give up privileges"))?;
     streams.carry().map_err(system("carry the standard streams"))?;
     allow_many_descriptors();
     // The command waits for the verdict on its own start, so nothing happens
@@ -159,7 +160,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     ));
     let directory = session.directory(&prepared.places.state);
     let guard = Guard::new(Arc::clone(&gate), writing, known, turn);
-    let mut watch = Watch::new(&limited, &gate);
+    let mut watch = Watch::new(&limited, &gate, launched.system_v.take());
     let served = serve(&gate, guard, launched, &mut watch, changes, terminal, &directory);
     let outcome = served.and_then(|event| {
         let reached = watch.finish();

@@ -17,6 +17,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use crate::calls::RefusedCalls;
 use crate::connect::{Connector, Reply};
+use crate::errands::{Errand, Errands};
 use crate::exec::{self, Claimed, Started, libc_errno as errno};
 use crate::gate::{Asked, Gate, Judged, Recorded as _};
 use crate::guard::{Done, Guard, NotDone};
@@ -31,6 +32,7 @@ pub(crate) struct Warden {
     gate: Arc<Gate>,
     connector: Connector,
     guard: Guard,
+    errands: Errands,
     /// By the task that called `execve`.
     armed: HashMap<u32, Armed>,
     refused: RecentlyRefused,
@@ -136,8 +138,10 @@ impl Warden {
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let (answer, answered) = channel();
         let armed = HashMap::new();
+        let listener = Arc::new(listener);
         Ok(Self {
-            listener: Arc::new(listener),
+            errands: Errands::new(Arc::clone(&listener)),
+            listener,
             changes,
             gate,
             connector,
@@ -204,12 +208,7 @@ impl Warden {
                 let waiting = || self.listener.is_waiting(call);
                 match self.connector.connect(waiting, call, socket, address, length) {
                     Reply::Now(number) => self.listener.answer(call, number),
-                    Reply::Later(errand) => {
-                        let (listener, call) = (Arc::clone(&self.listener), *call);
-                        self.connector
-                            .runtime
-                            .spawn_blocking(move || listener.answer(&call, errand.run()));
-                    }
+                    Reply::Later(errand) => self.errands.take(call, Errand::Connect(errand)),
                 }
             }
             Call::File(what) => self.file(call, what),
@@ -252,10 +251,7 @@ impl Warden {
                     self.listener.answer(call, error.raw_os_error().unwrap_or(errno::EIO));
                 }
             }
-            Ok(Done::Later(errand)) => {
-                let (listener, call) = (Arc::clone(&self.listener), *call);
-                self.connector.runtime.spawn_blocking(move || errand.run(&listener, &call));
-            }
+            Ok(Done::Later(errand)) => self.errands.take(call, Errand::Open(errand)),
             Err(no) => {
                 if let NotDone::Refused(refusal) = &no {
                     self.tell(call.task, refusal);

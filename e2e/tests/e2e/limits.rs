@@ -18,6 +18,7 @@ scenarios! { "limits":
     a_fork_bomb_stays_below_its_limit [Program("python3")],
     a_memory_bomb_is_ended_and_recorded,
     memory_in_files_without_a_name_counts [Program("python3")],
+    memory_that_no_process_has_counts [Program("python3")],
     memory_cannot_hide_behind_many_descriptors [Program("python3")],
     memory_shared_by_many_processes_counts_once [Program("python3")],
     a_limit_that_is_not_reached_leaves_no_word [Program("python3")],
@@ -111,6 +112,34 @@ fn memory_in_files_without_a_name_counts(world: &World) {
     world.outside(NAMELESS).succeeds().says("held");
     world.settings("[limits]\nmemory = '200MiB'\n");
     check_ended(world, world.inside(NAMELESS), "memory");
+}
+
+/// Shared memory that nothing has attached, or semaphores; gone after 3 seconds.
+const UNATTACHED: &str = "python3 -c \"
+import ctypes, sys, time
+c = ctypes.CDLL(None, use_errno=True)
+c.shmat.restype = ctypes.c_void_p
+made = []
+if WHAT == 'memory':
+    for _ in range(4):
+        made.append(c.shmget(0, 100 << 20, 0o1600))
+        p = c.shmat(made[-1], None, 0)
+        ctypes.memset(p, 1, 100 << 20)
+        c.shmdt(ctypes.c_void_p(p))
+else:
+    for _ in range(200): made.append(c.semget(0, 32000, 0o1600))
+time.sleep(3)
+for one in made: c.shmctl(one, 0, None) if WHAT == 'memory' else c.semctl(one, 0, 0)
+print('held', min(made) >= 0)
+\"";
+
+fn memory_that_no_process_has_counts(world: &World) {
+    world.settings("[limits]\nmemory = '200MiB'\n");
+    for what in ["'memory'", "'semaphores'"] {
+        let script = UNATTACHED.replace("WHAT", what);
+        world.outside(&script).succeeds().says("held True");
+        check_ended(world, world.inside(&script), "memory");
+    }
 }
 
 /// 110,000 descriptors in as few processes as may hold them, for three seconds.

@@ -31,6 +31,7 @@ mod network;
 mod overlay;
 mod races;
 mod story;
+mod supervisor;
 mod terminal;
 mod told;
 mod tools;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         terminal::all(),
         told::all(),
         tools::all(),
+        supervisor::all(),
         agents::all(),
         story::all(),
     ];

@@ -109,7 +109,8 @@ fn prepare(entry: &mut Entry, control: BorrowedFd<'_>) -> Result<Inside, Failure
     let ruleset = floor::lay(entry.abi, &entry.grants)
         .map_err(|(index, errno)| (Step::Floor, index, errno))?;
     shed_privileges().map_err(at(Step::Privileges))?;
-    hand_out(control, &listeners, terminal.as_ref().map(|(master, _)| master))
+    let tables = system_v().map_err(at(Step::Limits))?;
+    hand_out(control, &listeners, terminal.as_ref().map(|(master, _)| master), tables.as_ref())
         .map_err(at(Step::Listeners))?;
     Ok(Inside { ruleset, terminal: terminal.map(|(_, ours)| ours) })
 }
@@ -162,8 +163,24 @@ fn listen6(network: &Network) -> Sys<OwnedFd> {
     Ok(stream)
 }
 
-/// Sends the sockets out; our own copies close when this returns.
-fn hand_out(control: BorrowedFd<'_>, sockets: &Listeners, master: Option<&OwnedFd>) -> Sys<()> {
+/// The tables of the session's shared memory, message queues and semaphores.
+/// They are of the IPC namespace of whoever opens them. Absent where the kernel
+/// has none of these things.
+fn system_v() -> Sys<Option<[OwnedFd; 3]>> {
+    let table = |path| sys::open(path, libc::O_RDONLY, 0);
+    match table(c"/proc/sysvipc/shm") {
+        Err(Errno(libc::ENOENT)) => Ok(None),
+        shared => Ok(Some([shared?, table(c"/proc/sysvipc/msg")?, table(c"/proc/sysvipc/sem")?])),
+    }
+}
+
+/// Sends these out; our own copies of the sockets close when this returns.
+fn hand_out(
+    control: BorrowedFd<'_>,
+    sockets: &Listeners,
+    master: Option<&OwnedFd>,
+    tables: Option<&[OwnedFd; 3]>,
+) -> Sys<()> {
     // Absent ones are told by sending an end of nothing: the control socket.
     let or_control = |fd: Option<&OwnedFd>| fd.map_or(control.as_raw_fd(), |fd| fd.as_raw_fd());
     let fds = [
@@ -172,9 +189,16 @@ fn hand_out(control: BorrowedFd<'_>, sockets: &Listeners, master: Option<&OwnedF
         sockets.names_stream.as_raw_fd(),
         or_control(sockets.stream6.as_ref()),
         or_control(master),
+        or_control(tables.map(|[shared, _, _]| shared)),
+        or_control(tables.map(|[_, messages, _]| messages)),
+        or_control(tables.map(|[_, _, semaphores]| semaphores)),
     ];
-    Message::Ready { ipv6: sockets.stream6.is_some(), terminal: master.is_some() }
-        .send(control, &fds)
+    Message::Ready {
+        ipv6: sockets.stream6.is_some(),
+        terminal: master.is_some(),
+        system_v: tables.is_some(),
+    }
+    .send(control, &fds)
 }
 
 fn shed_privileges() -> Sys<()> {

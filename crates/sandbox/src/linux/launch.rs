@@ -48,6 +48,9 @@ pub struct Launched {
     pub sockets: Sockets,
     /// The master of the command's terminal, if it has one.
     pub terminal: Option<OwnedFd>,
+    /// The session's own `/proc/sysvipc/shm`, `msg` and `sem`, unless the kernel
+    /// has no such things.
+    pub system_v: Option<[OwnedFd; 3]>,
     /// What is in force, in words: `user, mount, … namespaces`, `Landlock ABI 7`, …
     pub applied: Vec<String>,
 }
@@ -117,7 +120,7 @@ pub fn launch(plan: &Plan, stdio: Stdio) -> Result<Launched, LaunchError> {
     };
     drop(theirs);
     let control = Control::new(init, ours);
-    let (sockets, terminal) = ready(plan, &control)?;
+    let (sockets, terminal, system_v) = ready(plan, &control)?;
     let notifications = filtered(plan, &control)?;
     let copied = |mount: &Mount| matches!(mount, Mount::Overlay { .. });
     let overlay = plan.mounts.iter().any(copied).then(|| "copy-on-write workspace".to_owned());
@@ -129,7 +132,7 @@ pub fn launch(plan: &Plan, stdio: Stdio) -> Result<Launched, LaunchError> {
         "no capabilities, no_new_privs".to_owned(),
     ];
     applied.extend(overlay);
-    Ok(Launched { notifications, control, sockets, terminal, applied })
+    Ok(Launched { notifications, control, sockets, terminal, system_v, applied })
 }
 
 fn prepare(plan: &Plan, stdio: Stdio, abi: Abi) -> Result<Entry, LaunchError> {
@@ -179,17 +182,31 @@ fn c_string(text: &OsStr) -> Result<CString, LaunchError> {
     CString::new(text.as_bytes()).map_err(|_| LaunchError::Nul(text.to_string_lossy().into_owned()))
 }
 
-fn ready(plan: &Plan, control: &Control) -> Result<(Sockets, Option<OwnedFd>), LaunchError> {
+/// What process 1 hands out once the view stands.
+type Ready = (Sockets, Option<OwnedFd>, Option<[OwnedFd; 3]>);
+
+fn ready(plan: &Plan, control: &Control) -> Result<Ready, LaunchError> {
     let Received { message, fds } = next(plan, control)?;
     let protocol = || LaunchError::Talk { source: io::ErrorKind::InvalidData.into() };
-    let Message::Ready { ipv6, terminal } = message else {
+    let Message::Ready { ipv6, terminal, system_v } = message else {
         return Err(protocol());
     };
-    let [Some(stream4), Some(names), Some(names_stream), stream6, master] = fds else {
+    let [
+        Some(stream4),
+        Some(names),
+        Some(names_stream),
+        stream6,
+        master,
+        Some(shared),
+        Some(messages),
+        Some(semaphores),
+    ] = fds
+    else {
         return Err(protocol());
     };
     let sockets = Sockets { stream4, stream6: stream6.filter(|_| ipv6), names, names_stream };
-    Ok((sockets, master.filter(|_| terminal)))
+    let tables = system_v.then_some([shared, messages, semaphores]);
+    Ok((sockets, master.filter(|_| terminal), tables))
 }
 
 fn filtered(plan: &Plan, control: &Control) -> Result<notify::Listener, LaunchError> {

@@ -78,8 +78,9 @@ impl Step {
 pub(crate) enum Message {
     /// The view stands. Attached: the IPv4 stream listener, the name service's
     /// datagram and stream sockets, the IPv6 stream listener, the terminal's
-    /// master; the last two stand for nothing where the flag is off.
-    Ready { ipv6: bool, terminal: bool },
+    /// master, the three tables of System V objects; what has a flag stands for
+    /// nothing where that is off.
+    Ready { ipv6: bool, terminal: bool, system_v: bool },
     /// The filter is in place; its listener is attached. The next thing the
     /// sender does is the command's own `execve`.
     Filtered,
@@ -102,7 +103,9 @@ impl Message {
 
     fn encode(self) -> [u8; LENGTH] {
         let (tag, step, index, number) = match self {
-            Message::Ready { ipv6, terminal } => (1, 0, u32::from(ipv6), i32::from(terminal)),
+            Message::Ready { ipv6, terminal, system_v } => {
+                (1, u8::from(system_v), u32::from(ipv6), i32::from(terminal))
+            }
             Message::Filtered => (2, 0, 0, 0),
             Message::Failed { step, index, errno } => (3, step as u8, index, errno.0),
             Message::Stopped => (4, 0, 0, 0),
@@ -121,7 +124,9 @@ impl Message {
         let index = u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
         let number = i32::from_ne_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
         Some(match bytes[0] {
-            1 => Message::Ready { ipv6: index == 1, terminal: number == 1 },
+            1 => {
+                Message::Ready { ipv6: index == 1, terminal: number == 1, system_v: bytes[1] == 1 }
+            }
             2 => Message::Filtered,
             3 => {
                 let step = *STEPS.iter().find(|step| **step as u8 == bytes[1])?;

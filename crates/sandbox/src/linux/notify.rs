@@ -174,6 +174,17 @@ fn refused(number: i64) -> Option<&'static str> {
     filter::told().find(|(call, _)| *call == number).map(|(_, name)| name)
 }
 
+/// Leaves the supervisor with what it needs to serve: no capability, and no
+/// signal that ends it because a file would grow beyond a limit.
+///
+/// Call it once the boundary is up and before any other thread is started:
+/// threads inherit the first, and share the second. The session's processes are
+/// there already and keep what they were given.
+pub fn give_up_privileges() -> io::Result<()> {
+    super::sys::drop_capabilities()?;
+    sys::ignore_file_size_signal()
+}
+
 /// Makes the calling thread act on files as a trapped caller would: without any
 /// capability, and with a file mode mask of its own that takes nothing away.
 ///
@@ -200,9 +211,16 @@ pub fn tell(task: u32, line: &str, terminal_is_free: bool) -> bool {
                 && sys::write(fd.as_fd(), line.as_bytes())? == line.len());
         }
         if sys::is_regular_file(fd.as_fd())? {
-            return Ok(sys::write(fd.as_fd(), line.as_bytes())? == line.len());
+            return append(task, fd.as_fd(), line.as_bytes());
         }
         Ok(sys::write_at_once(fd.as_fd(), line.as_bytes())? == line.len())
     };
     attempt().unwrap_or(false)
+}
+
+/// Adds to the end of the caller's file, never beyond what the caller itself may
+/// write: our own limit is another.
+fn append(task: u32, file: BorrowedFd<'_>, line: &[u8]) -> io::Result<bool> {
+    let end = sys::file_size(file)?.saturating_add(line.len() as u64);
+    Ok(end <= sys::longest_file(task as i32)? && sys::append(file, line)? == line.len())
 }

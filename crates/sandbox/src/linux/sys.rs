@@ -358,7 +358,7 @@ pub(crate) fn exchange(fd: BorrowedFd<'_>, bytes: &[u8], reply: &mut [u8]) -> Sy
 }
 
 /// How many descriptors one message can carry.
-pub(crate) const MOST_FDS: usize = 5;
+pub(crate) const MOST_FDS: usize = 8;
 
 /// Room for the control data of [`MOST_FDS`] descriptors, aligned as the kernel wants.
 #[repr(C, align(8))]
@@ -383,7 +383,7 @@ pub(crate) fn send_message(to: BorrowedFd<'_>, bytes: &[u8], fds: &[RawFd]) -> S
             cmsg_level: libc::SOL_SOCKET,
             cmsg_type: libc::SCM_RIGHTS,
         };
-        // SAFETY: 64 bytes hold a header (16) and MOST_FDS integers (20), and
+        // SAFETY: 64 bytes hold a header (16) and MOST_FDS integers (32), and
         // ControlSpace is aligned for cmsghdr.
         unsafe { ptr::write(space.0.as_mut_ptr().cast(), data) };
         for (i, fd) in fds.iter().enumerate() {

@@ -69,6 +69,13 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    /// Whether this step makes the directory that the stage is in.
+    fn has_stage(&self) -> bool {
+        matches!(self, Prepared::Private { path, .. } if path.as_c_str() == c"/run")
+    }
+}
+
 /// The options of a directory in memory. Without `room` the kernel's own limit
 /// holds, half of the machine's memory.
 fn in_memory(mode: u32, room: Option<u64>) -> Option<CString> {
@@ -130,6 +137,9 @@ pub(crate) fn build(steps: &mut [Prepared]) -> Result<(), Failure> {
     enter(root).map_err(at(Step::EnterView))?;
     for (index, step) in steps.iter().enumerate() {
         lay(step, &devices).map_err(|errno| (Step::Mount, index, errno))?;
+    }
+    if steps.iter().any(Prepared::has_stage) {
+        seal_stage().map_err(at(Step::EnterView))?;
     }
     Ok(())
 }
@@ -220,7 +230,7 @@ fn lay(step: &Prepared, devices: &[Option<OwnedFd>]) -> Sys<()> {
         Prepared::Private { path, options } => {
             make_way(path, true)?;
             sys::mount(c"tmpfs", path, c"tmpfs", shut, options)?;
-            if path.as_c_str() == c"/run" { stage() } else { Ok(()) }
+            if step.has_stage() { stage() } else { Ok(()) }
         }
         Prepared::Processes => {
             let flags = shut | libc::MS_NOEXEC | libc::MS_RDONLY;
@@ -252,6 +262,15 @@ fn stage() -> Sys<()> {
     sys::mkdir(STAGE, 0o755)?;
     sys::mkdir(VOID, 0o000)?;
     sys::write_file(BLANK, libc::O_CREAT | libc::O_EXCL, 0o000, b"")
+}
+
+/// Makes the stage read-only once nothing more is built from it. What covers a
+/// hidden place is the same file and directory, so whoever could write here
+/// could put words of its own in their place. A directory that something is
+/// mounted on can be neither removed nor renamed.
+fn seal_stage() -> Sys<()> {
+    remove(TEXT);
+    put(&copy(STAGE, RDONLY | NOSUID | NODEV | NOEXEC)?, STAGE)
 }
 
 /// Attaches a copy at its place, making the place first where the view has a

@@ -2,9 +2,6 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 use remit_policy::Change;
 use remit_sandbox::notify::{Listener, Notification};
@@ -32,6 +29,8 @@ pub(crate) struct Errand {
     pipe: OwnedFd,
     flags: OFlags,
     close_on_exec: bool,
+    /// Held open by a reader that waits for the first writer.
+    opened: Option<OwnedFd>,
 }
 
 /// What a path led to.
@@ -168,7 +167,12 @@ impl Guard {
         let open = |path: String| rustix::fs::open(path, how, Mode::empty());
         let file = match FileType::from_raw_mode(about.st_mode) {
             FileType::Fifo if !flags.contains(OFlags::NONBLOCK) => {
-                return Ok(Done::Later(Errand { pipe: thing, flags: how, close_on_exec }));
+                return Ok(Done::Later(Errand {
+                    pipe: thing,
+                    flags: how,
+                    close_on_exec,
+                    opened: None,
+                }));
             }
             // `/dev/tty` means the terminal of whoever opens it, and that is not us.
             FileType::CharacterDevice if about.st_rdev == TTY => self.open_terminal(caller, how)?,
@@ -226,43 +230,46 @@ impl Guard {
 const TTY: u64 = 5 << 8;
 
 impl Errand {
-    /// Waits for the other end and answers the call.
-    pub(crate) fn run(self, listener: &Arc<Listener>, call: &Notification) {
-        match self.wait(|| listener.is_waiting(call)) {
-            Ok(file) => {
+    /// Tries to open the pipe and answers the call unless it has to go on
+    /// waiting. Returns whether it was answered.
+    ///
+    /// It never waits: a thread that waits in the kernel would be a writer for
+    /// readers to wait for after its caller has died.
+    pub(crate) fn attempt(&mut self, listener: &Listener, call: &Notification) -> bool {
+        match self.open() {
+            Ok(Some(file)) => {
                 if let Err(error) = listener.answer_with(call, file.as_fd(), self.close_on_exec) {
-                    listener.answer(
-                        call,
-                        error.raw_os_error().unwrap_or_else(|| Errno::IO.raw_os_error()),
-                    );
+                    let number = error.raw_os_error().unwrap_or_else(|| Errno::IO.raw_os_error());
+                    listener.answer(call, number);
                 }
+                true
             }
-            Err(errno) => listener.answer(call, errno.raw_os_error()),
+            Ok(None) => false,
+            Err(errno) => {
+                listener.answer(call, errno.raw_os_error());
+                true
+            }
         }
     }
 
-    /// Tries without waiting, again and again: a thread that waits in the kernel
-    /// would be a writer for readers to wait for after its caller has died.
-    fn wait(&self, is_wanted: impl Fn() -> bool) -> Result<OwnedFd, Errno> {
-        let how = self.flags | OFlags::NONBLOCK;
-        let path = act::own(&self.pipe);
-        let reads = self.flags & OFlags::RWMODE == OFlags::RDONLY;
-        let mut opened = None;
-        while is_wanted() {
-            match opened.map_or_else(|| rustix::fs::open(&path, how, Mode::empty()), Ok) {
-                Ok(file) if !reads || has_news(&file)? => {
-                    rustix::fs::fcntl_setfl(&file, self.flags - OFlags::NONBLOCK)?;
-                    return Ok(file);
+    fn open(&mut self) -> Result<Option<OwnedFd>, Errno> {
+        let file = match self.opened.take() {
+            Some(file) => file,
+            None => {
+                let how = self.flags | OFlags::NONBLOCK;
+                match rustix::fs::open(act::own(&self.pipe), how, Mode::empty()) {
+                    Ok(file) => file,
+                    Err(Errno::NXIO) => return Ok(None),
+                    Err(errno) => return Err(errno),
                 }
-                Ok(file) => opened = Some(file),
-                Err(Errno::NXIO) => {
-                    opened = None;
-                    thread::sleep(Duration::from_millis(2));
-                }
-                Err(errno) => return Err(errno),
             }
+        };
+        if self.flags & OFlags::RWMODE == OFlags::RDONLY && !has_news(&file)? {
+            self.opened = Some(file);
+            return Ok(None);
         }
-        Err(Errno::INTR)
+        rustix::fs::fcntl_setfl(&file, self.flags - OFlags::NONBLOCK)?;
+        Ok(Some(file))
     }
 }
 
@@ -270,5 +277,5 @@ impl Errand {
 /// that opened it waits for that.
 fn has_news(pipe: &OwnedFd) -> Result<bool, Errno> {
     let mut entry = [PollFd::new(pipe, PollFlags::IN)];
-    poll(&mut entry, Some(&Timespec { tv_sec: 0, tv_nsec: 5_000_000 })).map(|ready| ready > 0)
+    poll(&mut entry, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).map(|ready| ready > 0)
 }

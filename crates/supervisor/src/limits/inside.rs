@@ -1,8 +1,11 @@
 //! What the session's processes take, seen through the session's own `/proc`
 //! and its directories in memory.
 //!
-//! What this does not see: System V shared memory that nothing has attached,
-//! and what the kernel keeps for pipes and sockets. A control group sees both.
+//! What this does not see: files without a name that are under way between two
+//! processes, and what the kernel keeps for pipes and sockets. A control group
+//! sees both.
+
+mod system_v;
 
 use std::collections::HashSet;
 use std::fs;
@@ -12,6 +15,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, fstatvfs, open, readlinkat, statat};
+
+use system_v::SystemV;
 
 /// The directories in memory that a session has for itself.
 const IN_MEMORY: [&str; 4] = ["/run", "/tmp", "/var/tmp", "/dev/shm"];
@@ -28,6 +33,7 @@ const PATH_MAX: usize = 4096;
 pub(super) struct Inside {
     processes: OwnedFd,
     directories: Vec<OwnedFd>,
+    system_v: Option<SystemV>,
 }
 
 /// What was found at one moment.
@@ -58,7 +64,12 @@ impl Inside {
                 directories.push(at(path)?);
             }
         }
-        Ok(Self { processes: at("/proc")?, directories })
+        Ok(Self { processes: at("/proc")?, directories, system_v: None })
+    }
+
+    /// Looks at these tables as well: shared memory, message queues, semaphores.
+    pub(super) fn with(self, tables: Option<[OwnedFd; 3]>) -> Self {
+        Self { system_v: tables.map(SystemV::new), ..self }
     }
 
     /// A cheap look at every process.
@@ -78,7 +89,13 @@ impl Inside {
             usage.memory += (about.f_blocks - about.f_bfree) * about.f_frsize;
             usage.is_full |= about.f_bfree == 0 || about.f_ffree == 0;
         }
+        let held = self.system_v()?;
+        usage.memory += held.shared + held.queued;
         Ok(usage)
+    }
+
+    fn system_v(&self) -> io::Result<system_v::Held> {
+        self.system_v.as_ref().map_or_else(|| Ok(system_v::Held::default()), SystemV::look)
     }
 
     /// Bytes of memory that are held by descriptors alone, in files without a name.
@@ -138,7 +155,9 @@ impl Inside {
                 }
             }
         }
-        let mut stored = self.nameless()?;
+        let held = self.system_v()?;
+        own += held.queued;
+        let mut stored = self.nameless()? + held.shared;
         for directory in &self.directories {
             let about = fstatvfs(directory)?;
             stored += (about.f_blocks - about.f_bfree) * about.f_frsize;

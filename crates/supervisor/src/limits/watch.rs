@@ -1,6 +1,7 @@
 //! Looks at a running session until it ends, and ends it where a limit says so.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -33,13 +34,20 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct Watch<'s> {
     limited: &'s Limited,
     gate: &'s Gate,
+    /// Until the session is looked at for the first time.
+    system_v: Option<[OwnedFd; 3]>,
     told: Vec<Resource>,
     ended_for: Option<Resource>,
 }
 
 impl<'s> Watch<'s> {
-    pub(crate) fn new(limited: &'s Limited, gate: &'s Gate) -> Self {
-        Self { limited, gate, told: Vec::new(), ended_for: None }
+    /// With the session's tables of System V objects, if there are any.
+    pub(crate) fn new(
+        limited: &'s Limited,
+        gate: &'s Gate,
+        system_v: Option<[OwnedFd; 3]>,
+    ) -> Self {
+        Self { limited, gate, system_v, told: Vec::new(), ended_for: None }
     }
 
     /// Looks until the other end of `stop` is dropped.
@@ -52,7 +60,9 @@ impl<'s> Watch<'s> {
             let Some(command) = self.gate.command.get() else { continue };
             looks = looks.wrapping_add(1);
             let looked = match &inside {
-                None => Inside::open(*command).map(|opened| inside = Some(opened)),
+                None => Inside::open(*command).map(|opened| {
+                    inside = Some(opened.with(self.system_v.take()));
+                }),
                 Some(inside) => self.look(inside, looks % THOROUGH == 0, control),
             };
             match looked {

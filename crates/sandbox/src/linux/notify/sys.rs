@@ -260,11 +260,42 @@ pub(super) fn is_terminal(fd: BorrowedFd<'_>) -> bool {
 
 /// Whether the descriptor is a file on a disk, where a write waits for nobody.
 pub(super) fn is_regular_file(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(status(fd)?.st_mode & libc::S_IFMT == libc::S_IFREG)
+}
+
+pub(super) fn file_size(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    Ok(u64::try_from(status(fd)?.st_size).unwrap_or(0))
+}
+
+fn status(fd: BorrowedFd<'_>) -> io::Result<libc::stat> {
     // SAFETY: all-zero is a valid stat.
     let mut about: libc::stat = unsafe { mem::zeroed() };
     // SAFETY: `about` is one writable stat.
     check(unsafe { libc::fstat(fd.as_raw_fd(), &mut about) }.into())?;
-    Ok(about.st_mode & libc::S_IFMT == libc::S_IFREG)
+    Ok(about)
+}
+
+/// How long a file the task may make, in bytes.
+pub(super) fn longest_file(task: pid_t) -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a null new limit changes nothing; `limit` is one writable rlimit.
+    let result = unsafe { libc::prlimit(task, libc::RLIMIT_FSIZE, ptr::null(), &mut limit) };
+    check(result.into()).map(|_| limit.rlim_cur)
+}
+
+/// Growing a file beyond our limit fails from now on and ends nothing.
+pub(super) fn ignore_file_size_signal() -> io::Result<()> {
+    // SAFETY: ignoring a signal runs no code of ours.
+    let former = unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    if former == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Writes at the end of a file, wherever the descriptor stands, and leaves it there.
+pub(super) fn append(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let part = libc::iovec { iov_base: bytes.as_ptr() as *mut c_void, iov_len: bytes.len() };
+    // SAFETY: `part` is one live slice; offset -1 has the descriptor's position moved.
+    let sent = unsafe { libc::pwritev2(fd.as_raw_fd(), &part, 1, -1, libc::RWF_APPEND) };
+    check(sent as c_long).map(|n| n as usize)
 }
 
 pub(super) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
