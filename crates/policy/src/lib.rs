@@ -22,6 +22,7 @@ mod profiles;
 mod rules;
 mod settings;
 pub mod show;
+mod tiers;
 pub mod verdict;
 
 pub use attempt::{Attempt, Connect, Exec};
@@ -33,4 +34,5 @@ pub use grant::{Answer, Choice, Grant, Grants};
 pub use host::{Host, HostName, Port};
 pub use policy::{AgentNeeds, ApprovalSettings, Policy, PolicyText, RecordSettings, TextKind};
 pub use settings::Sync;
+pub use tiers::{Tier, Tiers};
 pub use verdict::{Permit, Question, Refusal, Verdict};

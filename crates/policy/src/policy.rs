@@ -1,6 +1,7 @@
 //! The policy: texts of all layers in, one judge out.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use crate::pattern::HostPattern;
 use crate::profiles::Profiles;
 use crate::rules::{self, RulesSaid};
 use crate::settings::{SettingsText, Source, Stated, Sync};
+use crate::tiers::{Tier, Tiers};
 use crate::verdict::{Permit, Refusal, Verdict};
 
 /// Everything that was said, checked and combined. Judging takes no lock,
@@ -29,6 +31,7 @@ pub struct Policy {
     network: Network,
     filesystem: Filesystem,
     environment: Environment,
+    tiers: Tiers,
     record: RecordSettings,
     approvals: ApprovalSettings,
     profile: String,
@@ -170,6 +173,11 @@ impl Policy {
         &self.environment
     }
 
+    /// Which tiers of the boundary may be used.
+    pub fn tiers(&self) -> &Tiers {
+        &self.tiers
+    }
+
     pub fn record(&self) -> RecordSettings {
         self.record
     }
@@ -201,6 +209,7 @@ struct Everything {
     hide: Vec<Said<PathBuf>>,
     agent_write: Vec<PathBuf>,
     environment: Vec<Said<String>>,
+    tiers: Vec<Said<BTreeSet<Tier>>>,
     network: Vec<Said<Decision>>,
     hosts: Vec<Said<(Say, HostPattern)>>,
     commands: Vec<Said<Decision>>,
@@ -215,6 +224,7 @@ impl Everything {
         self.write.extend(stated.write);
         self.hide.extend(stated.hide);
         self.environment.extend(stated.environment);
+        self.tiers.extend(stated.tiers);
         self.network.extend(stated.network);
         self.hosts.extend(stated.hosts);
         self.commands.extend(stated.commands);
@@ -285,6 +295,7 @@ impl Everything {
             network: Network::new(Settled::new(self.network).expect(complete), hosts),
             filesystem: Filesystem::reconcile(files, place)?,
             environment,
+            tiers: Tiers::settle(&self.tiers),
             record: RecordSettings { sync: Settled::new(self.sync).expect(complete).value() },
             approvals: ApprovalSettings {
                 patience: Settled::new(self.patience).expect(complete).value().0,

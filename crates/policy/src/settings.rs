@@ -3,7 +3,7 @@
 //! An unknown key, a wrong type or an impossible value refuses the whole file
 //! and names file, line and key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -19,6 +19,7 @@ use crate::filesystem::{Access, Place};
 use crate::layers::{Decision, Force, Said, Voice};
 use crate::network::Say;
 use crate::pattern::HostPattern;
+use crate::tiers::Tier;
 
 /// When events reach the disk, weakest promise first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +37,7 @@ pub(crate) struct Stated {
     pub(crate) write: Vec<Said<PathBuf>>,
     pub(crate) hide: Vec<Said<PathBuf>>,
     pub(crate) environment: Vec<Said<String>>,
+    pub(crate) tiers: Option<Said<BTreeSet<Tier>>>,
     pub(crate) network: Option<Said<Decision>>,
     pub(crate) hosts: Vec<Said<(Say, HostPattern)>>,
     pub(crate) commands: Option<Said<Decision>>,
@@ -65,6 +67,7 @@ struct SandboxText {
     write: Texts,
     hide: Texts,
     environment: Texts,
+    tiers: Texts,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -155,6 +158,7 @@ impl SettingsText {
             write: speaker.paths("sandbox.write", &sandbox.write)?,
             hide: speaker.paths("sandbox.hide", &sandbox.hide)?,
             environment: speaker.names("sandbox.environment", &sandbox.environment)?,
+            tiers: speaker.tiers("sandbox.tiers", &sandbox.tiers)?,
             network: speaker.choice("network.default", &network.default, &asks)?,
             hosts,
             commands: speaker.choice("commands.default", &commands.default, &decides)?,
@@ -224,6 +228,16 @@ impl Speaker<'_> {
         self.list(key, texts, |text| {
             crate::environment::Environment::check(text).map(|()| text.to_owned())
         })
+    }
+
+    /// One statement for the whole list, for an empty list says something too.
+    fn tiers(&self, key: &str, texts: &Texts) -> Result<Option<Said<BTreeSet<Tier>>>, PolicyError> {
+        let Some(list) = texts else { return Ok(None) };
+        let named = self.list(key, texts, Tier::parse)?;
+        let tiers: BTreeSet<Tier> = named.into_iter().map(|said| said.value).collect();
+        let names: Vec<_> = tiers.iter().map(|tier| format!("{:?}", tier.name())).collect();
+        let rule = format!("{key} = [{}]", names.join(", "));
+        Ok(Some(self.voice.says(tiers, rule, self.source.line(list.span()))))
     }
 
     fn hosts(

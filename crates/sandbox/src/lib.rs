@@ -19,7 +19,7 @@ mod linux;
 pub use linux::{
     launch::{LaunchError, Launched, Sockets, Stdio, Stream, launch},
     notify,
-    support::{Feature, Support, support},
+    support::{Feature, Need, Support, support},
     watch::{ChildEvent, Control},
 };
-pub use plan::{Access, Floor, Mount, Network, Plan};
+pub use plan::{Access, Floor, Mount, Network, Plan, Tier};

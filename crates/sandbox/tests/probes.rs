@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use remit_sandbox::notify::{self, Call, Change, Stop, Stopped};
 use remit_sandbox::{
-    Access, ChildEvent, Floor, Launched, Mount, Network, Plan, Stdio, Stream, launch,
+    Access, ChildEvent, Floor, Launched, Mount, Network, Plan, Stdio, Stream, Tier, launch,
 };
 
 const QUIET: Stdio = Stdio([Stream::Null, Stream::Inherited, Stream::Inherited]);
@@ -15,6 +15,7 @@ const QUIET: Stdio = Stdio([Stream::Null, Stream::Inherited, Stream::Inherited])
 fn plan(workspace: &Path, script: &str) -> Plan {
     let private = |path: &str, mode| Mount::Private { path: PathBuf::from(path), mode };
     Plan {
+        tier: Tier::Full,
         mounts: vec![
             private("/run", 0o755),
             private("/tmp", 0o1777),

@@ -7,6 +7,10 @@
 
 use libc::{c_long, sock_filter};
 
+use crate::plan::Tier;
+
+mod shared;
+
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action {
@@ -130,14 +134,18 @@ const BY_ARGUMENT: &[ByArgument] = &[
     },
 ];
 
-/// Compiles the table for the architecture of this build.
-pub(crate) fn program() -> Vec<sock_filter> {
+/// Compiles the table for the architecture of this build. Without namespaces
+/// the calls of [`shared`] have a fate of their own.
+pub(crate) fn program(tier: Tier) -> Vec<sock_filter> {
     let mut code = vec![load(ARCHITECTURE_OFFSET), jump(libc::BPF_JEQ, AUDIT_ARCHITECTURE, 1, 0)];
     code.push(ret(Verdict::Kill));
     code.push(load(NUMBER_OFFSET));
     // The x32 calls of x86-64 have this bit; elsewhere no number is that large.
     code.push(jump(libc::BPF_JGE, 0x4000_0000, 0, 1));
     code.push(ret(Verdict::Do(ENOSYS)));
+    if !tier.has_namespaces() {
+        shared::tests(&mut code);
+    }
     socket_tests(&mut code);
     for test in BY_ARGUMENT {
         argument_test(&mut code, test);

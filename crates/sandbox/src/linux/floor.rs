@@ -5,10 +5,10 @@
 //! read-only mounts hold alone.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use super::sys::{self, Errno, Sys};
-use crate::plan::Floor;
+use crate::plan::{Floor, Tier};
 
 // SOURCE: linux/landlock.h.
 const EXECUTE: u64 = 1;
@@ -21,11 +21,16 @@ const TRUNCATE: u64 = 1 << 14;
 const IOCTL_DEV: u64 = 1 << 15;
 /// Making TCP connections without the supervisor. Handled and never granted.
 const CONNECT_TCP: u64 = 1 << 1;
+/// Serving on a TCP port. Never granted where the network is the host's own.
+const BIND_TCP: u64 = 1;
 /// Abstract sockets and signals do not leave the domain.
 const SCOPES: u64 = 0b11;
 
 /// Rights that make sense for something that is not a directory.
 const FILE_RIGHTS: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV;
+
+/// The last ABI that keeps neither signals nor abstract sockets inside.
+const OLD: u32 = 5;
 
 /// The rights and sizes that one Landlock ABI knows.
 #[derive(Clone, Copy, Debug)]
@@ -43,9 +48,19 @@ impl Abi {
         (1 << count) - 1
     }
 
-    fn ruleset(self) -> Sys<OwnedFd> {
+    /// The ABI that a tier builds on, out of what the kernel has.
+    pub(crate) fn for_tier(self, tier: Tier) -> Self {
+        match tier {
+            // What the record calls old is old, also where a newer one is there.
+            Tier::OldLandlock => Self(self.0.min(OLD)),
+            _ => self,
+        }
+    }
+
+    fn ruleset(self, tier: Tier) -> Sys<OwnedFd> {
+        let tcp = if tier.has_namespaces() { CONNECT_TCP } else { CONNECT_TCP | BIND_TCP };
         let (network, scopes) =
-            (if self.0 >= 4 { CONNECT_TCP } else { 0 }, if self.0 >= 6 { SCOPES } else { 0 });
+            (if self.0 >= 4 { tcp } else { 0 }, if self.0 >= 6 { SCOPES } else { 0 });
         let size = match self.0 {
             0 => return Err(Errno(libc::EOPNOTSUPP)),
             1..=3 => 8,
@@ -79,8 +94,8 @@ impl Grant {
 /// ruleset, not yet in force. On failure, the number of the grant.
 ///
 /// A path that is not there is granted nothing, which is safe, and passed over.
-pub(crate) fn lay(abi: Abi, grants: &[Grant]) -> Result<OwnedFd, (usize, Errno)> {
-    let ruleset = abi.ruleset().map_err(|errno| (usize::MAX, errno))?;
+pub(crate) fn lay(abi: Abi, tier: Tier, grants: &[Grant]) -> Result<OwnedFd, (usize, Errno)> {
+    let ruleset = abi.ruleset(tier).map_err(|errno| (usize::MAX, errno))?;
     for (index, grant) in grants.iter().enumerate() {
         let place = match sys::open_exact(&grant.path) {
             Ok(place) => place,
@@ -99,4 +114,10 @@ pub(crate) fn lay(abi: Abi, grants: &[Grant]) -> Result<OwnedFd, (usize, Errno)>
         added.map_err(|errno| (index, errno))?;
     }
     Ok(ruleset)
+}
+
+/// Grants one terminal that is held open, and none of its neighbours.
+pub(crate) fn allow_terminal(ruleset: &OwnedFd, terminal: BorrowedFd<'_>) -> Sys<()> {
+    let access = READ_FILE | WRITE_FILE | IOCTL_DEV;
+    sys::landlock_allow(ruleset.as_fd(), access, terminal)
 }

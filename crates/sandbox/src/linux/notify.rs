@@ -11,6 +11,7 @@
 //!   own copy of the arguments is compared with what was judged, and the process
 //!   is ended if they differ.
 
+mod attributes;
 mod memory;
 mod socket;
 mod stop;
@@ -19,7 +20,8 @@ mod sys;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
-pub use memory::{Unreadable, read_argv, read_path};
+pub use attributes::{Attributes, Change as AttributeChange, Target};
+pub use memory::{Times, Unreadable, read_argv, read_path, read_times};
 pub use socket::{Destination, Socket, SocketKind, network_of, read_destination};
 pub use stop::{Change, Stop, Stopped, acknowledge, changes, next_change};
 
@@ -55,6 +57,8 @@ pub enum Call {
         address: u64,
         length: u32,
     },
+    /// Mode, owner or times of a file, trapped where no read-only view holds them.
+    Attributes(Attributes),
     /// Nothing that the filter should send here.
     Other(i64),
 }
@@ -120,7 +124,10 @@ impl Notification {
                 flags: e as i32,
             },
             libc::SYS_connect => Call::Connect { socket: a as RawFd, address: b, length: c as u32 },
-            other => Call::Other(other),
+            other => match Attributes::of(other, self.arguments) {
+                Some(attributes) => Call::Attributes(attributes),
+                None => Call::Other(other),
+            },
         }
     }
 
