@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod agents;
+mod attributes;
 mod connect;
 mod desk;
 pub mod doctor;
@@ -23,10 +24,13 @@ mod plan;
 mod prepare;
 mod process;
 mod resolve;
+mod scratch;
 pub mod session;
+mod shared;
 mod signals;
 mod stdio;
 pub mod terminal;
+mod tier;
 mod warden;
 mod workspace;
 
@@ -34,4 +38,5 @@ pub use files::Places;
 pub use prepare::{Prepared, Request, prepare};
 pub use session::{REFUSED, RunError, run};
 pub use stdio::StreamError;
+pub use tier::NoTier;
 pub use workspace::WorkspaceError;

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use remit_policy::{Filesystem, PathRule};
-use remit_sandbox::{Access, Floor, Mount, Network, Plan};
+use remit_sandbox::{Access, Floor, Mount, Network, Plan, Tier};
 
 /// The network inside. 198.18.0.0/15 is for benchmarks and routed nowhere
 /// (RFC 2544); the IPv6 range is a unique local one (RFC 4193) of our own.
@@ -23,7 +23,7 @@ const PRIVATE: [(&str, u32); 3] = [("/run", 0o755), ("/tmp", 0o1777), ("/var/tmp
 
 /// Everything of the host that the floor leaves out, because the view has its
 /// own there.
-const OWN: [&str; 6] = ["/run", "/tmp", "/var/tmp", "/dev", "/proc", "/sys"];
+pub(crate) const OWN: [&str; 6] = ["/run", "/tmp", "/var/tmp", "/dev", "/proc", "/sys"];
 
 /// What is to run, already resolved.
 #[derive(Clone, Debug)]
@@ -70,6 +70,7 @@ pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, mut command: Comm
     }
     mounts.extend(texts());
     Plan {
+        tier: Tier::Full,
         mounts,
         floor: floor(&named, &writable, workspace, program),
         network: NETWORK,
@@ -82,7 +83,7 @@ pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, mut command: Comm
 
 /// The command's own file, if it lies where the session has a private directory
 /// instead: the person named it, so it alone is shown there.
-fn covered_program(program: &Path, workspace: &Path) -> Option<PathBuf> {
+pub(crate) fn covered_program(program: &Path, workspace: &Path) -> Option<PathBuf> {
     let file = program.canonicalize().ok()?;
     let covered = PRIVATE.iter().any(|(path, _)| file.starts_with(path));
     (covered && !file.starts_with(workspace)).then_some(file)
@@ -139,9 +140,22 @@ pub(crate) fn exposed(filesystem: &Filesystem, workspace: &Path) -> Option<(Path
     })
 }
 
+/// A hidden path that is there, in a place that is writable, with that place.
+/// Only a mount can hold it.
+pub(crate) fn hidden_in_reach(
+    filesystem: &Filesystem,
+    workspace: &Path,
+) -> Option<(PathBuf, PathBuf)> {
+    let roots = writable(filesystem, workspace);
+    existing(&resolved(&filesystem.hidden)).into_iter().find_map(|path| {
+        let root = roots.iter().find(|root| path.starts_with(root))?;
+        Some((path.clone(), root.clone()))
+    })
+}
+
 /// The paths with links followed as far as they lead, so that what is covered
 /// is the thing and not its name.
-fn resolved(rules: &[PathRule]) -> BTreeSet<PathBuf> {
+pub(crate) fn resolved(rules: &[PathRule]) -> BTreeSet<PathBuf> {
     let mut known = HashMap::new();
     rules.iter().map(|rule| resolve(&rule.path, &mut known)).collect()
 }
@@ -163,7 +177,7 @@ fn resolve(path: &Path, known: &mut HashMap<PathBuf, PathBuf>) -> PathBuf {
 }
 
 /// Those that are there. One inside another is covered with it.
-fn existing(all: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+pub(crate) fn existing(all: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     let outermost = |path: &&PathBuf| !path.ancestors().skip(1).any(|above| all.contains(above));
     all.iter().filter(|path| path.exists()).filter(outermost).cloned().collect()
 }
@@ -208,7 +222,7 @@ fn protected(filesystem: &Filesystem, workspace: &Path) -> Vec<Mount> {
     holders.chain(shut).collect()
 }
 
-fn is_under_own(path: &Path) -> bool {
+pub(crate) fn is_under_own(path: &Path) -> bool {
     OWN.iter().any(|own| path.starts_with(own))
 }
 
@@ -278,7 +292,7 @@ fn floor(
 
 /// Whether the caller may not read a path anyway, by its owner and mode. Inside
 /// it has no more rights than outside, so the floor need not go around it.
-fn is_out_of_reach(path: &Path) -> bool {
+pub(crate) fn is_out_of_reach(path: &Path) -> bool {
     // As root, the capability that reads everything is not there inside.
     !rustix::process::geteuid().is_root()
         && rustix::fs::access(path, rustix::fs::Access::READ_OK) == Err(rustix::io::Errno::ACCESS)
@@ -287,7 +301,11 @@ fn is_out_of_reach(path: &Path) -> bool {
 /// Grants reading of a directory's children, going down only where something
 /// beneath is left out. What appears later in a directory gone down into is not
 /// granted.
-fn grant_around(directory: &Path, left_out: &BTreeSet<PathBuf>, grants: &mut Vec<Floor>) {
+pub(crate) fn grant_around(
+    directory: &Path,
+    left_out: &BTreeSet<PathBuf>,
+    grants: &mut Vec<Floor>,
+) {
     let Ok(entries) = fs::read_dir(directory) else {
         return;
     };

@@ -5,13 +5,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use remit_policy::Policy;
-use remit_sandbox::Plan;
+use remit_sandbox::{Plan, Tier};
 
 use crate::agents::{self, Adapter, Missing};
 use crate::files::{self, Places};
 use crate::plan::{self, Command};
 use crate::session::RunError;
-use crate::workspace;
+use crate::{scratch, shared, tier, workspace};
 
 /// What to run, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,11 @@ pub struct Prepared {
     pub places: Places,
     pub workspace: PathBuf,
     pub policy: Policy,
+    /// How the boundary will be held.
+    pub(crate) tier: Tier,
+    /// The session's own directory for temporary files, where the tier has no
+    /// private `/tmp`.
+    pub(crate) scratch: Option<PathBuf>,
     program: Command,
     /// The files that policy of the user and the system was read from.
     pub(crate) policy_files: Vec<PathBuf>,
@@ -51,7 +56,12 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
     let needs = agent.map_or_else(agents::none, |agent| agent.needs(&places.home));
     let place = remit_policy::Place { home: places.home.clone(), workspace: workspace.clone() };
     let policy = Policy::compile(&texts, request.profile.as_deref(), &needs, &place)?;
-    let environment = environment(&policy, &places, agent);
+    let tier = tier::choose(policy.tiers())?;
+    let scratch = (!tier.has_namespaces()).then(scratch::name).transpose()?;
+    let mut environment = environment(&policy, &places, agent);
+    if let Some(scratch) = &scratch {
+        shared::dress(&mut environment, scratch);
+    }
     let program = find(first, &workspace, &environment)?;
     let argv = agent.map_or_else(|| request.command.clone(), |agent| agent.argv(&request.command));
     let command = Command { program, argv, directory: workspace.clone(), environment };
@@ -67,6 +77,8 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         places,
         workspace,
         policy,
+        tier,
+        scratch,
         program: command,
         policy_files: trusted,
         agent,
@@ -129,6 +141,15 @@ fn find(
 impl Prepared {
     /// What the kernel is told, from what is on the host now. Changes nothing.
     pub fn plan(&self) -> Plan {
-        plan::lower(self.policy.filesystem(), &self.workspace, self.program.clone())
+        let (filesystem, command) = (self.policy.filesystem(), self.program.clone());
+        match &self.scratch {
+            Some(scratch) => shared::lower(filesystem, &self.workspace, command, scratch),
+            None => Plan { tier: self.tier, ..plan::lower(filesystem, &self.workspace, command) },
+        }
+    }
+
+    /// What the person has to know about a boundary that is less than full.
+    pub fn caution(&self) -> Option<&'static str> {
+        tier::caution(self.tier)
     }
 }

@@ -16,9 +16,10 @@ use remit_audit::{AppendError, CreateError, Kind, Record, SessionId, Status, Tex
 use remit_policy::PolicyError;
 use remit_proxy::{Capture, Names, Ranges};
 use remit_sandbox::notify;
-use remit_sandbox::{ChildEvent, LaunchError, Launched, Sockets, Stdio};
+use remit_sandbox::{ChildEvent, LaunchError, Launched, Plan, Sockets, Stdio, Tier};
 use sha2::{Digest as _, Sha256};
 
+use crate::attributes::Writable;
 use crate::connect::Connector;
 use crate::desk::{Desk, Questions};
 use crate::files::{LoadError, PlacesError};
@@ -27,8 +28,10 @@ use crate::journal::Journal;
 use crate::made::Made;
 use crate::plan;
 use crate::prepare::Prepared;
+use crate::scratch::Scratch;
 use crate::stdio::{StreamError, Streams};
 use crate::terminal::{Terminal, TerminalDesk};
+use crate::tier::{self, NoTier};
 use crate::warden::Warden;
 use crate::workspace::WorkspaceError;
 
@@ -84,6 +87,15 @@ pub enum RunError {
     Record { path: PathBuf, source: CreateError },
     #[error("cannot write the record; make room on the disk that holds `{}`", path.display())]
     Write { path: PathBuf, source: AppendError },
+    #[error(transparent)]
+    NoTier(#[from] NoTier),
+    #[error(
+        "cannot hide `{}`, which is in `{}`, where the agent may write: the tier `no-namespaces` has no mounts; \
+         move it, or get a better tier (`remit doctor` says how)",
+        hidden.display(),
+        root.display()
+    )]
+    Unhideable { hidden: PathBuf, root: PathBuf },
     #[error(
         "cannot build the boundary; `remit doctor` says what this host lacks and how to get it"
     )]
@@ -109,19 +121,21 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     made.make(&prepared.missing)?;
     // The record's place is there before the plan is made, so that it is hidden.
     made.directory(&prepared.places.state)?;
+    let scratch = Scratch::make(&prepared)?;
     let plan = prepared.plan();
     check_reach(&prepared)?;
     let session = session_id().map_err(system("name the session"))?;
 
     let mut streams = Streams::prepare()?;
     let terminal = person(streams.stdio)?;
-    let launched = remit_sandbox::launch(&plan, streams.stdio).map_err(RunError::Launch)?;
+    let launched = remit_sandbox::launch(&plan, streams.stdio)
+        .map_err(|error| tier::explain(error, plan.tier, prepared.policy.tiers()))?;
     streams.carry().map_err(system("carry the standard streams"))?;
     allow_many_descriptors();
     // The command waits for the verdict on its own start, so nothing happens
     // before there is a record.
     let journal = Journal::new(create_record(&prepared, session)?);
-    let started = started(&prepared, &launched.applied, terminal.is_some());
+    let started = started(&prepared, plan.tier, &launched.applied, terminal.is_some());
     journal
         .write(started)
         .map_err(|source| RunError::Write { path: prepared.places.state.clone(), source })?;
@@ -133,8 +147,9 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         session.to_string(),
     ));
     let directory = session.directory(&prepared.places.state);
-    let outcome = serve(&gate, launched, changes, terminal, &directory, plan.program);
+    let outcome = serve(&gate, launched, changes, terminal, &directory, &plan);
     streams.finish();
+    drop(scratch);
     outcome
 }
 
@@ -155,6 +170,11 @@ fn check_reach(prepared: &Prepared) -> Result<(), RunError> {
     }
     if let Some(link) = plan::unprotectable(filesystem, workspace) {
         return Err(RunError::Unprotectable { link });
+    }
+    if !prepared.tier.has_namespaces()
+        && let Some((hidden, root)) = plan::hidden_in_reach(filesystem, workspace)
+    {
+        return Err(RunError::Unhideable { hidden, root });
     }
     for file in &prepared.policy_files {
         if let Some(root) = plan::in_reach(filesystem, workspace, file) {
@@ -211,7 +231,7 @@ fn session_id() -> io::Result<SessionId> {
     format!("{head}-{tail}").parse().map_err(io::Error::other)
 }
 
-fn started(prepared: &Prepared, applied: &[String], terminal: bool) -> Kind {
+fn started(prepared: &Prepared, tier: Tier, applied: &[String], terminal: bool) -> Kind {
     let uid = rustix::process::getuid().as_raw();
     let kernel = rustix::system::uname();
     let kernel =
@@ -228,7 +248,7 @@ fn started(prepared: &Prepared, applied: &[String], terminal: bool) -> Kind {
         user: event::User { uid, name: wire::person(uid) },
         host: event::Machine { kernel, boot_id: boot_id.trim().to_owned() },
         boundary: event::Boundary {
-            tier: "full".to_owned(),
+            tier: tier.name().to_owned(),
             layers: applied.iter().map(|layer| Text::from(layer.as_str())).collect(),
         },
         terminal,
@@ -242,7 +262,7 @@ fn serve(
     changes: OwnedFd,
     outer: Option<OwnedFd>,
     directory: &Path,
-    program: PathBuf,
+    plan: &Plan,
 ) -> Result<ExitCode, RunError> {
     let system = |doing| move |source| RunError::System { doing, source };
     let Launched { notifications, control, sockets, terminal: master, .. } = launched;
@@ -255,9 +275,10 @@ fn serve(
         .enable_all()
         .build()
         .map_err(system("start the proxy"))?;
-    let connector = carry(gate, sockets, &runtime).map_err(system("start the proxy"))?;
+    let connector = carry(gate, sockets, plan.tier, &runtime).map_err(system("start the proxy"))?;
     let warden = Warden::new(notifications, changes, Arc::clone(gate), connector)
-        .map_err(system("serve trapped calls"))?;
+        .map_err(system("serve trapped calls"))?
+        .keeping(Writable::of(plan));
 
     let terminal = match (outer, master) {
         (Some(outer), Some(master)) => {
@@ -315,7 +336,7 @@ fn serve(
     let _ = fs::remove_file(socket);
     // What was permitted is finished or cut here; nothing outlives the session.
     runtime.shutdown_timeout(Duration::from_millis(200));
-    close(gate, event, program)
+    close(gate, event, plan.program.clone())
 }
 
 /// Binds a socket by a descriptor of its directory, for a socket's path may have
@@ -331,6 +352,7 @@ fn bind_within(path: &Path) -> io::Result<UnixListener> {
 fn carry(
     gate: &Arc<Gate>,
     sockets: Sockets,
+    tier: Tier,
     runtime: &tokio::runtime::Runtime,
 ) -> io::Result<Connector> {
     let address = |socket: &OwnedFd| -> io::Result<SocketAddr> {
@@ -350,14 +372,19 @@ fn carry(
         listener6: sockets.stream6.as_ref().map(address).transpose()?,
         runtime: runtime.handle().clone(),
         network: notify::network_of(sockets.stream4.as_fd())?,
+        is_apart: tier.has_namespaces(),
         private_devices: OnceLock::new(),
         told: Mutex::default(),
     };
     for listener in [Some(sockets.stream4), sockets.stream6].into_iter().flatten() {
         runtime.spawn(remit_proxy::serve(listener, Arc::clone(&capture)));
     }
-    runtime.spawn(remit_proxy::serve_datagrams(sockets.names, Arc::clone(&names)));
-    runtime.spawn(remit_proxy::serve_streams(sockets.names_stream, names));
+    if let Some(datagrams) = sockets.names {
+        runtime.spawn(remit_proxy::serve_datagrams(datagrams, Arc::clone(&names)));
+    }
+    if let Some(streams) = sockets.names_stream {
+        runtime.spawn(remit_proxy::serve_streams(streams, names));
+    }
     Ok(connector)
 }
 

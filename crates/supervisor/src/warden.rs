@@ -15,6 +15,7 @@ use remit_policy::{Basis, Exec, Permit, Refusal};
 use remit_sandbox::notify::{self, Call, Change, Listener, Notification, Stop, Stopped};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
+use crate::attributes::Writable;
 use crate::connect::{Connector, Reply};
 use crate::exec::{self, Claimed, Started, libc_errno as errno};
 use crate::gate::{Asked, Gate, Judged, Recorded as _};
@@ -28,6 +29,8 @@ pub(crate) struct Warden {
     changes: OwnedFd,
     gate: Arc<Gate>,
     connector: Connector,
+    /// Where modes and times may be changed, in a tier that traps that.
+    writable: Writable,
     /// By the task that called `execve`.
     armed: HashMap<u32, Armed>,
     refused: RecentlyRefused,
@@ -136,6 +139,7 @@ impl Warden {
             changes,
             gate,
             connector,
+            writable: Writable::default(),
             armed,
             refused: RecentlyRefused::default(),
             asked: Vec::new(),
@@ -143,6 +147,11 @@ impl Warden {
             answer,
             bell,
         })
+    }
+
+    /// The same, with places where modes and times may be changed.
+    pub(crate) fn keeping(self, writable: Writable) -> Self {
+        Self { writable, ..self }
     }
 
     /// Serves until nobody is left to serve. Call it on the thread that shall be
@@ -203,6 +212,10 @@ impl Warden {
                             .spawn_blocking(move || listener.answer(&call, errand.run()));
                     }
                 }
+            }
+            Call::Attributes(asked) => {
+                let waiting = || self.listener.is_waiting(call);
+                self.listener.answer(call, self.writable.change(waiting, call.task, asked));
             }
             Call::Other(_) => self.listener.answer(call, errno::EPERM),
         }
