@@ -27,6 +27,7 @@ mod network;
 mod races;
 mod story;
 mod terminal;
+mod tiers;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         evidence::all(),
         bad_input::all(),
         terminal::all(),
+        tiers::all(),
         agents::all(),
         story::all(),
     ];
