@@ -50,9 +50,12 @@ fn plan(workspace: &Path, script: &str) -> Plan {
 
 /// Runs a script inside; every program may start, every connect is refused.
 fn inside(workspace: &Path, script: &str) -> ChildEvent {
+    run(&plan(workspace, script))
+}
+
+fn run(plan: &Plan) -> ChildEvent {
     let changes = notify::changes().expect("a signal descriptor");
-    let Launched { notifications, control, .. } =
-        launch(&plan(workspace, script), QUIET).expect("a boundary");
+    let Launched { notifications, control, .. } = launch(plan, QUIET).expect("a boundary");
     std::thread::scope(|scope| {
         let serving = scope.spawn(|| serve(&notifications, changes.as_fd()));
         let event = control.wait();
@@ -150,6 +153,52 @@ fn privileges_are_gone() {
     let script = "grep -q 'NoNewPrivs:.1' /proc/self/status && grep -q 'Seccomp:.2' /proc/self/status \
                   && test $(grep -c 'Cap...:.0000000000000000' /proc/self/status) = 5";
     assert_eq!(inside(workspace.path(), script), ChildEvent::Exited(0));
+}
+
+/// The same boundary in another tier. Without namespaces nothing is private, so
+/// no temporary directory is granted.
+fn inside_tier(tier: Tier, workspace: &Path, script: &str) -> ChildEvent {
+    let mut plan = plan(workspace, script);
+    plan.tier = tier;
+    if !tier.has_namespaces() {
+        plan.mounts.clear();
+        plan.floor.retain(|grant| !matches!(grant, Floor::List(_)) && grant.path() != "/tmp");
+    }
+    run(&plan)
+}
+
+#[test]
+fn every_tier_runs_a_command_and_holds_the_rest_of_the_host() {
+    let outside = tempfile::tempdir_in("/var/tmp").expect("a directory");
+    let target = outside.path().join("written");
+    let write = format!("echo x > {}", target.display());
+    for tier in Tier::ALL {
+        let workspace = tempfile::tempdir_in("/var/tmp").expect("a directory");
+        let run = |script: &str| inside_tier(tier, workspace.path(), script);
+        assert_eq!(run("echo hi > file && exit 7"), ChildEvent::Exited(7), "{tier:?}");
+        assert_ne!(run(&write), ChildEvent::Exited(0), "{tier:?}");
+        assert!(!target.exists(), "{tier:?}");
+        assert_eq!(run("kill -9 $$"), ChildEvent::Signalled(9), "{tier:?}");
+        let supervisor = format!("kill -0 {}", std::process::id());
+        assert_ne!(run(&supervisor), ChildEvent::Exited(0), "{tier:?}");
+    }
+    let control = std::process::Command::new("/bin/sh").args(["-c", &write]).status();
+    assert!(control.is_ok_and(|status| status.success()) && target.exists());
+}
+
+#[test]
+fn every_tier_ends_what_its_command_leaves_behind() {
+    for tier in Tier::ALL {
+        let workspace = tempfile::tempdir_in("/var/tmp").expect("a directory");
+        // Whoever lives holds the lock.
+        let script = "for i in 1 2 3 4 5 6 7 8; do setsid flock lock sleep 300 & done; sleep 0.2";
+        assert_eq!(inside_tier(tier, workspace.path(), script), ChildEvent::Exited(0), "{tier:?}");
+        let free = std::process::Command::new("flock")
+            .args(["-n", "lock", "true"])
+            .current_dir(workspace.path())
+            .status();
+        assert!(free.is_ok_and(|status| status.success()), "{tier:?}: somebody lives on");
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ scenarios! { "tiers":
     the_strongest_tier_that_is_named_is_used [Program("python3")],
     the_doctor_says_which_tier_and_why_not_a_better_one [Program("python3")],
     files_are_held_in_every_tier [Program("python3")],
-    attributes_are_held_in_every_tier [Program("python3")],
+    attributes_are_held_in_every_tier [Program("python3"), Program("chattr")],
     processes_of_the_host_are_held_in_every_tier [Program("python3"), Program("prlimit")],
     local_sockets_are_held_in_every_tier [Program("python3")],
     shared_memory_is_held_in_every_tier [Program("python3"), Program("ipcmk")],
@@ -190,14 +190,16 @@ fn files_are_held_in_every_tier(world: &World) {
 }
 
 fn attributes_are_held_in_every_tier(world: &World) {
-    let path = world.elsewhere().join("theirs");
+    // At home, where every tier can read it.
+    let path = world.home.join("theirs");
     world.write(&path, "x");
     let theirs = path.display();
     let changes = [
         format!("chmod 777 {theirs}"),
         format!("touch -d 2001-01-01 {theirs}"),
-        format!("python3 -c \"import os; os.fchmod(os.open('{theirs}', os.O_PATH), 0o777)\""),
-        format!("ln -s {theirs} way; chmod 777 way"),
+        format!("python3 -c \"import os; os.fchmod(os.open('{theirs}', os.O_RDONLY), 0o777)\""),
+        format!("cat {theirs} && chattr +d {theirs}"),
+        format!("ln -sf {theirs} way; chmod 777 way"),
         format!("python3 -c \"import os; os.setxattr('{theirs}', 'user.e2e', b'x')\""),
     ];
     let about = || {
@@ -214,9 +216,12 @@ fn attributes_are_held_in_every_tier(world: &World) {
         }
         let output = tier.inside(world, own).succeeds();
         assert!(output.out.starts_with("751 978"), "{output:?}");
-        tier.inside(world, "chmod u+s own").code;
+        if tier.name == LAST.name {
+            // Here the supervisor makes the change, and lends nothing.
+            tier.inside(world, "chmod u+s own").fails();
+        }
     }
-    world.outside(&format!("{}; {}", changes[0], changes[1])).succeeds();
+    world.outside(&format!("{} && {} && {}", changes[0], changes[1], changes[3])).succeeds();
     assert_ne!(about(), before);
 }
 
@@ -272,24 +277,27 @@ attempt("pair", lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].
 
 fn local_sockets_are_held_in_every_tier(world: &World) {
     world.write(&world.workspace.join("local.py"), LOCAL);
-    let (stream, datagram) = (world.elsewhere().join("s"), world.elsewhere().join("d"));
-    let _stream = UnixListener::bind(&stream).expect("a stream socket");
-    let listening = UnixDatagram::bind(&datagram).expect("a datagram socket");
-    listening.set_read_timeout(Some(Duration::from_millis(100))).expect("a deadline");
-    for path in [&stream, &datagram] {
-        let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
-        fs::set_permissions(path, open).expect("a socket for everybody");
-    }
     let name = format!("remit-e2e-{}", world.mark());
     let address = SocketAddr::from_abstract_name(&name).expect("a name");
     let _abstract = UnixListener::bind_addr(&address).expect("an abstract socket");
-    let script = format!("python3 local.py {} {} {name}", stream.display(), datagram.display());
-    for tier in TIERS {
-        tier.inside(world, &script).succeeds().does_not_say("reached");
-        assert!(listening.recv(&mut [0; 8]).is_err(), "{}: a datagram arrived", tier.name);
+    // Under `/tmp`, and in the workspace, where every tier sees it.
+    for (place, tiers) in [(world.elsewhere(), &TIERS[..]), (&*world.workspace, &TIERS[2..])] {
+        let (stream, datagram) = (place.join("s"), place.join("d"));
+        let _stream = UnixListener::bind(&stream).expect("a stream socket");
+        let listening = UnixDatagram::bind(&datagram).expect("a datagram socket");
+        listening.set_read_timeout(Some(Duration::from_millis(100))).expect("a deadline");
+        for path in [&stream, &datagram] {
+            let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+            fs::set_permissions(path, open).expect("a socket for everybody");
+        }
+        let script = format!("python3 local.py {} {} {name}", stream.display(), datagram.display());
+        for tier in tiers {
+            tier.inside(world, &script).succeeds().does_not_say("reached");
+            assert!(listening.recv(&mut [0; 8]).is_err(), "{}: a datagram arrived", tier.name);
+        }
+        let control = world.outside(&script).succeeds();
+        assert_eq!(control.out.matches("reached").count(), 4, "{control:?}");
     }
-    let control = world.outside(&script).succeeds();
-    assert_eq!(control.out.matches("reached").count(), 4, "{control:?}");
 }
 
 fn shared_memory_is_held_in_every_tier(world: &World) {

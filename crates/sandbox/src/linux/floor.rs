@@ -121,3 +121,57 @@ pub(crate) fn allow_terminal(ruleset: &OwnedFd, terminal: BorrowedFd<'_>) -> Sys
     let access = READ_FILE | WRITE_FILE | IOCTL_DEV;
     sys::landlock_allow(ruleset.as_fd(), access, terminal)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linux::sys::Cloned;
+
+    /// In a child under a floor of this ABI: whether each path can be opened.
+    fn opens(abi: Abi, tier: Tier, grants: &[Grant], paths: &[&std::ffi::CStr]) -> Vec<bool> {
+        let ruleset = lay(abi, tier, grants).expect("a floor");
+        match sys::clone(0).expect("a child") {
+            Cloned::Child => {
+                let entered = sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)
+                    .and_then(|_| sys::landlock_restrict(ruleset.as_fd()));
+                if entered.is_err() {
+                    sys::exit(255);
+                }
+                let bits = paths.iter().enumerate().fold(0, |bits, (i, path)| {
+                    bits | i32::from(sys::open(path, libc::O_RDONLY, 0).is_ok()) << i
+                });
+                sys::exit(bits)
+            }
+            Cloned::Parent(pid) => {
+                let status = sys::wait(pid, 0).expect("its end").status;
+                let bits = libc::WEXITSTATUS(status);
+                assert!(libc::WIFEXITED(status) && bits != 255, "the child entered the floor");
+                (0..paths.len()).map(|i| bits & 1 << i != 0).collect()
+            }
+        }
+    }
+
+    #[test]
+    fn a_floor_of_every_abi_up_to_the_kernels_holds_what_is_not_granted() {
+        let real = sys::landlock_abi();
+        assert!(real >= 1, "this kernel has no Landlock, so this test means nothing");
+        let grants = [Grant::new(&Floor::Read("/usr".into()), c"/usr".into())];
+        let paths = [c"/usr/bin/env", c"/etc/passwd"];
+        for abi in 1..=real {
+            for tier in [Tier::Full, Tier::OldLandlock, Tier::NoNamespaces] {
+                let found = opens(Abi(abi), tier, &grants, &paths);
+                assert_eq!(found, [true, false], "ABI {abi}, {tier:?}");
+            }
+        }
+        let unconfined = paths.map(|path| sys::open(path, libc::O_RDONLY, 0).is_ok());
+        assert_eq!(unconfined, [true, true]);
+    }
+
+    #[test]
+    fn the_old_tier_never_builds_on_a_new_abi() {
+        for (found, used) in [(1, 1), (4, 4), (5, 5), (6, 5), (9, 5)] {
+            assert_eq!(Abi(found).for_tier(Tier::OldLandlock).0, used);
+            assert_eq!(Abi(found).for_tier(Tier::Full).0, found);
+        }
+    }
+}
