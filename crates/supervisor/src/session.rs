@@ -249,7 +249,12 @@ fn started(prepared: &Prepared, tier: Tier, applied: &[String], terminal: bool) 
         host: event::Machine { kernel, boot_id: boot_id.trim().to_owned() },
         boundary: event::Boundary {
             tier: tier.name().to_owned(),
-            layers: applied.iter().map(|layer| Text::from(layer.as_str())).collect(),
+            layers: applied
+                .iter()
+                .map(String::as_str)
+                .chain(tier::gap(tier))
+                .map(Text::from)
+                .collect(),
         },
         terminal,
     }

@@ -56,9 +56,15 @@ pub(crate) fn caution(tier: Tier) -> Option<&'static str> {
         ),
         Tier::NoNamespaces => Some(
             "this session is of tier `no-namespaces`: it shares the host's view of files, processes \
-             and network, and Landlock and the call filter hold alone",
+             and network; Landlock and the call filter hold alone, and protected names are not held",
         ),
     }
+}
+
+/// What the policy says and a tier cannot hold, for the record.
+pub(crate) fn gap(tier: Tier) -> Option<&'static str> {
+    // Only a mount holds a name in a writable place, whoever writes there.
+    (!tier.has_namespaces()).then_some("protected names in writable places are not held")
 }
 
 pub(crate) fn of_policy(tier: remit_policy::Tier) -> Tier {

@@ -29,6 +29,7 @@ scenarios! { "tiers":
     nothing_leaves_unasked_in_any_tier
         [RootHarness, Program("tcpdump"), Program("python3"), Program("curl")],
     loopback_is_refused_unless_named_in_every_tier [Program("python3"), Program("curl")],
+    a_stranger_gets_nothing_from_the_proxys_listeners [Program("python3")],
     no_server_can_be_started_without_namespaces [Program("python3")],
     temporary_files_have_a_place_of_their_own_without_namespaces [Program("python3")],
     ordinary_work_goes_on_without_namespaces [Program("python3"), Program("git"), Program("tar")],
@@ -149,6 +150,7 @@ fn the_strongest_tier_that_is_named_is_used(world: &World) {
     check(&Tier { name: "full", lack: None }, "full");
     check(&TIERS[1], "no-landlock");
     check(&TIERS[2], "no-namespaces");
+    world.record().has(&["session_started", "protected names in writable places are not held"]);
 }
 
 fn the_doctor_says_which_tier_and_why_not_a_better_one(world: &World) {
@@ -235,7 +237,7 @@ fn processes_of_the_host_are_held_in_every_tier(world: &World) {
         format!("prlimit --pid {pid} --core=0"),
         format!("renice -n 19 -p {pid}"),
         format!("python3 -c \"import os; os.sched_setaffinity({pid}, [0])\""),
-        format!("python3 -c \"import os; os.setpriority(os.PRIO_USER, os.getuid(), 19)\""),
+        "python3 -c \"import os; os.setpriority(os.PRIO_USER, os.getuid(), 19)\"".to_owned(),
         format!("ls /proc/{pid}/cwd/"),
         read.clone(),
     ];
@@ -366,6 +368,36 @@ fn loopback_is_refused_unless_named_in_every_tier(world: &World) {
         tier.inside_with(world, &named, &get).succeeds().says("from the host");
     }
     world.outside(&get).succeeds().says("from the host");
+}
+
+/// Asks the session's resolver, says where it was found, and waits.
+const RESOLVER: &str = r#"
+import os, socket, sys, time
+question = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01x\x07example\0\0\x01\0\x01"
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=8)
+s.sendall(bytes([0, len(question)]) + question)
+reply = s.recv(512)
+print("answered" if reply[2:4] == b"\x12\x34" else "nothing", flush=True)
+if len(sys.argv) > 3:
+    with open("draft", "w") as out:
+        out.write("%s %d" % s.getpeername()[:2])
+    os.rename("draft", "found")
+    while not os.path.exists("done"):
+        time.sleep(0.02)
+"#;
+
+fn a_stranger_gets_nothing_from_the_proxys_listeners(world: &World) {
+    world.write(&world.workspace.join("resolver.py"), RESOLVER);
+    LAST.allow(world, "");
+    let words = ["run", "--", "python3", "resolver.py", "192.0.2.1", "53", "wait"];
+    let session = LAST.start(world, &words);
+    let found = eventually("the listener", Duration::from_secs(10), || {
+        fs::read_to_string(world.workspace.join("found")).ok()
+    });
+    assert!(found.starts_with("127.0.0.1 "), "on the loopback alone: {found}");
+    world.outside(&format!("python3 resolver.py {found}")).does_not_say("answered");
+    world.write(&world.workspace.join("done"), "");
+    session.finish().succeeds().says("answered");
 }
 
 fn no_server_can_be_started_without_namespaces(world: &World) {
