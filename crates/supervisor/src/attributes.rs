@@ -1,9 +1,9 @@
-//! Changes of a file's mode, owner and times, where neither mounts nor Landlock
-//! hold them: made here, on the file that the caller meant, if it lies in a
-//! writable place.
+//! Changes of a file's mode, owner and times, and watches for changes, where
+//! neither mounts nor Landlock hold them: made here, on the file that the caller
+//! meant, if it lies in a place that is granted.
 
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 use std::path::{Path, PathBuf};
 
 use remit_sandbox::notify::{self, AttributeChange, Attributes, Target, Times};
@@ -13,21 +13,52 @@ use rustix::fs::{AtFlags, CWD, Mode, Timespec, Timestamps, chmodat, utimensat};
 use crate::exec::libc_errno as errno;
 use crate::resolve::Place;
 
-/// The places where a file's attributes may be changed.
+/// The places of the floor, for what the floor itself does not hold.
 #[derive(Debug, Default)]
-pub(crate) struct Writable(Vec<PathBuf>);
+pub(crate) struct Granted {
+    /// Where a file's attributes may be changed.
+    write: Vec<PathBuf>,
+    /// Where changes may be watched: these, and all of the above.
+    read: Vec<PathBuf>,
+}
 
 /// Bits that lend the file's owner or group to whoever runs it.
 const LENDING: u32 = 0o6000;
 
-impl Writable {
-    /// What a plan grants writing to.
+impl Granted {
     pub(crate) fn of(plan: &Plan) -> Self {
-        let roots = plan.floor.iter().filter_map(|grant| match grant {
-            Floor::Write(root) => Some(root.clone()),
-            _ => None,
-        });
-        Self(roots.collect())
+        let mut granted = Self::default();
+        for grant in &plan.floor {
+            match grant {
+                Floor::Write(root) => granted.write.push(root.clone()),
+                Floor::Read(root) | Floor::List(root) => granted.read.push(root.clone()),
+                Floor::Device(_) => {}
+            }
+        }
+        granted
+    }
+
+    /// Watches a file or directory that may be read, for the caller. Elsewhere a
+    /// watch would tell the names of what is hidden. Returns the watch's number,
+    /// or as an error the number to answer with.
+    pub(crate) fn watch(
+        &self,
+        still_waiting: impl Fn() -> bool,
+        task: u32,
+        instance: RawFd,
+        path: u64,
+        mask: u32,
+    ) -> Result<i32, i32> {
+        let follow = mask & notify::DONT_FOLLOW == 0;
+        let place = find(task, Target::Path { path, directory: None, follow })?;
+        if !still_waiting() {
+            return Err(errno::ESRCH);
+        }
+        let allowed = self.read.iter().chain(&self.write);
+        if !is_within(&place, allowed) {
+            return Err(errno::EACCES);
+        }
+        notify::watch(task, instance, place.fd.as_fd(), mask).map_err(|error| number(&error))
     }
 
     /// Makes the change, or not. Returns the number to answer with.
@@ -51,13 +82,17 @@ impl Writable {
             if !still_waiting() {
                 return Err(errno::ESRCH);
             }
-            if !place.path().is_some_and(|path| self.0.iter().any(|root| path.starts_with(root))) {
+            if !is_within(&place, self.write.iter()) {
                 return Err(errno::EPERM);
             }
             apply(&place, asked.change, times)
         };
         attempt().err().unwrap_or(0)
     }
+}
+
+fn is_within<'r>(place: &Place, mut roots: impl Iterator<Item = &'r PathBuf>) -> bool {
+    place.path().is_some_and(|path| roots.any(|root| path.starts_with(root)))
 }
 
 fn find(task: u32, target: Target) -> Result<Place, i32> {

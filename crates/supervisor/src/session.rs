@@ -19,7 +19,7 @@ use remit_sandbox::notify;
 use remit_sandbox::{ChildEvent, LaunchError, Launched, Plan, Sockets, Stdio, Tier};
 use sha2::{Digest as _, Sha256};
 
-use crate::attributes::Writable;
+use crate::attributes::Granted;
 use crate::connect::Connector;
 use crate::desk::{Desk, Questions};
 use crate::files::{LoadError, PlacesError};
@@ -283,7 +283,7 @@ fn serve(
     let connector = carry(gate, sockets, plan.tier, &runtime).map_err(system("start the proxy"))?;
     let warden = Warden::new(notifications, changes, Arc::clone(gate), connector)
         .map_err(system("serve trapped calls"))?
-        .keeping(Writable::of(plan));
+        .keeping(Granted::of(plan));
 
     let terminal = match (outer, master) {
         (Some(outer), Some(master)) => {

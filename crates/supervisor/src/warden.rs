@@ -15,7 +15,7 @@ use remit_policy::{Basis, Exec, Permit, Refusal};
 use remit_sandbox::notify::{self, Call, Change, Listener, Notification, Stop, Stopped};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
-use crate::attributes::Writable;
+use crate::attributes::Granted;
 use crate::connect::{Connector, Reply};
 use crate::exec::{self, Claimed, Started, libc_errno as errno};
 use crate::gate::{Asked, Gate, Judged, Recorded as _};
@@ -29,8 +29,8 @@ pub(crate) struct Warden {
     changes: OwnedFd,
     gate: Arc<Gate>,
     connector: Connector,
-    /// Where modes and times may be changed, in a tier that traps that.
-    writable: Writable,
+    /// Where modes and times may be changed, and watched, in a tier that traps that.
+    granted: Granted,
     /// By the task that called `execve`.
     armed: HashMap<u32, Armed>,
     refused: RecentlyRefused,
@@ -139,7 +139,7 @@ impl Warden {
             changes,
             gate,
             connector,
-            writable: Writable::default(),
+            granted: Granted::default(),
             armed,
             refused: RecentlyRefused::default(),
             asked: Vec::new(),
@@ -149,9 +149,9 @@ impl Warden {
         })
     }
 
-    /// The same, with places where modes and times may be changed.
-    pub(crate) fn keeping(self, writable: Writable) -> Self {
-        Self { writable, ..self }
+    /// The same, with places where modes and times may be changed and watched.
+    pub(crate) fn keeping(self, granted: Granted) -> Self {
+        Self { granted, ..self }
     }
 
     /// Serves until nobody is left to serve. Call it on the thread that shall be
@@ -215,7 +215,14 @@ impl Warden {
             }
             Call::Attributes(asked) => {
                 let waiting = || self.listener.is_waiting(call);
-                self.listener.answer(call, self.writable.change(waiting, call.task, asked));
+                self.listener.answer(call, self.granted.change(waiting, call.task, asked));
+            }
+            Call::Watch { instance, path, mask } => {
+                let waiting = || self.listener.is_waiting(call);
+                match self.granted.watch(waiting, call.task, instance, path, mask) {
+                    Ok(watch) => self.listener.answer_with(call, watch),
+                    Err(number) => self.listener.answer(call, number),
+                }
             }
             Call::Other(_) => self.listener.answer(call, errno::EPERM),
         }

@@ -33,6 +33,7 @@ scenarios! { "tiers":
     no_server_can_be_started_without_namespaces [Program("python3")],
     temporary_files_have_a_place_of_their_own_without_namespaces [Program("python3")],
     ordinary_work_goes_on_without_namespaces [Program("python3"), Program("git"), Program("tar")],
+    what_is_hidden_cannot_be_watched_without_namespaces [Program("python3")],
     a_hidden_path_in_the_workspace_is_refused_without_namespaces [Program("python3")],
     nothing_outlives_a_session_of_any_tier [Program("python3")],
     killing_the_supervisor_ends_a_session_of_any_tier [Program("python3")],
@@ -434,6 +435,28 @@ fn ordinary_work_goes_on_without_namespaces(world: &World) {
         && python3 -c 'import tempfile, subprocess; print(subprocess.check_output([\"./run\"]), tempfile.mkstemp())' \
         && cat < /dev/null && echo x > /dev/null && cat /proc/self/status | grep -c NoNewPrivs";
     LAST.inside(world, script).succeeds().says("ran");
+}
+
+/// Watches a directory, and changes it if it can.
+const WATCH: &str = r#"
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+instance = libc.inotify_init()
+watch = libc.inotify_add_watch(instance, sys.argv[1].encode(), 0x100)
+if watch < 0:
+    sys.exit("errno %d" % ctypes.get_errno())
+open(os.path.join(sys.argv[1], "made-%d" % watch), "w").close()
+print(os.read(instance, 4096)[16:].rstrip(b"\0").decode(), "of watch", watch)
+"#;
+
+fn what_is_hidden_cannot_be_watched_without_namespaces(world: &World) {
+    world.write(&world.workspace.join("watch.py"), WATCH);
+    LAST.inside(world, "python3 watch.py .").succeeds().says("made-1 of watch 1");
+    LAST.inside(world, "ln -s ~/.ssh way; python3 watch.py way").fails().says("errno 13");
+    LAST.inside(world, "python3 watch.py ~/.ssh").fails().says("errno 13");
+    LAST.inside(world, "python3 watch.py /proc/self/cwd/../.ssh").fails();
+    LAST.inside(world, "python3 watch.py ~/").fails().says("errno 13");
+    world.outside("python3 watch.py ~/.ssh").succeeds().says("made-1 of watch 1");
 }
 
 fn a_hidden_path_in_the_workspace_is_refused_without_namespaces(world: &World) {

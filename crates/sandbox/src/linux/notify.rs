@@ -59,6 +59,12 @@ pub enum Call {
     },
     /// Mode, owner or times of a file, trapped where no read-only view holds them.
     Attributes(Attributes),
+    /// `inotify_add_watch`, trapped where nothing covers what is hidden.
+    Watch {
+        instance: RawFd,
+        path: u64,
+        mask: u32,
+    },
     /// Nothing that the filter should send here.
     Other(i64),
 }
@@ -90,12 +96,17 @@ impl Listener {
     ///
     /// That the caller is gone by now is no error.
     pub fn answer(&self, notification: &Notification, errno: i32) {
-        let _ = sys::send(self.0.as_fd(), notification.id, errno, 0);
+        let _ = sys::send(self.0.as_fd(), notification.id, 0, errno, 0);
+    }
+
+    /// Answers that the call succeeded and returned this number.
+    pub fn answer_with(&self, notification: &Notification, value: i32) {
+        let _ = sys::send(self.0.as_fd(), notification.id, value.into(), 0, 0);
     }
 
     /// Lets an `execve` go on whose task is seized; see [`Stop`].
     pub fn proceed(&self, notification: &Notification, _stop: &Stop) -> io::Result<()> {
-        sys::send(self.0.as_fd(), notification.id, 0, sys::CONTINUE)
+        sys::send(self.0.as_fd(), notification.id, 0, 0, sys::CONTINUE)
     }
 
     /// Whether the caller still waits, so that what was read was really its own
@@ -124,6 +135,9 @@ impl Notification {
                 flags: e as i32,
             },
             libc::SYS_connect => Call::Connect { socket: a as RawFd, address: b, length: c as u32 },
+            libc::SYS_inotify_add_watch => {
+                Call::Watch { instance: a as RawFd, path: b, mask: c as u32 }
+            }
             other => match Attributes::of(other, self.arguments) {
                 Some(attributes) => Call::Attributes(attributes),
                 None => Call::Other(other),
@@ -135,6 +149,18 @@ impl Notification {
     pub fn id(&self) -> u64 {
         self.id
     }
+}
+
+/// `IN_DONT_FOLLOW`: a link at the end of the path is watched itself.
+pub const DONT_FOLLOW: u32 = libc::IN_DONT_FOLLOW;
+
+/// Adds a watch to a caller's own inotify instance, by a descriptor of the place
+/// to watch. Returns the watch's number.
+pub fn watch(task: u32, instance: RawFd, place: BorrowedFd<'_>, mask: u32) -> io::Result<i32> {
+    let pidfd = sys::pidfd(task as i32)?;
+    let instance = sys::take_descriptor(pidfd.as_fd(), instance)?;
+    // The descriptor's entry is itself a link, whatever it leads to.
+    sys::add_watch(instance.as_fd(), place, mask & !DONT_FOLLOW)
 }
 
 /// Writes a line to the caller's standard error, if that can be done without

@@ -35,6 +35,8 @@ const FATES: &[(Action, &[c_long])] = &[
             libc::SYS_utimensat,
         ],
     ),
+    // Nor does Landlock hold who watches a directory for changes.
+    (Action::Notify, &[libc::SYS_inotify_add_watch]),
     // Programs that copy attributes go on without them.
     (
         Action::Errno(libc::EOPNOTSUPP),
