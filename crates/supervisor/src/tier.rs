@@ -63,8 +63,13 @@ pub(crate) fn caution(tier: Tier) -> Option<&'static str> {
 
 /// What the policy says and a tier cannot hold, for the record.
 pub(crate) fn gap(tier: Tier) -> Option<&'static str> {
-    // Only a mount holds a name in a writable place, whoever writes there.
-    (!tier.has_namespaces()).then_some("protected names in writable places are not held")
+    match tier {
+        Tier::Full | Tier::OldLandlock => None,
+        // There is nothing to cover yet when the view is built.
+        Tier::NoLandlock => Some("hidden paths that appear later are not held"),
+        // Only a mount holds a name in a writable place, whoever writes there.
+        Tier::NoNamespaces => Some("protected names in writable places are not held"),
+    }
 }
 
 pub(crate) fn of_policy(tier: remit_policy::Tier) -> Tier {

@@ -150,6 +150,7 @@ fn the_strongest_tier_that_is_named_is_used(world: &World) {
     };
     check(&Tier { name: "full", lack: None }, "full");
     check(&TIERS[1], "no-landlock");
+    world.record().has(&["session_started", "hidden paths that appear later are not held"]);
     check(&TIERS[2], "no-namespaces");
     world.record().has(&["session_started", "protected names in writable places are not held"]);
 }
