@@ -37,6 +37,11 @@ impl Digest {
         Self(Sha256::digest(line).into())
     }
 
+    /// One that was computed elsewhere, such as a file's.
+    pub fn from_hash(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

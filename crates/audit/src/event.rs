@@ -112,16 +112,61 @@ pub enum Kind {
         attempt: u64,
         process: Process,
         what: Tried,
-        /// The argument vector, or one element with the destination.
+        /// The argument vector, or one element with the destination or path.
         detail: Vec<Text>,
         refusal: Refusal,
     },
+    /// A file was written, or made, that a program outside the boundary will run
+    /// or obey. Once for each path.
+    Handoff { process: Process, path: Text, why: String },
     /// What was permitted and then failed: an exec in the kernel, a dial.
     Outcome { attempt: u64, error: String },
+    /// The session reached what it may take of the machine.
+    LimitReached {
+        /// The key below `limits` in the policy, such as `memory`.
+        limit: String,
+        /// In bytes, processes, descriptors or seconds.
+        value: u64,
+        /// Who noticed, and by which means it is enforced.
+        how: String,
+        /// Whether the session was ended for it.
+        ended: bool,
+    },
     /// A safeguard that is not in force.
     Degraded { what: String, why: String },
     /// The command of the session ended.
     Exit { status: Status },
+    /// What a session on a copy-on-write view changed waits for a person.
+    ChangesKept {
+        /// How many; absent where they could not be counted.
+        paths: Option<u64>,
+        /// Where they are kept.
+        directory: Text,
+    },
+    /// A person decides on what a session changed. It stands first in a record
+    /// of its own, since the session's is closed.
+    ReviewStarted {
+        /// This program's version.
+        version: String,
+        action: ReviewAction,
+        /// Whose changes they are.
+        of: SessionId,
+        workspace: Text,
+        user: User,
+        /// How many changes wait; absent where they could not be counted.
+        paths: Option<u64>,
+    },
+    /// A change about to be made in the workspace itself.
+    ChangeApplied {
+        /// Relative to the workspace.
+        path: Text,
+        change: ChangeKind,
+        /// SHA-256 of the file as it will be; absent where it will be no file.
+        sha256: Option<Digest>,
+        /// What a person was told before saying yes to it in particular.
+        warned: Vec<String>,
+        attempt: u64,
+    },
     /// The last word of a record.
     SessionEnded {
         /// How many events there are, this one included.
@@ -134,7 +179,12 @@ pub enum Kind {
 impl Kind {
     /// Whether it has to be on the disk before the program goes on.
     pub fn is_synced_at_once(&self) -> bool {
-        matches!(self, Kind::Answer { .. } | Kind::Refusal { .. } | Kind::SessionEnded { .. })
+        match self {
+            Kind::Answer { .. } | Kind::LimitReached { .. } | Kind::SessionEnded { .. } => true,
+            // A program that tries many names must not wait for a disk each time.
+            Kind::Refusal { what, .. } => *what != Tried::Write,
+            _ => false,
+        }
     }
 
     /// The name it has on disk.
@@ -147,9 +197,14 @@ impl Kind {
             Kind::Question { .. } => "question",
             Kind::Answer { .. } => "answer",
             Kind::Refusal { .. } => "refusal",
+            Kind::Handoff { .. } => "handoff",
             Kind::Outcome { .. } => "outcome",
+            Kind::LimitReached { .. } => "limit_reached",
             Kind::Degraded { .. } => "degraded",
             Kind::Exit { .. } => "exit",
+            Kind::ChangesKept { .. } => "changes_kept",
+            Kind::ReviewStarted { .. } => "review_started",
+            Kind::ChangeApplied { .. } => "change_applied",
             Kind::SessionEnded { .. } => "session_ended",
         }
     }
@@ -193,6 +248,28 @@ pub struct Process {
     pub program: Text,
 }
 
+/// What a person does with the changes of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewAction {
+    /// Some or all are made in the workspace.
+    Apply,
+    /// All that wait are thrown away.
+    Drop,
+}
+
+/// In what way a path was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    Added,
+    /// Its contents, where its link leads, or its permissions.
+    Modified,
+    Deleted,
+    /// Something of another kind stands in its place, such as a link for a file.
+    Replaced,
+}
+
 /// What the policy said, before any answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -218,6 +295,8 @@ impl<A> From<&remit_policy::Verdict<A>> for Verdict {
 pub enum Tried {
     Exec,
     Connect,
+    /// A name to be made or changed, or a file to be opened for writing.
+    Write,
 }
 
 /// How a process ended.

@@ -6,7 +6,7 @@
 mod list;
 mod show;
 mod timeline;
-mod units;
+pub(crate) mod units;
 mod verify;
 
 use std::io::{self, IsTerminal as _, Write};
@@ -60,7 +60,7 @@ pub(crate) enum LogCommand {
 }
 
 /// In the place of a session's name: the newest one.
-const LATEST: &str = "latest";
+pub(crate) const LATEST: &str = "latest";
 
 /// Why the records cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +126,15 @@ fn sessions(state: &Path) -> Result<Vec<SessionId>, LogError> {
 /// The one session that `name` means: its whole name, the beginning of no other
 /// session's name, or `latest`.
 fn find(state: &Path, name: &str) -> Result<SessionId, LogError> {
-    let mut sessions = sessions(state)?;
+    find_among(sessions(state)?, state, name)
+}
+
+/// The same among these sessions, which are sorted by name.
+pub(crate) fn find_among(
+    mut sessions: Vec<SessionId>,
+    state: &Path,
+    name: &str,
+) -> Result<SessionId, LogError> {
     let Some(newest) = sessions.last().copied() else {
         return Err(LogError::NoSessions { path: state.to_owned() });
     };
@@ -166,13 +174,13 @@ fn page() -> Page {
 }
 
 /// An output whose reader may go away, as `head` does: the rest is then dropped.
-struct Out<W: Write> {
+pub(crate) struct Out<W: Write> {
     to: io::BufWriter<W>,
     gone: bool,
 }
 
 impl<W: Write> Out<W> {
-    fn new(to: W) -> Self {
+    pub(crate) fn new(to: W) -> Self {
         Self { to: io::BufWriter::new(to), gone: false }
     }
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod approvals;
+mod changes;
 mod demo;
 mod doctor;
 mod log;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use remit_supervisor::files::PlacesError;
 use remit_supervisor::{Places, REFUSED, Request};
 
 /// Keeps a coding agent within its remit.
@@ -52,6 +54,11 @@ enum Command {
         #[command(subcommand)]
         command: log::LogCommand,
     },
+    /// What sessions run with --overlay changed, to be applied or dropped.
+    Changes {
+        #[command(subcommand)]
+        command: changes::ChangesCommand,
+    },
     /// The scripted agent of `remit demo`, which runs inside the boundary.
     #[command(hide = true)]
     DemoAgent { model: String },
@@ -65,6 +72,9 @@ struct Run {
     /// The workspace; the current directory if absent.
     #[arg(short = 'C', long = "directory", value_name = "DIR")]
     directory: Option<PathBuf>,
+    /// Run on a copy-on-write view of the workspace, and keep what is changed for `remit changes`.
+    #[arg(long)]
+    overlay: bool,
     /// Who answers questions when there is no terminal.
     #[arg(long, value_enum, default_value_t)]
     approvals: Approvals,
@@ -104,6 +114,10 @@ fn main() -> ExitCode {
             with_state(|state| say::outcome(approvals::run(command, &state)))
         }
         Command::Log { command } => with_state(|state| say::outcome(log::run(command, &state))),
+        Command::Changes { command } => match Places::from_environment() {
+            Ok(places) => say::outcome(changes::run(command, &places)),
+            Err(error) => say::outcome::<PlacesError>(Err(error)),
+        },
         Command::DemoAgent { model } => say::outcome(demo::agent::run(&model)),
     }
 }
@@ -130,6 +144,7 @@ fn run(arguments: Run) -> ExitCode {
         directory: arguments.directory,
         profile: arguments.profile,
         queue: matches!(arguments.approvals, Approvals::Queue),
+        overlay: arguments.overlay,
     };
     let outcome = remit_supervisor::prepare(request).and_then(|prepared| {
         if arguments.print_plan {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::host::{Host, HostName, Port};
 use crate::show;
+use crate::writing::Change;
 
 /// Anything that can be judged.
 pub trait Attempt {
@@ -64,6 +65,30 @@ impl Connect {
 impl Attempt for Connect {
     fn summary(&self) -> String {
         format!("connect to `{self}`")
+    }
+}
+
+/// A name about to be made, changed, or opened for writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileWrite {
+    /// Absolute, as seen inside, its directory free of links.
+    pub path: PathBuf,
+    pub change: Change,
+}
+
+impl Attempt for FileWrite {
+    fn summary(&self) -> String {
+        let verb = match self.change {
+            Change::Write => "write",
+            Change::MakeDirectory => "make the directory",
+            Change::MakeLink => "make a link at",
+            Change::PutFile => "put a file at",
+            Change::PutDirectory { .. } => "put a directory at",
+            Change::Take => "rename or link",
+            Change::Remove => "remove",
+            Change::Attributes => "change mode, owner or times of",
+        };
+        format!("{verb} `{}`", show::line(&self.path.to_string_lossy()))
     }
 }
 

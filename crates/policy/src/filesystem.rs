@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::basis::Basis;
 use crate::error::PolicyError;
 use crate::layers::{Said, Settled};
+use crate::writing::Git;
 
 /// What the agent may do in the workspace, weakest restriction first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +21,16 @@ pub enum Access {
     Write,
     /// Read, but for hidden paths.
     Read,
+}
+
+/// What of the host may be read, least restricted first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reading {
+    /// Whatever the person may read, but for Remit's own files and what a policy
+    /// hides by name.
+    Open,
+    /// The same without the secrets that are hidden by default.
+    Hide,
 }
 
 /// A path and why it is on its list.
@@ -40,9 +51,13 @@ pub struct Filesystem {
     /// Absolute paths that neither exist nor can be made to exist for the agent,
     /// in order, once each. They may be files or directories, or absent.
     pub hidden: Vec<PathRule>,
-    /// Names relative to the workspace that stay read-only where it is writable,
-    /// whether they exist yet or not.
+    /// Names relative to a writable root that stay as they are, whether they
+    /// exist yet or not.
     pub protected: Vec<PathRule>,
+    /// How much of Git the session may do.
+    pub git: Git,
+    /// What decided `git`.
+    pub git_basis: Basis,
 }
 
 /// Facts about where we run, needed to expand `~` and relative paths. Both are
@@ -97,6 +112,10 @@ pub(crate) struct FilesSaid {
     pub(crate) workspace: Settled<Access>,
     pub(crate) write: Vec<Said<PathBuf>>,
     pub(crate) hide: Vec<Said<PathBuf>>,
+    /// Names relative to a writable root.
+    pub(crate) protect: Vec<Said<PathBuf>>,
+    pub(crate) git: Settled<Git>,
+    pub(crate) read: Settled<Reading>,
     /// The agent's own write roots, which some default secrets are not hidden from.
     pub(crate) agent: Vec<PathBuf>,
 }
@@ -104,7 +123,7 @@ pub(crate) struct FilesSaid {
 impl Filesystem {
     /// Brings what was said together, or says which statements contradict.
     pub(crate) fn reconcile(said: FilesSaid, place: &Place) -> Result<Self, PolicyError> {
-        let mut hidden = default_hidden(place, &said.agent);
+        let mut hidden = default_hidden(place, &said.agent, said.read.value());
         hidden.extend(said.hide.into_iter().map(PathRule::from));
         if let Some(rule) = hidden.iter().find(|rule| place.workspace.starts_with(&rule.path)) {
             let workspace = place.workspace.display();
@@ -133,8 +152,45 @@ impl Filesystem {
             workspace_basis: said.workspace.basis().clone(),
             write: once_each(write),
             hidden: once_each(hidden),
-            protected: default_protected(),
+            protected: protected(said.protect),
+            git: said.git.value(),
+            git_basis: said.git.basis().clone(),
         })
+    }
+}
+
+impl Filesystem {
+    pub(crate) fn protect(&mut self, name: PathBuf, reason: &str) {
+        let rule = format!("protect {}", name.display());
+        self.protected.push(built_in(name, rule, reason.to_owned()));
+        self.protected = once_each(std::mem::take(&mut self.protected));
+    }
+
+    /// What Git obeys, as [`shut`](Self::shut) has it, relative to a Git directory.
+    pub fn shut_in_git(&self) -> Vec<PathBuf> {
+        let shut = self.shut();
+        shut.iter()
+            .filter_map(|rule| Some(rule.path.strip_prefix(".git").ok()?.to_path_buf()))
+            .collect()
+    }
+
+    /// Names relative to a writable root that can be made read-only where they
+    /// are there at the start: the protected ones, and what Git obeys.
+    pub fn shut(&self) -> Vec<PathRule> {
+        let git: &[&str] = match self.git {
+            Git::Read => &[".git"],
+            Git::Commit => &[
+                ".git/hooks",
+                ".git/config",
+                ".git/config.worktree",
+                ".git/commondir",
+                ".git/info/attributes",
+            ],
+            Git::Manage => &[".git/hooks", ".git/info/attributes"],
+        };
+        let git =
+            git.iter().map(|path| PathRule { path: path.into(), basis: self.git_basis.clone() });
+        self.protected.iter().cloned().chain(git).collect()
     }
 }
 
@@ -179,6 +235,8 @@ struct HiddenRow {
     path: String,
     reason: String,
     unless: Option<Unless>,
+    #[serde(default)]
+    always: bool,
 }
 
 /// When a default secret is not hidden.
@@ -204,7 +262,7 @@ struct ProtectedRow {
     reason: String,
 }
 
-fn default_hidden(place: &Place, agent: &[PathBuf]) -> Vec<PathRule> {
+fn default_hidden(place: &Place, agent: &[PathBuf], read: Reading) -> Vec<PathRule> {
     let data: HiddenData =
         toml::from_str(HIDDEN).expect("the built-in list of hidden paths parses");
     let mut rules = Vec::with_capacity(data.hidden.len());
@@ -218,11 +276,28 @@ fn default_hidden(place: &Place, agent: &[PathBuf]) -> Vec<PathRule> {
             }
             None => false,
         };
-        if !exempt {
+        if !exempt && (row.always || read == Reading::Hide) {
             rules.push(built_in(path, format!("hide {}", row.path), row.reason));
         }
     }
     rules
+}
+
+fn protected(said: Vec<Said<PathBuf>>) -> Vec<PathRule> {
+    let mut rules = default_protected();
+    rules.extend(said.into_iter().map(PathRule::from));
+    once_each(rules)
+}
+
+/// A name to protect: relative to the root, below the root itself, no globs.
+pub(crate) fn protected_name(text: &str) -> Result<PathBuf, String> {
+    let text = text.strip_prefix("./").unwrap_or(text);
+    let path = Path::new(text);
+    let plain = path.components().all(|c| matches!(c, Component::Normal(_)));
+    if text.is_empty() || !plain || text.chars().any(char::is_control) {
+        return Err("a protected name is relative, such as `deploy/keys`, without `..`".to_owned());
+    }
+    Ok(path.components().collect())
 }
 
 fn default_protected() -> Vec<PathRule> {
@@ -274,7 +349,9 @@ mod tests {
     fn the_superusers_home_is_hidden_from_everybody_else() {
         let is_hidden = |home: &str, workspace: &str| {
             let place = Place { home: home.into(), workspace: workspace.into() };
-            default_hidden(&place, &[]).iter().any(|rule| rule.path == Path::new("/root"))
+            default_hidden(&place, &[], Reading::Hide)
+                .iter()
+                .any(|rule| rule.path == Path::new("/root"))
         };
         assert!(is_hidden("/home/alice", "/home/alice/proj"));
         assert!(!is_hidden("/root", "/srv/work"));
@@ -284,11 +361,20 @@ mod tests {
 
     #[test]
     fn an_agent_sees_its_own_sign_in_and_no_other_agents() {
-        let hidden = default_hidden(&place(), &["/home/alice/.codex".into()]);
+        let hidden = default_hidden(&place(), &["/home/alice/.codex".into()], Reading::Hide);
         let is_hidden = |path: &str| hidden.iter().any(|rule| rule.path == Path::new(path));
         assert!(!is_hidden("/home/alice/.codex/auth.json"));
         assert!(is_hidden("/home/alice/.claude/.credentials.json"));
         assert!(is_hidden("/home/alice/.ssh"));
+    }
+
+    #[test]
+    fn an_open_host_keeps_what_is_ours_hidden() {
+        let hidden = default_hidden(&place(), &[], Reading::Open);
+        let is_hidden = |path: &str| hidden.iter().any(|rule| rule.path == Path::new(path));
+        assert!(is_hidden("/home/alice/.local/state/remit"));
+        assert!(is_hidden("/home/alice/.config/remit"));
+        assert!(!is_hidden("/home/alice/.ssh"));
     }
 
     #[test]

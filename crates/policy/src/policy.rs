@@ -15,6 +15,7 @@ use crate::error::PolicyError;
 use crate::filesystem::{self, FilesSaid, Filesystem, Place};
 use crate::grant::Grants;
 use crate::layers::{Decision, Said, Settled, Voice};
+use crate::limits::{Limits, LimitsSaid};
 use crate::network::{Network, Say};
 use crate::pattern::HostPattern;
 use crate::profiles::Profiles;
@@ -22,6 +23,7 @@ use crate::rules::{self, RulesSaid};
 use crate::settings::{SettingsText, Source, Stated, Sync};
 use crate::tiers::{Tier, Tiers};
 use crate::verdict::{Permit, Refusal, Verdict};
+use crate::writing::Git;
 
 /// Everything that was said, checked and combined. Judging takes no lock,
 /// performs no input or output and reads no clock.
@@ -34,6 +36,7 @@ pub struct Policy {
     tiers: Tiers,
     record: RecordSettings,
     approvals: ApprovalSettings,
+    limits: Limits,
     profile: String,
     canonical: String,
 }
@@ -163,6 +166,12 @@ impl Policy {
         self.network.address(permitted, answer)
     }
 
+    /// Protects one more name below each writable root, for a reason found where
+    /// the session is to run.
+    pub fn protect(&mut self, name: PathBuf, reason: &str) {
+        self.filesystem.protect(name, reason);
+    }
+
     /// What may be read and written.
     pub fn filesystem(&self) -> &Filesystem {
         &self.filesystem
@@ -186,6 +195,11 @@ impl Policy {
         self.approvals
     }
 
+    /// What the session may take of the machine.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// The name of the profile in force.
     pub fn profile(&self) -> &str {
         &self.profile
@@ -207,6 +221,9 @@ struct Everything {
     workspace: Vec<Said<filesystem::Access>>,
     write: Vec<Said<PathBuf>>,
     hide: Vec<Said<PathBuf>>,
+    protect: Vec<Said<PathBuf>>,
+    git: Vec<Said<Git>>,
+    read: Vec<Said<filesystem::Reading>>,
     agent_write: Vec<PathBuf>,
     environment: Vec<Said<String>>,
     tiers: Vec<Said<BTreeSet<Tier>>>,
@@ -215,6 +232,7 @@ struct Everything {
     commands: Vec<Said<Decision>>,
     patience: Vec<Said<Reverse<Duration>>>,
     sync: Vec<Said<Sync>>,
+    limits: LimitsSaid,
     rules: RulesSaid,
 }
 
@@ -223,6 +241,9 @@ impl Everything {
         self.workspace.extend(stated.workspace);
         self.write.extend(stated.write);
         self.hide.extend(stated.hide);
+        self.protect.extend(stated.protect);
+        self.git.extend(stated.git);
+        self.read.extend(stated.read);
         self.environment.extend(stated.environment);
         self.tiers.extend(stated.tiers);
         self.network.extend(stated.network);
@@ -236,6 +257,7 @@ impl Everything {
             basis: said.basis,
         }));
         self.sync.extend(stated.sync);
+        self.limits.add(stated.limits);
     }
 
     fn add_agent(&mut self, agent: &AgentNeeds, place: &Place) -> Result<(), PolicyError> {
@@ -287,6 +309,9 @@ impl Everything {
             workspace: Settled::new(self.workspace).expect(complete),
             write: self.write,
             hide: self.hide,
+            protect: self.protect,
+            git: Settled::new(self.git).expect(complete),
+            read: Settled::new(self.read).expect(complete),
             agent: self.agent_write,
         };
         let commands = Settled::new(self.commands).expect(complete);
@@ -300,6 +325,7 @@ impl Everything {
             approvals: ApprovalSettings {
                 patience: Settled::new(self.patience).expect(complete).value().0,
             },
+            limits: self.limits.settle(),
             profile: profile.to_owned(),
             canonical,
         })

@@ -4,7 +4,7 @@
 //! and names file, line and key.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
+use std::fmt::{Debug, Display};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,11 +15,13 @@ use toml::de::{DeTable, DeValue};
 
 use crate::basis::Layer;
 use crate::error::{PolicyError, nearest};
-use crate::filesystem::{Access, Place};
+use crate::filesystem::{Access, Place, Reading, protected_name};
 use crate::layers::{Decision, Force, Said, Voice};
+use crate::limits::{LimitsSaid, LimitsText};
 use crate::network::Say;
 use crate::pattern::HostPattern;
 use crate::tiers::Tier;
+use crate::writing::Git;
 
 /// When events reach the disk, weakest promise first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +38,9 @@ pub(crate) struct Stated {
     pub(crate) workspace: Option<Said<Access>>,
     pub(crate) write: Vec<Said<PathBuf>>,
     pub(crate) hide: Vec<Said<PathBuf>>,
+    pub(crate) protect: Vec<Said<PathBuf>>,
+    pub(crate) git: Option<Said<Git>>,
+    pub(crate) read: Option<Said<Reading>>,
     pub(crate) environment: Vec<Said<String>>,
     pub(crate) tiers: Option<Said<BTreeSet<Tier>>>,
     pub(crate) network: Option<Said<Decision>>,
@@ -43,6 +48,7 @@ pub(crate) struct Stated {
     pub(crate) commands: Option<Said<Decision>>,
     pub(crate) patience: Option<Said<Duration>>,
     pub(crate) sync: Option<Said<Sync>>,
+    pub(crate) limits: LimitsSaid,
 }
 
 /// The raw shape of a settings file, and of a profile in it.
@@ -55,6 +61,7 @@ pub(crate) struct SettingsText {
     commands: CommandsText,
     approvals: ApprovalsText,
     record: RecordText,
+    limits: LimitsText,
     pub(crate) profiles: BTreeMap<Spanned<String>, SettingsText>,
 }
 
@@ -66,6 +73,9 @@ struct SandboxText {
     workspace: Option<Spanned<String>>,
     write: Texts,
     hide: Texts,
+    protect: Texts,
+    git: Option<Spanned<String>>,
+    read: Option<Spanned<String>>,
     environment: Texts,
     tiers: Texts,
 }
@@ -135,7 +145,7 @@ impl SettingsText {
         place: &Place,
     ) -> Result<Stated, PolicyError> {
         let speaker = Speaker { source, voice, place };
-        let Self { sandbox, network, commands, approvals, record, .. } = self;
+        let Self { sandbox, network, commands, approvals, record, limits, .. } = self;
         let mut hosts = Vec::new();
         speaker.hosts("network.deny", &network.deny, Say::Decide(Decision::Refuse), &mut hosts)?;
         speaker.hosts("network.ask", &network.ask, Say::Decide(Decision::Ask), &mut hosts)?;
@@ -152,11 +162,19 @@ impl SettingsText {
             ("forbidden", Decision::Refuse),
         ];
         let access = [("write", Access::Write), ("read", Access::Read)];
+        let gits = [("manage", Git::Manage), ("commit", Git::Commit), ("read", Git::Read)];
         let syncs = [("group", Sync::Group), ("always", Sync::Always)];
         Ok(Stated {
             workspace: speaker.choice("sandbox.workspace", &sandbox.workspace, &access)?,
             write: speaker.paths("sandbox.write", &sandbox.write)?,
             hide: speaker.paths("sandbox.hide", &sandbox.hide)?,
+            protect: speaker.list("sandbox.protect", &sandbox.protect, protected_name)?,
+            read: speaker.choice(
+                "sandbox.read",
+                &sandbox.read,
+                &[("open", Reading::Open), ("hide", Reading::Hide)],
+            )?,
+            git: speaker.choice("sandbox.git", &sandbox.git, &gits)?,
             environment: speaker.names("sandbox.environment", &sandbox.environment)?,
             tiers: speaker.tiers("sandbox.tiers", &sandbox.tiers)?,
             network: speaker.choice("network.default", &network.default, &asks)?,
@@ -164,29 +182,40 @@ impl SettingsText {
             commands: speaker.choice("commands.default", &commands.default, &decides)?,
             patience: speaker.single("approvals.patience", &approvals.patience, duration)?,
             sync: speaker.choice("record.sync", &record.sync, &syncs)?,
+            limits: limits.state(&speaker)?,
         })
     }
 }
 
 /// Turns raw values into statements of one voice.
-struct Speaker<'t> {
+pub(crate) struct Speaker<'t> {
     source: &'t Source<'t>,
     voice: &'t Voice,
     place: &'t Place,
 }
 
 impl Speaker<'_> {
-    fn single<T>(
+    pub(crate) fn single<T>(
         &self,
         key: &str,
         text: &Option<Spanned<String>>,
         read: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<Option<Said<T>>, PolicyError> {
-        let Some(text) = text else { return Ok(None) };
+        self.raw(key, text, |text| read(text))
+    }
+
+    /// A single value of any type that TOML has.
+    pub(crate) fn raw<R: Debug, T>(
+        &self,
+        key: &str,
+        raw: &Option<Spanned<R>>,
+        read: impl FnOnce(&R) -> Result<T, String>,
+    ) -> Result<Option<Said<T>>, PolicyError> {
+        let Some(raw) = raw else { return Ok(None) };
         let value =
-            read(text.get_ref()).map_err(|reason| self.source.wrong(key, text.span(), reason))?;
-        let rule = format!("{key} = {:?}", text.get_ref());
-        Ok(Some(self.voice.says(value, rule, self.source.line(text.span()))))
+            read(raw.get_ref()).map_err(|reason| self.source.wrong(key, raw.span(), reason))?;
+        let rule = format!("{key} = {:?}", raw.get_ref());
+        Ok(Some(self.voice.says(value, rule, self.source.line(raw.span()))))
     }
 
     fn choice<T: Copy>(
@@ -278,16 +307,20 @@ impl Speaker<'_> {
 
 /// A number and `s`, `m` or `h`: from one second to a day.
 fn duration(text: &str) -> Result<Duration, String> {
-    let seconds = ["s", "m", "h"].iter().zip([1, 60, 3600]).find_map(|(unit, seconds)| {
-        let number = text.strip_suffix(unit)?;
-        let plain = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-        number.parse::<u64>().ok().filter(|_| plain)?.checked_mul(seconds)
-    });
-    match seconds {
+    match seconds(text) {
         Some(seconds @ 1..=86400) => Ok(Duration::from_secs(seconds)),
         Some(_) => Err(format!("`{text}` is not between `1s` and `24h`")),
         None => Err(format!("`{text}` is not a duration such as `30s`, `5m` or `1h`")),
     }
+}
+
+/// A number and `s`, `m` or `h`, in seconds.
+pub(crate) fn seconds(text: &str) -> Option<u64> {
+    ["s", "m", "h"].iter().zip([1, 60, 3600]).find_map(|(unit, seconds)| {
+        let number = text.strip_suffix(unit)?;
+        let plain = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        number.parse::<u64>().ok().filter(|_| plain)?.checked_mul(seconds)
+    })
 }
 
 impl<'t> Source<'t> {

@@ -11,15 +11,24 @@
 //! dependencies are `libc` and `thiserror`.
 
 mod plan;
+pub mod seatbelt;
 
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
 
 #[cfg(target_os = "linux")]
 pub use linux::{
     launch::{LaunchError, Launched, Sockets, Stdio, Stream, launch},
+    limits::{OOM_SCORE, try_cgroup},
     notify,
     support::{Feature, Need, Support, support},
     watch::{ChildEvent, Control},
 };
-pub use plan::{Access, Floor, Mount, Network, Plan, Tier};
+#[cfg(target_os = "macos")]
+pub use macos::{
+    Launched, Stopped,
+    launch::{LaunchError, launch},
+};
+pub use plan::{Access, Floor, Limits, Mount, Network, Plan, Tier};

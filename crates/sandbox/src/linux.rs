@@ -4,6 +4,7 @@ mod child;
 mod filter;
 mod floor;
 pub(crate) mod launch;
+pub(crate) mod limits;
 mod message;
 mod netlink;
 pub mod notify;

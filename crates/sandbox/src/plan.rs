@@ -20,6 +20,7 @@ pub struct Plan {
     /// here cannot be opened, whatever the mounts say.
     pub floor: Vec<Floor>,
     pub network: Network,
+    pub limits: Limits,
     /// The whole environment of the command. Nothing else is passed.
     pub environment: Vec<(OsString, OsString)>,
     /// Where the command starts.
@@ -82,6 +83,16 @@ pub enum Access {
 pub enum Mount {
     /// The host's own file or directory, at the same place.
     Host { path: PathBuf, access: Access },
+    /// A copy-on-write view of the host's own directory, at the same place: it
+    /// is only read, and what is changed inside goes to `upper`. `work` is an
+    /// empty directory beside `upper`, for the kernel.
+    ///
+    /// What the host has mounted inside the directory is not part of the view;
+    /// the kernel refuses a directory with such mounts.
+    Overlay { path: PathBuf, upper: PathBuf, work: PathBuf },
+    /// What the steps before this one show at this place, fixed there with this
+    /// access: a mount point cannot be moved away.
+    Fixed { path: PathBuf, access: Access },
     /// An empty directory in memory, gone after the session.
     Private { path: PathBuf, mode: u32 },
     /// A process list that shows the session only.
@@ -101,8 +112,12 @@ pub enum Floor {
     List(PathBuf),
     /// Files may be read and executed.
     Read(PathBuf),
-    /// Everything but making devices.
+    /// Files may be read, executed and removed. They are made and opened for
+    /// writing by whoever serves the notifications, who is not bound by the
+    /// floor: what passes by that trap finds it shut here.
     Write(PathBuf),
+    /// Everything but making devices, where nobody else looks.
+    Own(PathBuf),
     /// Existing devices may be used.
     Device(PathBuf),
 }
@@ -119,13 +134,33 @@ pub struct Network {
     pub prefix6: u8,
 }
 
+/// What the session may take of the machine, as far as the kernel is told when
+/// it starts. Limits of the caller's own that are lower stay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Processes and threads, counted in the session's user namespace. Root is
+    /// exempt from it by the kernel.
+    pub processes: Option<u64>,
+    /// Descriptors of one process.
+    pub open_files: Option<u64>,
+    /// Bytes of one file that is written to.
+    pub file_size: Option<u64>,
+    /// Bytes of each directory in memory: the private ones and `/dev/shm`.
+    pub tmp: Option<u64>,
+    /// The control group that process 1 begins in: a directory of the version 2
+    /// hierarchy. What it limits was written there before.
+    pub cgroup: Option<PathBuf>,
+}
+
 impl Floor {
     /// Where the grant begins.
     pub fn path(&self) -> &Path {
         match self {
-            Floor::List(path) | Floor::Read(path) | Floor::Write(path) | Floor::Device(path) => {
-                path
-            }
+            Floor::List(path)
+            | Floor::Read(path)
+            | Floor::Write(path)
+            | Floor::Own(path)
+            | Floor::Device(path) => path,
         }
     }
 }
@@ -155,17 +190,15 @@ impl fmt::Display for Plan {
         writeln!(f, "network")?;
         if self.tier.has_namespaces() {
             writeln!(f, "  loopback of its own, no route out")?;
-        } else {
-            writeln!(f, "  the host's own; no datagrams, no servers, no local sockets")?;
-        }
-        if self.tier.has_namespaces() {
             writeln!(
                 f,
                 "  captured connections and lookups end at {gateway}/{prefix}, {gateway6}/{prefix6}"
             )?;
         } else {
+            writeln!(f, "  the host's own; no datagrams, no servers, no local sockets")?;
             writeln!(f, "  names stand for {gateway}/{prefix}, {gateway6}/{prefix6}")?;
         }
+        write!(f, "{}", self.limits)?;
         writeln!(f, "environment")?;
         for (name, _) in &self.environment {
             writeln!(f, "  {}", name.to_string_lossy())?;
@@ -175,11 +208,37 @@ impl fmt::Display for Plan {
     }
 }
 
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limits = [
+            ("processes and threads", self.processes),
+            ("open files of a process", self.open_files),
+            ("bytes of a file", self.file_size),
+            ("bytes of each private directory", self.tmp),
+        ];
+        writeln!(f, "limits")?;
+        for (what, most) in limits {
+            if let Some(most) = most {
+                writeln!(f, "  {most} {what}")?;
+            }
+        }
+        match &self.cgroup {
+            Some(cgroup) => writeln!(f, "  those of {}", cgroup.display()),
+            None => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for Mount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Mount::Host { path, access: Access::Read } => write!(f, "read    {}", path.display()),
             Mount::Host { path, access: Access::Write } => write!(f, "write   {}", path.display()),
+            Mount::Overlay { path, upper, .. } => {
+                write!(f, "overlay {}  (changes go to {})", path.display(), upper.display())
+            }
+            Mount::Fixed { path, access: Access::Read } => write!(f, "read    {}", path.display()),
+            Mount::Fixed { path, access: Access::Write } => write!(f, "write   {}", path.display()),
             Mount::Private { path, .. } => write!(f, "private {}", path.display()),
             Mount::Processes => write!(f, "private /proc  (this session's processes, read-only)"),
             Mount::Devices => {
@@ -197,6 +256,7 @@ impl fmt::Display for Floor {
             Floor::List(path) => ("list   ", path),
             Floor::Read(path) => ("read   ", path),
             Floor::Write(path) => ("write  ", path),
+            Floor::Own(path) => ("own    ", path),
             Floor::Device(path) => ("device ", path),
         };
         write!(f, "{what} {}", path.display())

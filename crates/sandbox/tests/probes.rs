@@ -4,9 +4,9 @@
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use remit_sandbox::notify::{self, Call, Change, Stop, Stopped};
+use remit_sandbox::notify::{self, Call, Change, FileCall, Stop, Stopped};
 use remit_sandbox::{
-    Access, ChildEvent, Floor, Launched, Mount, Network, Plan, Stdio, Stream, Tier, launch,
+    Access, ChildEvent, Floor, Launched, Limits, Mount, Network, Plan, Stdio, Stream, Tier, launch,
 };
 
 const QUIET: Stdio = Stdio([Stream::Null, Stream::Inherited, Stream::Inherited]);
@@ -32,7 +32,7 @@ fn plan(workspace: &Path, script: &str) -> Plan {
             Floor::Read("/etc".into()),
             Floor::Read("/proc".into()),
             Floor::Device("/dev".into()),
-            Floor::Write("/tmp".into()),
+            Floor::Own("/tmp".into()),
             Floor::Write(workspace.to_path_buf()),
         ],
         network: Network {
@@ -41,6 +41,7 @@ fn plan(workspace: &Path, script: &str) -> Plan {
             gateway6: "fd72:656d:6974::1".parse().expect("an address"),
             prefix6: 64,
         },
+        limits: Limits::default(),
         environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
         directory: workspace.to_path_buf(),
         program: "/bin/sh".into(),
@@ -50,10 +51,10 @@ fn plan(workspace: &Path, script: &str) -> Plan {
 
 /// Runs a script inside; every program may start, every connect is refused.
 fn inside(workspace: &Path, script: &str) -> ChildEvent {
-    run(&plan(workspace, script))
+    inside_plan(&plan(workspace, script))
 }
 
-fn run(plan: &Plan) -> ChildEvent {
+fn inside_plan(plan: &Plan) -> ChildEvent {
     let changes = notify::changes().expect("a signal descriptor");
     let Launched { notifications, control, .. } = launch(plan, QUIET).expect("a boundary");
     std::thread::scope(|scope| {
@@ -95,11 +96,32 @@ fn serve(notifications: &notify::Listener, changes: std::os::fd::BorrowedFd<'_>)
                     let stop = Stop::arm(call.task).expect("seized");
                     let _ = notifications.proceed(&call, &stop);
                 }
+                Call::File(what) => make(notifications, &call, what),
                 _ => notifications.answer(&call, 13),
             }
         } else if called.contains(PollFlags::HUP) {
             return;
         }
+    }
+}
+
+/// Makes files where the caller wants them, and nothing else.
+fn make(notifications: &notify::Listener, call: &notify::Notification, what: FileCall) {
+    use rustix::fs::{Mode, OFlags, open, openat};
+    let FileCall::Open { at, flags, .. } = what else {
+        return notifications.answer(call, 1);
+    };
+    let path = notify::read_path(call.task, at.path).expect("a path");
+    let cwd = open(format!("/proc/{}/cwd", call.task), OFlags::PATH, Mode::empty()).expect("cwd");
+    let flags = OFlags::from_bits_retain(flags as u32);
+    let root = format!("/proc/{}/root", call.task);
+    let opened = match path.to_str().and_then(|path| path.strip_prefix('/')) {
+        Some(rest) => open(format!("{root}/{rest}"), flags, Mode::RUSR | Mode::WUSR),
+        None => openat(cwd, &path, flags, Mode::RUSR | Mode::WUSR),
+    };
+    match opened {
+        Ok(file) => notifications.answer_with(call, file.as_fd(), false).expect("answered"),
+        Err(errno) => notifications.answer(call, errno.raw_os_error()),
     }
 }
 
@@ -164,7 +186,7 @@ fn inside_tier(tier: Tier, workspace: &Path, script: &str) -> ChildEvent {
         plan.mounts.clear();
         plan.floor.retain(|grant| !matches!(grant, Floor::List(_)) && grant.path() != "/tmp");
     }
-    run(&plan)
+    inside_plan(&plan)
 }
 
 #[test]
@@ -199,6 +221,39 @@ fn every_tier_ends_what_its_command_leaves_behind() {
             .status();
         assert!(free.is_ok_and(|status| status.success()), "{tier:?}: somebody lives on");
     }
+}
+
+#[test]
+fn limits_are_lowered_for_good_and_never_raised() {
+    let check = |limits: Limits, script: &str, expected: i32| {
+        let workspace = tempfile::tempdir_in("/var/tmp").expect("a directory");
+        let plan = Plan { limits, ..plan(workspace.path(), script) };
+        assert_eq!(inside_plan(&plan), ChildEvent::Exited(expected), "{script}");
+    };
+    let limits = || Limits {
+        open_files: Some(64),
+        file_size: Some(1 << 20),
+        tmp: Some(1 << 20),
+        ..Limits::default()
+    };
+    check(limits(), "test $(ulimit -Hn) = 64 && test $(ulimit -Hf) = 2048", 0);
+    check(limits(), "ulimit -Hn 65", 2);
+    let all = "test $(cat /proc/self/oom_score_adj) -ge 500 && test $(ulimit -r) = 0";
+    check(Limits::default(), all, 0);
+    let fill =
+        "head -c 2000000 /dev/zero > /tmp/x 2>/dev/null; test $(stat -c %s /tmp/x) = 1048576";
+    check(Limits { file_size: None, ..limits() }, fill, 0);
+    // The caller's own is lower than that.
+    let before = "test $(ulimit -n) -le 1048576";
+    check(Limits { open_files: Some(1 << 40), ..Limits::default() }, before, 0);
+}
+
+#[test]
+fn a_group_that_is_not_there_is_no_place_to_begin() {
+    let nowhere = Path::new("/sys/fs/cgroup/remit-there-is-no-such-group");
+    assert!(remit_sandbox::try_cgroup(nowhere).is_err());
+    let directory = tempfile::tempdir_in("/var/tmp").expect("a directory");
+    assert!(remit_sandbox::try_cgroup(directory.path()).is_err(), "not a group at all");
 }
 
 #[test]

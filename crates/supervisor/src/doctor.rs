@@ -67,6 +67,7 @@ pub fn examine() -> Examination {
     let support = remit_sandbox::support();
     let mut findings: Vec<_> = support.features.iter().map(feature).collect();
     findings.extend([tracing(), account()]);
+    findings.extend(crate::limits::examine());
     let mut allowed = None;
     match Places::from_environment() {
         Ok(places) => {

@@ -156,6 +156,7 @@ impl Gate {
             kind: match A::TRIED {
                 Tried::Exec => "exec".to_owned(),
                 Tried::Connect => "connect".to_owned(),
+                Tried::Write => "write".to_owned(),
             },
             summary: summary.clone(),
             details: question.attempt().particulars(facts),
@@ -256,6 +257,23 @@ impl Gate {
             detail,
             refusal,
         })
+    }
+
+    /// Writes down that a name was not written, made or moved.
+    pub(crate) fn record_refused_write(
+        &self,
+        facts: &Facts,
+        detail: Vec<Text>,
+        refusal: &Refusal,
+    ) -> std::io::Result<()> {
+        let event = Kind::Refusal {
+            attempt: self.journal.attempt(),
+            process: facts.event(),
+            what: Tried::Write,
+            detail,
+            refusal: refusal.clone(),
+        };
+        self.journal.write(event).map_err(std::io::Error::other)
     }
 
     fn grants(&self) -> MutexGuard<'_, Grants> {

@@ -11,18 +11,22 @@
 #![forbid(unsafe_code)]
 
 mod agents;
-mod attributes;
+pub mod changes;
 mod connect;
 mod desk;
 pub mod doctor;
 mod exec;
 pub mod files;
 mod gate;
+mod guard;
 mod journal;
+mod limits;
 mod made;
+mod mounts;
 mod plan;
 mod prepare;
 mod process;
+mod repository;
 mod resolve;
 mod scratch;
 pub mod session;

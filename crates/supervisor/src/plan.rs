@@ -1,13 +1,16 @@
 //! Lowers the policy's words about files into the [`Plan`] the kernel is told.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-use remit_policy::{Filesystem, PathRule};
-use remit_sandbox::{Access, Floor, Mount, Network, Plan, Tier};
+use remit_policy::{Filesystem, Git, PathRule, Roots};
+use remit_sandbox::{Access, Floor, Limits, Mount, Network, Plan, Tier};
+
+use crate::changes::Layer;
+use crate::{mounts, repository};
 
 /// The network inside. 198.18.0.0/15 is for benchmarks and routed nowhere
 /// (RFC 2544); the IPv6 range is a unique local one (RFC 4193) of our own.
@@ -36,10 +39,19 @@ pub(crate) struct Command {
 
 /// The plan for a workspace, its policy and a command. Reads the host's
 /// directories to see what is there; changes nothing.
-pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, mut command: Command) -> Plan {
+///
+/// With `layer`, the workspace is shown copy-on-write and what is changed goes there.
+pub(crate) fn lower(
+    filesystem: &Filesystem,
+    workspace: &Path,
+    roots: &Roots,
+    layer: Option<&Layer>,
+    mut command: Command,
+) -> Plan {
     let named = resolved(&filesystem.hidden);
     let hidden = existing(&named);
-    let writable = writable(filesystem, workspace);
+    let mut writable = writable(filesystem, workspace);
+    writable.extend(roots.git.iter().map(|root| root.path.clone()));
     let mut mounts = Vec::new();
     for (path, mode) in PRIVATE {
         // A link leads to one that is made private by its own name, or not at all.
@@ -56,11 +68,21 @@ pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, mut command: Comm
         mounts.push(Mount::Host { path: program.clone(), access: Access::Read });
         command.program = program.clone();
     }
-    for path in &writable {
-        mounts.push(Mount::Host { path: path.clone(), access: Access::Write });
+    mounts.extend(writable.iter().filter_map(|path| match layer {
+        Some(Layer { upper, work }) if path == workspace => {
+            Some(Mount::Overlay { path: path.clone(), upper: upper.clone(), work: work.clone() })
+        }
+        // Inside the view it is writable as it is, and must not lead past it.
+        Some(_) if path.starts_with(workspace) => None,
+        _ => Some(Mount::Host { path: path.clone(), access: Access::Write }),
+    }));
+    for root in &roots.projects {
+        let is_in_view = layer.is_some() && root.starts_with(workspace);
+        let names = protected(filesystem, root).into_iter();
+        mounts.extend(names.map(|mount| if is_in_view { within_the_view(mount) } else { mount }));
     }
-    if filesystem.workspace == remit_policy::Access::Write {
-        mounts.extend(protected(filesystem, workspace));
+    for root in &roots.git {
+        mounts.extend(protected_in_git(filesystem, &root.path));
     }
     for path in &hidden {
         let visible = !is_under_own(path) || writable.iter().any(|root| path.starts_with(root));
@@ -74,6 +96,7 @@ pub(crate) fn lower(filesystem: &Filesystem, workspace: &Path, mut command: Comm
         mounts,
         floor: floor(&named, &writable, workspace, program),
         network: NETWORK,
+        limits: Limits::default(),
         environment: command.environment,
         directory: command.directory,
         program: command.program,
@@ -89,18 +112,18 @@ pub(crate) fn covered_program(program: &Path, workspace: &Path) -> Option<PathBu
     (covered && !file.starts_with(workspace)).then_some(file)
 }
 
-/// A protected name that is a link, or is reached by one, inside the workspace:
-/// the link could be replaced, and a mount cannot hold a link.
-pub(crate) fn unprotectable(filesystem: &Filesystem, workspace: &Path) -> Option<PathBuf> {
-    if filesystem.workspace != remit_policy::Access::Write {
-        return None;
-    }
-    filesystem.protected.iter().find_map(|rule| {
-        let path = workspace.join(&rule.path);
-        path.ancestors()
-            .take_while(|above| *above != workspace)
-            .find(|above| is_link(above))
-            .map(Path::to_path_buf)
+/// A protected name that is a link, or is reached by one, inside a writable
+/// root: the link could be replaced, and a mount cannot hold a link.
+pub(crate) fn unprotectable(filesystem: &Filesystem, roots: &Roots) -> Option<PathBuf> {
+    let shut = filesystem.shut();
+    roots.projects.iter().find_map(|root| {
+        shut.iter().find_map(|rule| {
+            let path = root.join(&rule.path);
+            path.ancestors()
+                .take_while(|above| above != root)
+                .find(|above| is_link(above))
+                .map(Path::to_path_buf)
+        })
     })
 }
 
@@ -144,12 +167,13 @@ pub(crate) fn exposed(filesystem: &Filesystem, workspace: &Path) -> Option<(Path
 /// Only a mount can hold it.
 pub(crate) fn hidden_in_reach(
     filesystem: &Filesystem,
-    workspace: &Path,
+    roots: &Roots,
 ) -> Option<(PathBuf, PathBuf)> {
-    let roots = writable(filesystem, workspace);
+    let git = roots.git.iter().map(|root| &root.path);
+    let roots: Vec<_> = roots.projects.iter().chain(&roots.state).chain(git).collect();
     existing(&resolved(&filesystem.hidden)).into_iter().find_map(|path| {
         let root = roots.iter().find(|root| path.starts_with(root))?;
-        Some((path.clone(), root.clone()))
+        Some((path.clone(), root.to_path_buf()))
     })
 }
 
@@ -157,7 +181,10 @@ pub(crate) fn hidden_in_reach(
 /// is the thing and not its name.
 pub(crate) fn resolved(rules: &[PathRule]) -> BTreeSet<PathBuf> {
     let mut known = HashMap::new();
-    rules.iter().map(|rule| resolve(&rule.path, &mut known)).collect()
+    let named: BTreeSet<PathBuf> =
+        rules.iter().map(|rule| resolve(&rule.path, &mut known)).collect();
+    let aliases = mounts::aliases(named.iter());
+    named.into_iter().chain(aliases).collect()
 }
 
 /// Follows links. Most paths share their directories, so those are followed once.
@@ -167,7 +194,11 @@ fn resolve(path: &Path, known: &mut HashMap<PathBuf, PathBuf>) -> PathBuf {
     }
     let resolved = match (path.parent(), path.file_name(), path.symlink_metadata()) {
         (_, _, Ok(about)) if about.is_symlink() => {
-            path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
+            // Where it leads nowhere yet, what it says is what would be read.
+            path.canonicalize().unwrap_or_else(|_| {
+                let says = fs::read_link(path).unwrap_or_default();
+                lexically_clean(&path.parent().unwrap_or(path).join(says))
+            })
         }
         (Some(parent), Some(name), _) => resolve(parent, known).join(name),
         _ => path.to_path_buf(),
@@ -191,35 +222,98 @@ pub(crate) fn writable(filesystem: &Filesystem, workspace: &Path) -> BTreeSet<Pa
     roots
 }
 
-/// Names inside the workspace that stay read-only.
+/// The writable places by kind. `state` are the agent's own, as its adapter
+/// names them. `scratch` is the only private one where it is set.
+pub(crate) fn roots(
+    filesystem: &Filesystem,
+    workspace: &Path,
+    state: &[PathBuf],
+    scratch: Option<&Path>,
+) -> Roots {
+    let state: Vec<PathBuf> = state.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    let all = writable(filesystem, workspace);
+    let (state, projects) =
+        all.into_iter().partition(|root| root != workspace && state.contains(root));
+    let git = if filesystem.workspace == remit_policy::Access::Write && filesystem.git != Git::Read
+    {
+        repository::shared(workspace)
+            .into_iter()
+            .filter(|root| !is_hidden(filesystem, &root.path))
+            .collect()
+    } else {
+        Vec::new()
+    };
+    let private = match scratch {
+        Some(scratch) => vec![scratch.to_path_buf()],
+        None => PRIVATE.iter().map(|(path, _)| path.into()).chain(["/dev/shm".into()]).collect(),
+    };
+    Roots { projects, state, private, git }
+}
+
+fn is_hidden(filesystem: &Filesystem, path: &Path) -> bool {
+    filesystem.hidden.iter().any(|rule| path.starts_with(&rule.path))
+}
+
+/// Files that have another name beside the one by which they are hidden or
+/// protected: device and inode.
+pub(crate) fn known(filesystem: &Filesystem, roots: &Roots) -> HashSet<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let shut = filesystem.shut();
+    let protected =
+        roots.projects.iter().flat_map(|root| shut.iter().map(|rule| root.join(&rule.path)));
+    let hidden = filesystem.hidden.iter().map(|rule| rule.path.clone());
+    protected
+        .chain(hidden)
+        .filter_map(|path| path.metadata().ok())
+        .filter(|about| about.is_file() && about.nlink() > 1)
+        .map(|about| (about.dev(), about.ino()))
+        .collect()
+}
+
+/// Names inside a writable root that stay read-only.
 ///
 /// The directory that holds one is mounted over itself first: a mount point
 /// cannot be renamed, so it cannot be moved away and rebuilt.
-fn protected(filesystem: &Filesystem, workspace: &Path) -> Vec<Mount> {
+fn protected(filesystem: &Filesystem, root: &Path) -> Vec<Mount> {
     let mut holders = BTreeSet::new();
     let mut shut = BTreeSet::new();
     // In a worktree `.git` is a file that points to the repository; pointing it
     // elsewhere would point to other hooks.
-    let git = workspace.join(".git");
-    if git.symlink_metadata().is_ok_and(|about| about.is_file()) {
+    let git = root.join(".git");
+    if filesystem.git != Git::Manage && git.symlink_metadata().is_ok_and(|about| about.is_file()) {
         shut.insert(git);
     }
-    for rule in &filesystem.protected {
-        let path = workspace.join(&rule.path);
+    for rule in &filesystem.shut() {
+        let path = root.join(&rule.path);
         // Links were refused before; see `unprotectable`.
         let Ok(target) = path.canonicalize() else { continue };
         holders.extend(
-            target
-                .ancestors()
-                .skip(1)
-                .take_while(|above| *above != workspace)
-                .map(Path::to_path_buf),
+            target.ancestors().skip(1).take_while(|above| *above != root).map(Path::to_path_buf),
         );
         shut.insert(target);
     }
     let holders = holders.into_iter().map(|path| Mount::Host { path, access: Access::Write });
     let shut = shut.into_iter().map(|path| Mount::Host { path, access: Access::Read });
     holders.chain(shut).collect()
+}
+
+/// The same in a Git directory of its own.
+fn protected_in_git(filesystem: &Filesystem, directory: &Path) -> Vec<Mount> {
+    let there = |name: &PathBuf| {
+        let path = directory.join(name);
+        // A link there would be followed to what is read-only anyway.
+        path.symlink_metadata().ok().filter(|about| !about.is_symlink()).map(|_| path)
+    };
+    let shut = filesystem.shut_in_git();
+    shut.iter().filter_map(there).map(|path| Mount::Host { path, access: Access::Read }).collect()
+}
+
+/// The same mount of what the view shows, instead of the host's own beneath it.
+fn within_the_view(mount: Mount) -> Mount {
+    match mount {
+        Mount::Host { path, access } => Mount::Fixed { path, access },
+        other => other,
+    }
 }
 
 pub(crate) fn is_under_own(path: &Path) -> bool {
@@ -280,8 +374,13 @@ fn floor(
     grant_around(Path::new("/"), &left_out, &mut grants);
     grants.extend(["/proc", "/sys"].map(|path| Floor::Read(path.into())));
     grants.push(Floor::Device("/dev".into()));
-    grants.extend(PRIVATE.map(|(path, _)| Floor::Write(path.into())));
-    grants.push(Floor::Write("/dev/shm".into()));
+    for (path, _) in PRIVATE {
+        // What is granted here is granted in a workspace below it, too.
+        let holds_one = writable.iter().any(|root| root.starts_with(path));
+        let grant = if holds_one { Floor::Write } else { Floor::Own };
+        grants.push(grant(path.into()));
+    }
+    grants.push(Floor::Own("/dev/shm".into()));
     if is_under_own(workspace) {
         grants.push(Floor::Read(workspace.into()));
     }

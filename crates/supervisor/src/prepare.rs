@@ -4,12 +4,15 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use remit_policy::Policy;
+use remit_policy::{Policy, Roots};
 use remit_sandbox::{Plan, Tier};
 
 use crate::agents::{self, Adapter, Missing};
+use crate::changes::{self, Layer};
 use crate::files::{self, Places};
+use crate::limits;
 use crate::plan::{self, Command};
+use crate::repository;
 use crate::session::RunError;
 use crate::{scratch, shared, tier, workspace};
 
@@ -23,6 +26,8 @@ pub struct Request {
     pub profile: Option<String>,
     /// Without a terminal, questions wait for `remit approvals`.
     pub queue: bool,
+    /// Run on a copy-on-write view of the workspace.
+    pub overlay: bool,
 }
 
 /// A request with everything decided and nothing done yet.
@@ -40,8 +45,11 @@ pub struct Prepared {
     /// The files that policy of the user and the system was read from.
     pub(crate) policy_files: Vec<PathBuf>,
     pub(crate) agent: Option<&'static Adapter>,
+    /// Where the agent keeps its own state.
+    state: Vec<PathBuf>,
     pub(crate) missing: Vec<Missing>,
     pub(crate) queue: bool,
+    pub(crate) overlay: bool,
     pub(crate) command: Vec<OsString>,
 }
 
@@ -55,8 +63,17 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
     let files::Loaded { texts, trusted } = files::load(&places, &workspace)?;
     let needs = agent.map_or_else(agents::none, |agent| agent.needs(&places.home));
     let place = remit_policy::Place { home: places.home.clone(), workspace: workspace.clone() };
-    let policy = Policy::compile(&texts, request.profile.as_deref(), &needs, &place)?;
+    let mut policy = Policy::compile(&texts, request.profile.as_deref(), &needs, &place)?;
+    for name in repository::hooks(&workspace, &places.home) {
+        policy.protect(name, "Git runs these outside the boundary, as core.hooksPath says");
+    }
     let tier = tier::choose(policy.tiers())?;
+    if request.overlay {
+        if !tier.has_namespaces() {
+            return Err(RunError::NoOverlay { tier: tier.name() });
+        }
+        changes::check(policy.filesystem(), &workspace)?;
+    }
     let scratch = (!tier.has_namespaces()).then(scratch::name).transpose()?;
     let mut environment = environment(&policy, &places, agent);
     if let Some(scratch) = &scratch {
@@ -82,8 +99,10 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         program: command,
         policy_files: trusted,
         agent,
+        state: needs.write,
         missing,
         queue: request.queue,
+        overlay: request.overlay,
         command: request.command,
     })
 }
@@ -139,13 +158,33 @@ fn find(
 }
 
 impl Prepared {
+    /// The writable places, from what is on the host now.
+    pub(crate) fn roots(&self) -> Roots {
+        let scratch = self.scratch.as_deref();
+        let roots = plan::roots(self.policy.filesystem(), &self.workspace, &self.state, scratch);
+        // A repository elsewhere would be written past the view of the workspace.
+        if self.overlay { Roots { git: Vec::new(), ..roots } } else { roots }
+    }
+
     /// What the kernel is told, from what is on the host now. Changes nothing.
     pub fn plan(&self) -> Plan {
-        let (filesystem, command) = (self.policy.filesystem(), self.program.clone());
-        match &self.scratch {
-            Some(scratch) => shared::lower(filesystem, &self.workspace, command, scratch),
-            None => Plan { tier: self.tier, ..plan::lower(filesystem, &self.workspace, command) },
-        }
+        let unnamed = self.overlay.then(|| Layer::unnamed(&self.places.state));
+        self.plan_on(unnamed.as_ref())
+    }
+
+    /// The same, with the place that changes go to.
+    pub(crate) fn plan_on(&self, layer: Option<&Layer>) -> Plan {
+        let (files, roots) = (self.policy.filesystem(), self.roots());
+        let command = self.program.clone();
+        let mut plan = match &self.scratch {
+            Some(scratch) => shared::lower(files, &self.workspace, &roots, command, scratch),
+            None => Plan {
+                tier: self.tier,
+                ..plan::lower(files, &self.workspace, &roots, layer, command)
+            },
+        };
+        limits::lower(self.policy.limits(), &mut plan);
+        plan
     }
 
     /// What the person has to know about a boundary that is less than full.

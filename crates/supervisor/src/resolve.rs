@@ -46,27 +46,13 @@ impl Place {
     /// Opens the place a path leads to for this task. `directory` is the
     /// descriptor a relative path starts from, if not the working directory.
     pub(crate) fn of(task: u32, path: &Path, directory: Option<RawFd>) -> io::Result<Self> {
-        Self::at(task, path, directory, FLAGS)
-    }
-
-    /// The same, but a link at the end of the path is the place itself.
-    pub(crate) fn of_link(task: u32, path: &Path, directory: Option<RawFd>) -> io::Result<Self> {
-        Self::at(task, path, directory, FLAGS.union(OFlags::NOFOLLOW))
-    }
-
-    /// The file that a descriptor of the task's is open on.
-    pub(crate) fn of_descriptor(task: u32, number: RawFd) -> io::Result<Self> {
-        Self::open(&PathBuf::from(format!("/proc/{task}/fd/{number}")))
-    }
-
-    fn at(task: u32, path: &Path, directory: Option<RawFd>, flags: OFlags) -> io::Result<Self> {
         if let Some(own) = own_entry(task, path) {
             return Self::open(&own);
         }
         if path.as_os_str().is_empty() {
             // `fexecve`: the descriptor itself.
             let number = directory.ok_or(io::ErrorKind::NotFound)?;
-            return Self::of_descriptor(task, number);
+            return Self::open(&PathBuf::from(format!("/proc/{task}/fd/{number}")));
         }
         let from = match directory {
             _ if path.is_absolute() => PathBuf::from("/"),
@@ -75,7 +61,7 @@ impl Place {
         };
         let root = rustix::fs::open(format!("/proc/{task}/root"), FLAGS, Mode::empty())?;
         // Links, absolute ones too, are followed within the caller's root.
-        let fd = openat2(&root, from.join(path), flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
+        let fd = openat2(&root, from.join(path), FLAGS, Mode::empty(), ResolveFlags::IN_ROOT)?;
         Self::about(fd)
     }
 
@@ -96,10 +82,6 @@ impl Place {
     pub(crate) fn path(&self) -> Option<PathBuf> {
         let own = format!("/proc/self/fd/{}", self.fd.as_fd().as_raw_fd());
         std::fs::read_link(own).ok().filter(|path| path.is_absolute())
-    }
-
-    pub(crate) fn about_it(&self) -> &Stat {
-        &self.about
     }
 
     pub(crate) fn is_socket(&self) -> bool {

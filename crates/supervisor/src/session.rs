@@ -13,18 +13,20 @@ use std::time::Duration;
 
 use remit_approvals::wire;
 use remit_audit::{AppendError, CreateError, Kind, Record, SessionId, Status, Text, event};
-use remit_policy::PolicyError;
+use remit_policy::{PolicyError, Writing};
 use remit_proxy::{Capture, Names, Ranges};
 use remit_sandbox::notify;
-use remit_sandbox::{ChildEvent, LaunchError, Launched, Plan, Sockets, Stdio, Tier};
+use remit_sandbox::{ChildEvent, LaunchError, Launched, Sockets, Stdio, Tier};
 use sha2::{Digest as _, Sha256};
 
-use crate::attributes::Granted;
+use crate::changes::{Changed, Kept, OverlayError};
 use crate::connect::Connector;
 use crate::desk::{Desk, Questions};
 use crate::files::{LoadError, PlacesError};
 use crate::gate::{Connection, Gate};
+use crate::guard::{Guard, HostView};
 use crate::journal::Journal;
+use crate::limits::{Limited, Watch};
 use crate::made::Made;
 use crate::plan;
 use crate::prepare::Prepared;
@@ -46,6 +48,8 @@ pub enum RunError {
     Load(#[from] LoadError),
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
     #[error(transparent)]
     Stream(#[from] StreamError),
     #[error("no command to run; give one after `--`")]
@@ -97,6 +101,11 @@ pub enum RunError {
     )]
     Unhideable { hidden: PathBuf, root: PathBuf },
     #[error(
+        "cannot run on a copy-on-write view (`--overlay`) in the tier `{tier}`, which has no mounts; \
+         run without it, or get a better tier (`remit doctor` says how)"
+    )]
+    NoOverlay { tier: &'static str },
+    #[error(
         "cannot build the boundary; `remit doctor` says what this host lacks and how to get it"
     )]
     Launch(#[source] LaunchError),
@@ -105,6 +114,10 @@ pub enum RunError {
         program.display()
     )]
     NotStarted { program: PathBuf, source: io::Error },
+    #[error("cannot enforce `limits.{limit}` here ({basis}): {why}")]
+    Unenforceable { limit: &'static str, basis: String, why: String },
+    #[error("the session was ended: it reached `limits.{limit}`, {most} ({basis})")]
+    LimitReached { limit: &'static str, most: String, basis: String },
     #[error("cannot {doing}")]
     System { doing: &'static str, source: io::Error },
 }
@@ -122,9 +135,16 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     // The record's place is there before the plan is made, so that it is hidden.
     made.directory(&prepared.places.state)?;
     let scratch = Scratch::make(&prepared)?;
-    let plan = prepared.plan();
     check_reach(&prepared)?;
     let session = session_id().map_err(system("name the session"))?;
+    let kept = prepared
+        .overlay
+        .then(|| Kept::make(&prepared.places.state, session, &prepared.workspace))
+        .transpose()?;
+    let mut plan = prepared.plan_on(kept.as_ref().map(Kept::layer));
+
+    let limited = Limited::establish(prepared.policy.limits(), &session.to_string(), plan.tier)?;
+    limited.place(&mut plan);
 
     let mut streams = Streams::prepare()?;
     let terminal = person(streams.stdio)?;
@@ -135,11 +155,15 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     // The command waits for the verdict on its own start, so nothing happens
     // before there is a record.
     let journal = Journal::new(create_record(&prepared, session)?);
-    let started = started(&prepared, plan.tier, &launched.applied, terminal.is_some());
+    let applied = [launched.applied.clone(), limited.layers()].concat();
+    let started = started(&prepared, plan.tier, &applied, terminal.is_some());
     journal
         .write(started)
         .map_err(|source| RunError::Write { path: prepared.places.state.clone(), source })?;
     made.keep();
+    let roots = prepared.roots();
+    let known = plan::known(prepared.policy.filesystem(), &roots);
+    let writing = Writing::new(prepared.policy.filesystem(), roots);
     let gate = Arc::new(Gate::new(
         prepared.policy,
         journal,
@@ -147,7 +171,20 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         session.to_string(),
     ));
     let directory = session.directory(&prepared.places.state);
-    let outcome = serve(&gate, launched, changes, terminal, &directory, &plan);
+    let view = HostView::of(&plan, launched.terminal.as_ref())
+        .map_err(system("look at the session's terminal"))?;
+    let guard = Guard::new(Arc::clone(&gate), writing, known, view);
+    let mut watch = Watch::new(&limited, &gate);
+    let served =
+        serve(&gate, guard, launched, plan.tier, &mut watch, changes, terminal, &directory);
+    let outcome = served.and_then(|event| {
+        let reached = watch.finish();
+        let (status, changed) = close(&gate, event, plan.program, kept)?;
+        if let Some(changed) = changed {
+            changed.tell();
+        }
+        reached.map_or(Ok(status), Err)
+    });
     streams.finish();
     drop(scratch);
     outcome
@@ -168,11 +205,11 @@ fn check_reach(prepared: &Prepared) -> Result<(), RunError> {
     if let Some((hidden, root)) = plan::exposed(filesystem, workspace) {
         return Err(RunError::Exposed { hidden, root });
     }
-    if let Some(link) = plan::unprotectable(filesystem, workspace) {
+    if let Some(link) = plan::unprotectable(filesystem, &prepared.roots()) {
         return Err(RunError::Unprotectable { link });
     }
     if !prepared.tier.has_namespaces()
-        && let Some((hidden, root)) = plan::hidden_in_reach(filesystem, workspace)
+        && let Some((hidden, root)) = plan::hidden_in_reach(filesystem, &prepared.roots())
     {
         return Err(RunError::Unhideable { hidden, root });
     }
@@ -221,7 +258,7 @@ fn person(stdio: Stdio) -> Result<Option<OwnedFd>, RunError> {
 }
 
 /// `20261121-041500-123-k3v9qr`: sortable, readable, different each time.
-fn session_id() -> io::Result<SessionId> {
+pub(crate) fn session_id() -> io::Result<SessionId> {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut random = [0; 6];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
@@ -263,12 +300,14 @@ fn started(prepared: &Prepared, tier: Tier, applied: &[String], terminal: bool) 
 /// Serves the session until its command ends.
 fn serve(
     gate: &Arc<Gate>,
+    guard: Guard,
     launched: Launched,
+    tier: Tier,
+    watch: &mut Watch<'_>,
     changes: OwnedFd,
     outer: Option<OwnedFd>,
     directory: &Path,
-    plan: &Plan,
-) -> Result<ExitCode, RunError> {
+) -> Result<ChildEvent, RunError> {
     let system = |doing| move |source| RunError::System { doing, source };
     let Launched { notifications, control, sockets, terminal: master, .. } = launched;
     let control = Arc::new(control);
@@ -280,10 +319,9 @@ fn serve(
         .enable_all()
         .build()
         .map_err(system("start the proxy"))?;
-    let connector = carry(gate, sockets, plan.tier, &runtime).map_err(system("start the proxy"))?;
-    let warden = Warden::new(notifications, changes, Arc::clone(gate), connector)
-        .map_err(system("serve trapped calls"))?
-        .keeping(Granted::of(plan));
+    let connector = carry(gate, sockets, tier, &runtime).map_err(system("start the proxy"))?;
+    let warden = Warden::new(notifications, changes, Arc::clone(gate), connector, guard)
+        .map_err(system("serve trapped calls"))?;
 
     let terminal = match (outer, master) {
         (Some(outer), Some(master)) => {
@@ -310,9 +348,18 @@ fn serve(
     }
 
     let (stop, stopped) = mpsc::channel();
+    let (unwatch, unwatched) = mpsc::channel();
     let event = thread::scope(|scope| {
         let ender = Arc::clone(&control);
         scope.spawn(move || gate.journal.keep_synced(&stopped, || ender.end()));
+        let watched = &control;
+        scope.spawn(move || {
+            let look = std::panic::AssertUnwindSafe(|| watch.run(watched, &unwatched));
+            if std::panic::catch_unwind(look).is_err() {
+                // Nobody counts and keeps time any more.
+                watched.end();
+            }
+        });
         scope.spawn(|| {
             let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| warden.serve()));
             if !matches!(served, Ok(Ok(()))) {
@@ -331,7 +378,7 @@ fn serve(
             }
         };
         control.end();
-        drop(stop);
+        drop((stop, unwatch));
         event
     });
     drop(terminal);
@@ -341,7 +388,7 @@ fn serve(
     let _ = fs::remove_file(socket);
     // What was permitted is finished or cut here; nothing outlives the session.
     runtime.shutdown_timeout(Duration::from_millis(200));
-    close(gate, event, plan.program.clone())
+    Ok(event)
 }
 
 /// Binds a socket by a descriptor of its directory, for a socket's path may have
@@ -394,7 +441,12 @@ fn carry(
 }
 
 /// Writes the end down and says how the command ended.
-fn close(gate: &Gate, event: ChildEvent, program: PathBuf) -> Result<ExitCode, RunError> {
+fn close(
+    gate: &Gate,
+    event: ChildEvent,
+    program: PathBuf,
+    kept: Option<Kept>,
+) -> Result<(ExitCode, Option<Changed>), RunError> {
     let (status, code) = match event {
         ChildEvent::Exited(code) => (Status::Code(code), code),
         ChildEvent::Signalled(signal) => (Status::Signal(signal), 128 + signal),
@@ -403,7 +455,12 @@ fn close(gate: &Gate, event: ChildEvent, program: PathBuf) -> Result<ExitCode, R
             (Status::Code(REFUSED), REFUSED)
         }
     };
-    let written = gate.journal.write(Kind::Exit { status }).and_then(|()| gate.journal.end());
+    let changed = kept.and_then(Kept::close);
+    let written = gate
+        .journal
+        .write(Kind::Exit { status })
+        .and_then(|()| changed.iter().try_for_each(|changed| gate.journal.write(changed.event())))
+        .and_then(|()| gate.journal.end());
     written.map_err(|source| RunError::Write {
         path: PathBuf::from("~/.local/state/remit"),
         source,
@@ -413,7 +470,7 @@ fn close(gate: &Gate, event: ChildEvent, program: PathBuf) -> Result<ExitCode, R
             let source = io::Error::from_raw_os_error(errno);
             Err(RunError::NotStarted { program, source })
         }
-        _ => Ok(ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1))),
+        _ => Ok((ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1)), changed)),
     }
 }
 

@@ -1,23 +1,24 @@
 //! The plan for a session without namespaces, which shares the host's view: no
-//! mounts, and a floor that alone decides what can be opened.
+//! mounts, and a floor that decides what the session's processes open. They make,
+//! write and remove nothing themselves but in the session's own directory; the
+//! guard does, and holds the protected names.
 //!
-//! What Landlock cannot go around stays open: a protected name in a writable
-//! place, since a directory is granted with everything beneath. A hidden path in
-//! a writable place refuses the start (`check_reach`).
+//! A hidden path in a writable place could be read there, since the floor grants a
+//! directory with everything beneath. It refuses the start (`check_reach`).
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use remit_policy::Filesystem;
-use remit_sandbox::{Floor, Plan, Tier};
+use remit_policy::{Filesystem, Roots};
+use remit_sandbox::{Floor, Limits, Plan, Tier};
 
 use crate::plan::{self, Command, NETWORK, OWN};
 
 /// Devices that are harmless to everybody. The terminals beside them are other
 /// people's, and the person's own.
-const DEVICES: [&str; 6] =
+pub(crate) const DEVICES: [&str; 6] =
     ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
 
 /// The plan for a workspace, its policy and a command, with the session's own
@@ -25,6 +26,7 @@ const DEVICES: [&str; 6] =
 pub(crate) fn lower(
     filesystem: &Filesystem,
     workspace: &Path,
+    roots: &Roots,
     mut command: Command,
     scratch: &Path,
 ) -> Plan {
@@ -48,12 +50,14 @@ pub(crate) fn lower(
         floor.push(Floor::Read(program));
     }
     floor.extend(plan::writable(filesystem, workspace).into_iter().map(Floor::Write));
-    floor.push(Floor::Write(scratch.into()));
+    floor.extend(roots.git.iter().map(|root| Floor::Write(root.path.clone())));
+    floor.push(Floor::Own(scratch.into()));
     Plan {
         tier: Tier::NoNamespaces,
         mounts: Vec::new(),
         floor,
         network: NETWORK,
+        limits: Limits::default(),
         environment: command.environment,
         directory: command.directory,
         program: command.program,

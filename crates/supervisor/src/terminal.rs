@@ -1,8 +1,12 @@
 //! The person's terminal: what the program shows, what the person types, and
 //! questions in between.
 //!
-//! The program runs on a pseudo-terminal of ours. Bytes pass both ways as they
-//! are. A question holds the program's output back, draws a popup, takes the
+//! The program runs on a pseudo-terminal of ours. What the person types passes
+//! as it is, but for marks within a paste that would end it. What the program
+//! prints passes as far as it cannot harm the terminal, and what it left on in
+//! the terminal is switched off when the command has ended.
+//!
+//! A question holds the program's output back, draws a popup, takes the
 //! person's keys, puts the screen back and lets the output go on.
 //!
 //! On the alternate screen, where full-screen programs live, everything shown
@@ -17,9 +21,13 @@
 //! screen, a cursor that the program saved before the popup and restores only
 //! after it comes back where the cursor was when the popup appeared.
 
+mod attributes;
+mod filter;
+mod left;
 mod lexer;
 mod mode;
 mod paint;
+mod paste;
 mod relay;
 mod screen;
 mod signals;
@@ -163,7 +171,8 @@ impl Handle {
     }
 
     /// The command has ended: passes on what it printed last, for some seconds
-    /// at most, puts the terminal's modes back and waits for that. Questions
+    /// at most, switches off what it left on, puts the terminal's modes back and
+    /// waits for that. Questions
     /// that are still shown vanish unanswered.
     pub fn finish(&self) {
         self.send(Message::Finish);

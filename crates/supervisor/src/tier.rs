@@ -56,7 +56,7 @@ pub(crate) fn caution(tier: Tier) -> Option<&'static str> {
         ),
         Tier::NoNamespaces => Some(
             "this session is of tier `no-namespaces`: it shares the host's view of files, processes \
-             and network; Landlock and the call filter hold alone, and protected names are not held",
+             and network; Landlock, the call filter and the supervisor hold, each alone",
         ),
     }
 }
@@ -64,11 +64,9 @@ pub(crate) fn caution(tier: Tier) -> Option<&'static str> {
 /// What the policy says and a tier cannot hold, for the record.
 pub(crate) fn gap(tier: Tier) -> Option<&'static str> {
     match tier {
-        Tier::Full | Tier::OldLandlock => None,
+        Tier::Full | Tier::OldLandlock | Tier::NoNamespaces => None,
         // There is nothing to cover yet when the view is built.
         Tier::NoLandlock => Some("hidden paths that appear later are not held"),
-        // Only a mount holds a name in a writable place, whoever writes there.
-        Tier::NoNamespaces => Some("protected names in writable places are not held"),
     }
 }
 

@@ -12,13 +12,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use remit_approvals::QuestionId;
 use remit_audit::Kind;
 use remit_policy::{Basis, Exec, Permit, Refusal};
-use remit_sandbox::notify::{self, Call, Change, Listener, Notification, Stop, Stopped};
+use remit_sandbox::notify::{self, Call, Change, FileCall, Listener, Notification, Stop, Stopped};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
-use crate::attributes::Granted;
 use crate::connect::{Connector, Reply};
 use crate::exec::{self, Claimed, Started, libc_errno as errno};
 use crate::gate::{Asked, Gate, Judged, Recorded as _};
+use crate::guard::{Done, Guard, NotDone};
 use crate::process::Facts;
 use crate::resolve::Identity;
 
@@ -29,8 +29,7 @@ pub(crate) struct Warden {
     changes: OwnedFd,
     gate: Arc<Gate>,
     connector: Connector,
-    /// Where modes and times may be changed, and watched, in a tier that traps that.
-    granted: Granted,
+    guard: Guard,
     /// By the task that called `execve`.
     armed: HashMap<u32, Armed>,
     refused: RecentlyRefused,
@@ -130,6 +129,7 @@ impl Warden {
         changes: OwnedFd,
         gate: Arc<Gate>,
         connector: Connector,
+        guard: Guard,
     ) -> io::Result<Self> {
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let (answer, answered) = channel();
@@ -139,7 +139,7 @@ impl Warden {
             changes,
             gate,
             connector,
-            granted: Granted::default(),
+            guard,
             armed,
             refused: RecentlyRefused::default(),
             asked: Vec::new(),
@@ -149,11 +149,6 @@ impl Warden {
         })
     }
 
-    /// The same, with places where modes and times may be changed and watched.
-    pub(crate) fn keeping(self, granted: Granted) -> Self {
-        Self { granted, ..self }
-    }
-
     /// Serves until nobody is left to serve. Call it on the thread that shall be
     /// the tracer.
     ///
@@ -161,6 +156,7 @@ impl Warden {
     ///
     /// If it cannot go on although the session does: the session must end.
     pub(crate) fn serve(mut self) -> io::Result<()> {
+        notify::act_as_callers()?;
         loop {
             let mut fds = [
                 PollFd::new(&*self.listener, PollFlags::IN),
@@ -213,18 +209,35 @@ impl Warden {
                     }
                 }
             }
-            Call::Attributes(asked) => {
-                let waiting = || self.listener.is_waiting(call);
-                self.listener.answer(call, self.granted.change(waiting, call.task, asked));
-            }
-            Call::Watch { instance, path, mask } => {
-                let waiting = || self.listener.is_waiting(call);
-                match self.granted.watch(waiting, call.task, instance, path, mask) {
-                    Ok(watch) => self.listener.answer_with(call, watch),
-                    Err(number) => self.listener.answer(call, number),
-                }
+            Call::File(what) => self.file(call, what),
+            Call::Mask(mask) => {
+                self.guard.mask(call.task, mask);
+                self.listener.proceed_by_value(call);
             }
             Call::Other(_) => self.listener.answer(call, errno::EPERM),
+        }
+    }
+
+    fn file(&mut self, call: &Notification, what: FileCall) {
+        match self.guard.serve(&self.listener, call, what) {
+            Ok(Done::Done) => self.listener.answer(call, 0),
+            Ok(Done::Number(number)) => self.listener.answer_number(call, number),
+            Ok(Done::File { file, close_on_exec }) => {
+                let given = self.listener.answer_with(call, file.as_fd(), close_on_exec);
+                if let Err(error) = given {
+                    self.listener.answer(call, error.raw_os_error().unwrap_or(errno::EIO));
+                }
+            }
+            Ok(Done::Later(errand)) => {
+                let (listener, call) = (Arc::clone(&self.listener), *call);
+                self.connector.runtime.spawn_blocking(move || errand.run(&listener, &call));
+            }
+            Err(no) => {
+                if let NotDone::Refused(refusal) = &no {
+                    self.tell(call.task, refusal);
+                }
+                self.listener.answer(call, no.errno());
+            }
         }
     }
 
@@ -365,6 +378,7 @@ impl Warden {
                 Stop::release(process);
             }
             Change::Stopped { process, task, how: Stopped::Replaced } => {
+                self.guard.forget(process);
                 // Its other threads are gone, and with them what they had tried.
                 self.armed.retain(|other, armed| *other == task || armed.facts.process != process);
                 if self.armed.contains_key(&task) {

@@ -7,6 +7,7 @@
 
 #[macro_use]
 mod scenario;
+mod delegated;
 mod lab;
 mod places;
 mod record;
@@ -23,7 +24,9 @@ mod commands;
 mod evidence;
 mod handover;
 mod kernel;
+mod limits;
 mod network;
+mod overlay;
 mod races;
 mod story;
 mod terminal;
@@ -42,10 +45,12 @@ fn main() -> ExitCode {
     let themes = [
         boundary::all(),
         kernel::all(),
+        limits::all(),
         network::all(),
         commands::all(),
         races::all(),
         handover::all(),
+        overlay::all(),
         approvals::all(),
         evidence::all(),
         bad_input::all(),

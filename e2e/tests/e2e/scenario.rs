@@ -20,6 +20,8 @@ pub enum Need {
     Program(&'static str),
     /// The harness itself runs as root, to build a network or a disk.
     RootHarness,
+    /// A version 2 hierarchy of control groups that can be handed out.
+    DelegatedCgroup,
     /// An agent from npm.
     Agent(places::Agent),
 }
@@ -65,6 +67,7 @@ impl Need {
             Need::RootHarness if !rustix::process::geteuid().is_root() => Some(
                 "the tests do not run as root, so they cannot build a network or a disk".into(),
             ),
+            Need::DelegatedCgroup => crate::delegated::missing(),
             Need::Agent(agent) if agent.installed().is_none() => Some(format!(
                 "{agent:?} is not installed; `cargo xtask test` installs it if npm is there"
             )),

@@ -21,6 +21,9 @@ scenarios! { "terminal":
     a_question_is_answered_by_key [Program("tmux"), Program("bash")],
     a_refusal_by_key_refuses [Program("tmux"), Program("bash")],
     the_terminal_is_sane_afterwards [Program("tmux"), Program("bash")],
+    the_clipboard_is_out_of_reach [Program("tmux"), Program("bash")],
+    what_harms_a_terminal_does_not_reach_it [Program("tmux"), Program("bash")],
+    what_a_killed_program_left_on_is_switched_off [Program("tmux"), Program("bash")],
     output_can_be_piped [Program("tmux"), Program("bash")],
 }
 
@@ -244,6 +247,97 @@ fn the_terminal_is_sane_afterwards(world: &World) {
         std::fs::read_to_string(world.workspace.join(name)).expect("the terminal's settings")
     };
     assert_eq!(read("after"), read("before"));
+}
+
+fn the_clipboard_is_out_of_reach(world: &World) {
+    // Copies its first word, then tells what the clipboard answers.
+    world.write(
+        &world.workspace.join("clip.sh"),
+        "printf '\\033]52;c;%s\\007' $(printf %s $1 | base64)\nprintf '\\033]52;c;?\\007'\nIFS= read -rs -t 2 -d '' answer\nprintf '%s' \"$answer\" > answer-$1\n",
+    );
+    let screen = Screen::new(world);
+    screen.runs("tmux set-option -s set-clipboard on; tmux set-buffer before");
+    let clip = |copied: &str, inside: bool| {
+        let command = format!("bash clip.sh {copied}");
+        if inside {
+            screen.runs_inside(&command)
+        } else {
+            screen.runs(&command)
+        }
+        let file = world.workspace.join(format!("answer-{copied}"));
+        let answer = eventually("the clipboard's answer, or none", Duration::from_secs(10), || {
+            std::fs::read_to_string(&file).ok()
+        });
+        screen.runs(&format!("tmux show-buffer > buffer; echo shown-''{copied}"));
+        screen.shows(&format!("shown-{copied}"));
+        let buffer = std::fs::read_to_string(world.workspace.join("buffer")).expect("the buffer");
+        (buffer, answer)
+    };
+    assert_eq!(clip("inside", true), ("before".to_owned(), String::new()));
+    let (buffer, answer) = clip("outside", false);
+    assert_eq!(buffer, "outside", "without Remit the terminal obeys");
+    assert!(answer.contains("]52;"), "and answers: {answer:?}");
+}
+
+fn what_harms_a_terminal_does_not_reach_it(world: &World) {
+    const HARM: [&str; 6] =
+        ["\x1b[21t", "\x1bP$qm\x1b\\", "\x1b_Gx\x1b\\", "\x1b]1337;x\x07", "\x1b[5i", "\x05"];
+    world.write(
+        &world.workspace.join("bytes"),
+        &format!("{}\x1b[1mbold\x1b[0m \x1b]2;na\x1b[21tme\x07", HARM.concat()),
+    );
+    let screen = Screen::new(world);
+    let sent = |name: &str, inside: bool| {
+        let file = world.workspace.join(name);
+        screen.runs(&format!("tmux pipe-pane 'cat > {}'; echo pi''ped", file.display()));
+        screen.shows("piped");
+        screen.clears();
+        if inside {
+            screen.runs_inside("cat bytes")
+        } else {
+            screen.runs("cat bytes")
+        }
+        screen.shows("bold");
+        screen.settles();
+        screen.runs("tmux pipe-pane; clear");
+        std::fs::read_to_string(&file).expect("what was sent to the terminal")
+    };
+    let plain = sent("plain", false);
+    for harm in HARM {
+        assert!(plain.contains(harm), "without Remit {harm:?} is sent: {plain:?}");
+    }
+    let filtered = sent("filtered", true);
+    assert!(filtered.contains("\x1b[1mbold\x1b[0m"), "{filtered:?}");
+    for harm in HARM {
+        assert!(!filtered.contains(harm), "{harm:?} in {filtered:?}");
+    }
+}
+
+fn what_a_killed_program_left_on_is_switched_off(world: &World) {
+    world.write(
+        &world.workspace.join("die.sh"),
+        "printf '\\033[?1049h\\033[?1003h\\033[?1006h\\033[?25l\\033=\\033[?1h\\033[4h\\033[3;9r\\033[31mdying'\nsleep 0.3\nkill -9 $$\n",
+    );
+    let screen = Screen::new(world);
+    let modes = |name: &str| {
+        screen.runs(&format!(
+            "tmux display-message -p 'alternate #{{alternate_on}} mouse #{{mouse_all_flag}} #{{mouse_sgr_flag}} cursor #{{cursor_flag}} keypad #{{keypad_flag}} #{{keypad_cursor_flag}} insert #{{insert_flag}} scroll #{{scroll_region_upper}} #{{scroll_region_lower}}' > {name}; echo mo''des"
+        ));
+        let file = world.workspace.join(name);
+        eventually("the terminal's modes", Duration::from_secs(10), || {
+            std::fs::read_to_string(&file).ok().filter(|modes| modes.ends_with('\n'))
+        })
+    };
+    let before = modes("before");
+    screen.runs_inside("sh die.sh; echo sta''tus-$?");
+    screen.shows("status-137");
+    assert_eq!(modes("after"), before);
+    screen.runs("echo pl''ain");
+    let text = screen.until("plain letters", |text| text.contains("plain"));
+    assert!(!screen.colours().contains("\u{1b}[31m"), "{text}");
+    screen.runs("sh die.sh");
+    screen.until("the end", |text| text.contains("Killed"));
+    assert_ne!(modes("left"), before, "without Remit they stay on");
 }
 
 fn output_can_be_piped(world: &World) {

@@ -25,6 +25,13 @@ scenarios! { "tiers":
     attributes_are_held_in_every_tier [Program("python3"), Program("chattr")],
     processes_of_the_host_are_held_in_every_tier [Program("python3"), Program("prlimit")],
     local_sockets_are_held_in_every_tier [Program("python3")],
+    protected_names_are_held_in_every_tier [Program("python3")],
+    nothing_is_taken_from_one_root_to_another_without_namespaces [Program("python3")],
+    the_supervisor_opens_nothing_that_the_session_may_not [Program("python3")],
+    the_persons_terminals_cannot_be_opened_without_namespaces [Program("python3")],
+    a_session_without_namespaces_has_its_own_terminal [Program("python3")],
+    processes_are_counted_without_namespaces [Program("python3")],
+    a_copy_on_write_view_is_refused_without_namespaces [Program("python3")],
     shared_memory_is_held_in_every_tier [Program("python3"), Program("ipcmk")],
     nothing_leaves_unasked_in_any_tier
         [RootHarness, Program("tcpdump"), Program("python3"), Program("curl")],
@@ -152,7 +159,8 @@ fn the_strongest_tier_that_is_named_is_used(world: &World) {
     check(&TIERS[1], "no-landlock");
     world.record().has(&["session_started", "hidden paths that appear later are not held"]);
     check(&TIERS[2], "no-namespaces");
-    world.record().has(&["session_started", "protected names in writable places are not held"]);
+    world.record().has(&["session_started", "removing, and changes of mode, owner and time"]);
+    world.record().has(&["session_started", "no limit of temporary files"]);
 }
 
 fn the_doctor_says_which_tier_and_why_not_a_better_one(world: &World) {
@@ -302,6 +310,230 @@ fn local_sockets_are_held_in_every_tier(world: &World) {
         let control = world.outside(&script).succeeds();
         assert_eq!(control.out.matches("reached").count(), 4, "{control:?}");
     }
+}
+
+fn protected_names_are_held_in_every_tier(world: &World) {
+    for name in [".envrc", ".vscode/settings.json", ".git/hooks/pre-push"] {
+        world.write(&world.workspace.join(name), "the person's");
+    }
+    let tries = [
+        "echo x > .envrc",
+        "echo x >> .vscode/settings.json",
+        "echo x > .vscode/tasks.json",
+        "mkdir .vscode/deep",
+        "echo x > .mcp.json",
+        "echo x > .MCP.JSON",
+        "echo x > .git/hooks/pre-commit",
+        "git config core.fsmonitor ./evil",
+        "mv .envrc moved",
+        "mv .vscode moved",
+        "mv .git moved",
+        "mv .git/hooks moved",
+        "ln .envrc linked",
+        "ln -s elsewhere .mcp.json",
+        "rm -f .envrc",
+        "rm -rf .vscode",
+        "rm -rf .git/hooks",
+        "rm -f .git/config",
+        "python3 -c \"import os; os.unlink('.ENVRC' if os.path.exists('.ENVRC') else '.envrc')\"",
+        "python3 -c \"import os; d = os.open('.vscode', os.O_PATH); os.unlink('settings.json', dir_fd=d)\"",
+        "chmod 777 .envrc",
+        "touch -d 2001-01-01 .git/hooks/pre-push",
+        "truncate -s 0 .envrc",
+    ];
+    let state = || {
+        let find = "find . -path ./.git/objects -prune -o -path ./.git/index -prune -o -path ./.git/ORIG_HEAD -prune -o -path ./.git/logs -prune -o -printf '%p %m %T@ %l\\n' \
+                    | grep -v '^[.] \\|^[.]/.git ' | sort; cat .envrc .git/config .vscode/settings.json .git/hooks/pre-push";
+        world.outside(find).succeeds().out
+    };
+    let before = state();
+    for tier in TIERS {
+        for attempt in tries {
+            tier.inside(world, attempt).fails();
+            assert_eq!(state(), before, "{}: {attempt}", tier.name);
+        }
+        let work = "echo x > made && mv made other && rm other && mkdir d && rmdir d && rm -rf d \
+                    && git add -A && git rm -q --cached README && git reset -q && echo done";
+        tier.inside(world, work).succeeds().says("done");
+    }
+    LAST.inside(world, "rm -f .envrc").fails();
+    world.record().has(&["refusal", "protect .envrc"]);
+    world.outside("rm -f .envrc && mv .vscode moved && echo x > .mcp.json").succeeds();
+}
+
+fn nothing_is_taken_from_one_root_to_another_without_namespaces(world: &World) {
+    let [secret, host] = [".ssh/id_ed25519", "victim"].map(|name| world.home.join(name));
+    world.write(&host, "original");
+    let (secret, host) = (secret.display(), host.display());
+    let call = |call: &str| format!("python3 -c \"import os; os.{call}\"");
+    let tries = [
+        call(&format!("link('{secret}', 'taken')")),
+        call(&format!("link('{host}', 'taken')")),
+        call(&format!("rename('{host}', 'taken')")),
+        call(&format!("link('/proc/self/fd/%d' % os.open('{host}', os.O_RDONLY), 'taken')")),
+        call("rename(os.environ['TMPDIR'], 'taken')"),
+        "mkdir -p $TMPDIR/d/.git/hooks && echo x > $TMPDIR/d/.git/hooks/pre-commit && ".to_owned()
+            + &call("rename(os.environ['TMPDIR'] + '/d', 'taken')"),
+        "echo x > $TMPDIR/f && ".to_owned() + &call("link(os.environ['TMPDIR'] + '/f', 'taken')"),
+        "rmdir $TMPDIR".to_owned(),
+    ];
+    for attempt in tries {
+        LAST.inside(world, &attempt).fails().does_not_say(SECRET);
+        assert!(!world.workspace.join("taken").exists(), "after `{attempt}`");
+    }
+    assert_eq!(fs::read_to_string(world.home.join("victim")).ok().as_deref(), Some("original"));
+    LAST.inside(world, "echo x > a && ln a b && mv b c && cat c").succeeds();
+    world.outside(&call(&format!("link('{secret}', 'taken')"))).succeeds();
+}
+
+/// Ways past the floor by whoever opens files for the session.
+const PAST: &str = r#"
+import os, sys
+home, place = os.environ["HOME"], sys.argv[1]
+W, R, C, T = os.O_WRONLY, os.O_RDONLY, os.O_CREAT, os.O_TRUNC
+def attempt(name, go):
+    try:
+        go()
+        print(name, "WORKED")
+    except OSError as error:
+        print(name, error.errno)
+def listed():
+    os.chdir(home + "/.ssh")
+    try:
+        return os.listdir(os.open("/proc/self/cwd", R | C))
+    finally:
+        os.chdir(place)
+def again(path, flags):
+    return os.open("/proc/self/fd/%d" % os.open(path, R | os.O_NONBLOCK), flags)
+def gone():
+    file = os.open(home + "/passing", R)
+    open("ready", "w").close()
+    while os.path.exists(home + "/passing"):
+        pass
+    return os.open("/proc/self/fd/%d" % file, W)
+for flags in (R | C, W, os.O_RDWR, R | T, W | C, W | C | T):
+    attempt("secret", lambda: os.open(home + "/.ssh/id_ed25519", flags))
+    attempt("other", lambda: os.open(home + "/theirs", flags))
+    attempt("again", lambda: again(home + "/theirs", flags))
+attempt("directory", lambda: os.open(home + "/.ssh", R | C))
+attempt("listing", listed)
+attempt("nameless", lambda: os.open(home, os.O_RDWR | os.O_TMPFILE))
+attempt("new", lambda: os.open(home + "/new", W | C))
+attempt("tmp", lambda: os.open("/tmp/remit-e2e-new", W | C))
+attempt("shm", lambda: os.open("/dev/shm/remit-e2e-new", W | C))
+attempt("run", lambda: os.mkdir("/tmp/remit-e2e-directory"))
+attempt("pipe", lambda: os.open(home + "/pipe", W | os.O_NONBLOCK))
+attempt("pipe again", lambda: again(home + "/pipe", W | os.O_NONBLOCK))
+attempt("parent", lambda: os.open("/proc/%d/oom_score_adj" % os.getppid(), W))
+attempt("own score", lambda: os.open("/proc/self/oom_score_adj", W))
+attempt("root", lambda: os.open("/proc/self/root" + home + "/theirs", W))
+attempt("other root", lambda: os.open("/proc/1/root" + home + "/theirs", W))
+attempt("removed", lambda: os.unlink(home + "/theirs"))
+attempt("gone", gone)
+for device in ("/dev/ptmx", "/dev/kmsg", "/dev/mem", "/dev/console", "/dev/tty0"):
+    attempt(device, lambda: os.open(device, os.O_RDWR))
+print("-- what works")
+os.write(os.open("/dev/null", W), b"x")
+os.write(os.open("/dev/stdout", W), b"by its own descriptor
+")
+memory = os.memfd_create("memory")
+os.write(os.open("/proc/self/fd/%d" % memory, W), b"x")
+link = os.open(".", os.O_RDWR | os.O_TMPFILE)
+os.fchmod(link, 0o600)
+print("all")
+"#;
+
+fn the_supervisor_opens_nothing_that_the_session_may_not(world: &World) {
+    world.write(&world.workspace.join("past.py"), PAST);
+    let at = |name: &str| world.home.join(name);
+    let prepare = || {
+        for name in ["theirs", "passing"] {
+            world.write(&at(name), "original");
+        }
+    };
+    prepare();
+    let pipe = at("pipe");
+    world.outside(&format!("mkfifo {}", pipe.display())).succeeds();
+    // Somebody reads, so that opening it to write would work at once.
+    let reader = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NONBLOCK;
+    let _reader = rustix::fs::open(&pipe, reader, rustix::fs::Mode::empty()).expect("the pipe");
+    let script = format!("python3 past.py {}", world.workspace.display());
+    LAST.allow(world, "");
+    let session = LAST.start(world, &["run", "--", "sh", "-c", &script]);
+    eventually("the open file", Duration::from_secs(20), || {
+        world.workspace.join("ready").exists().then_some(())
+    });
+    fs::remove_file(at("passing")).expect("it was there");
+    let output = session.finish().succeeds();
+    let (refused, works) = output.out.split_once("-- what works").expect("both parts");
+    assert!(!refused.contains("WORKED") && refused.lines().count() > 30, "{output:?}");
+    assert!(works.contains("by its own descriptor") && works.contains("all"), "{output:?}");
+    assert_eq!(fs::read_to_string(at("theirs")).ok().as_deref(), Some("original"));
+    assert!(!at("new").exists());
+    for left in ["/tmp/remit-e2e-new", "/tmp/remit-e2e-directory", "/dev/shm/remit-e2e-new"] {
+        assert!(!std::path::Path::new(left).exists(), "{left}");
+    }
+    let control = format!(
+        "cat ~/theirs && echo x > ~/pipe && python3 -c \"import os; os.open('/proc/self/fd/%d' % os.open(os.environ['HOME'] + '/theirs', 0), 1); os.listdir(os.open(os.environ['HOME'] + '/.ssh', 0))\""
+    );
+    world.outside(&control).succeeds();
+}
+
+fn the_persons_terminals_cannot_be_opened_without_namespaces(world: &World) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&master).and_then(|()| unlockpt(&master)).expect("unlocked");
+    let path = ptsname(&master, Vec::new()).expect("its name").into_string().expect("a path");
+    let owner = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    fs::set_permissions(&path, owner).expect("a terminal for everybody");
+    let tries = [
+        format!("echo x > {path}"),
+        format!("cat {path}"),
+        format!("python3 -c \"import os; os.open('{path}', os.O_RDWR | os.O_NOCTTY)\""),
+        format!("echo x > /proc/{}/fd/0", std::process::id()),
+        "echo x > /dev/tty".to_owned(),
+    ];
+    for attempt in &tries {
+        LAST.inside(world, attempt).fails();
+    }
+    world.outside(&tries[0]).succeeds();
+}
+
+fn a_session_without_namespaces_has_its_own_terminal(world: &World) {
+    LAST.allow(world, "");
+    let script = "echo to-tty > /dev/tty; echo to-own > $(tty); echo to-out > /dev/stdout; test -t 1 && echo done";
+    let words = LAST.words(world, &["run", "--", "sh", "-c", script]);
+    let driver =
+        "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let mut all = vec!["-c", driver];
+    all.extend(words.iter().map(String::as_str));
+    let output = Running::start(world.command("python3", &all)).finish();
+    for said in ["to-tty", "to-own", "to-out", "done"] {
+        assert!(output.both().contains(said), "`{said}` is missing: {output:?}");
+    }
+}
+
+fn processes_are_counted_without_namespaces(world: &World) {
+    let many = "for i in $(seq 40); do sleep 20 & done; wait";
+    let limit = "[limits]\nprocesses = 16\n";
+    let output = LAST.inside_with(world, limit, many).fails();
+    assert!(
+        output.err.contains("limits.processes") || output.both().contains("fork"),
+        "{output:?}"
+    );
+    LAST.inside_with(world, limit, "sleep 1; echo done").succeeds().says("done");
+    LAST.allow(world, "[limits]\ntmp = '1GiB'\n");
+    let output = LAST.remit(world, &["run", "--", "true"]);
+    assert_eq!(output.code, 125, "{output:?}");
+    assert!(output.err.contains("limits.tmp"), "{output:?}");
+}
+
+fn a_copy_on_write_view_is_refused_without_namespaces(world: &World) {
+    LAST.allow(world, "");
+    let output = LAST.remit(world, &["run", "--overlay", "--", "touch", "made"]);
+    assert_eq!(output.code, 125, "{output:?}");
+    assert!(output.err.contains("--overlay") && output.err.contains("no-namespaces"), "{output:?}");
+    assert!(!world.workspace.join("made").exists() && world.sessions().is_empty());
 }
 
 fn shared_memory_is_held_in_every_tier(world: &World) {

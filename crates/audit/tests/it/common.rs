@@ -106,6 +106,12 @@ pub(crate) fn kinds() -> Vec<Kind> {
         },
         Kind::ConnectEnded { attempt: 3, sent: 1, received: 2, reason: "closed".to_owned() },
         Kind::Outcome { attempt: 4, error: "no such file".to_owned() },
+        Kind::LimitReached {
+            limit: "memory".to_owned(),
+            value: 1 << 30,
+            how: "cgroup v2".to_owned(),
+            ended: true,
+        },
         degraded(),
         Kind::Exit { status: Status::Code(0) },
     ]

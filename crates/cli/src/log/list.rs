@@ -5,6 +5,7 @@ use std::path::Path;
 
 use jiff::tz::TimeZone;
 use remit_approvals::words;
+use remit_audit::event::ReviewAction;
 use remit_audit::{Event, Kind, SessionId, Text};
 use remit_policy::show;
 use serde_json::json;
@@ -95,6 +96,19 @@ impl Summary {
             summary.started = Some(first.time);
             summary.agent.clone_from(agent);
             summary.command.clone_from(command);
+            summary.workspace.clone_from(workspace);
+        }
+        if let Some(first) = events.first()
+            && let Kind::ReviewStarted { action, of, workspace, .. } = &first.event
+        {
+            let action = match action {
+                ReviewAction::Apply => "apply",
+                ReviewAction::Drop => "drop",
+            };
+            let words = ["remit", "changes", action, of.as_str()];
+            summary.started = Some(first.time);
+            summary.agent = "review".to_owned();
+            summary.command = words.into_iter().map(Text::from).collect();
             summary.workspace.clone_from(workspace);
         }
         summary

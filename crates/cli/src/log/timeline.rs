@@ -11,6 +11,7 @@ use std::collections::HashMap;
 
 use jiff::tz::TimeZone;
 use remit_approvals::words;
+use remit_audit::event::{ChangeKind, ReviewAction};
 use remit_audit::{Event, Kind, Process, Status, Text, Verdict};
 use remit_policy::{Choice, Refusal, show};
 
@@ -201,6 +202,18 @@ impl Teller<'_> {
                 }
                 instead(row, refusal)
             }
+            Kind::LimitReached { limit, how, ended, .. } => {
+                let outcome = if *ended { ", and the session was ended" } else { "" };
+                row(Mark::Warning, 0, format!("limit reached: {limit}{outcome}")).note(how.clone())
+            }
+            Kind::Handoff { process, path, why } => {
+                let depth = self.tree.depth_below(process);
+                let text = format!(
+                    "wrote {}, which is run or obeyed outside",
+                    show::line(&path.as_os_str().to_string_lossy())
+                );
+                row(Mark::Warning, depth, text).note(why.clone())
+            }
             Kind::Degraded { what, why } => {
                 row(Mark::Warning, 0, format!("not in force: {what}")).note(why.clone())
             }
@@ -212,6 +225,30 @@ impl Teller<'_> {
             }
             Kind::Exit { status: Status::Signal(signal) } => {
                 row(Mark::None, 0, format!("the command was ended by signal {signal}"))
+            }
+            Kind::ChangesKept { paths, directory } => {
+                row(Mark::None, 0, format!("{} kept in {}", changes(*paths), directory.escaped()))
+            }
+            Kind::ReviewStarted { action, of, user, paths, .. } => {
+                let what = match action {
+                    ReviewAction::Apply => "applies of",
+                    ReviewAction::Drop => "drops",
+                };
+                let text = format!("{} {what} session {of}: {}", user.name, changes(*paths));
+                row(Mark::None, 0, text)
+            }
+            Kind::ChangeApplied { path, change, warned, attempt, .. } => {
+                let what = match change {
+                    ChangeKind::Added => "added",
+                    ChangeKind::Modified => "modified",
+                    ChangeKind::Deleted => "deleted",
+                    ChangeKind::Replaced => "replaced",
+                };
+                let row = row(Mark::None, 0, format!("{what} {}", path.escaped()));
+                let row = warned
+                    .iter()
+                    .fold(row, |row, warning| row.note(format!("after a yes to: {warning}")));
+                self.joined.failures(*attempt, row)
             }
             // Told in the header, with their attempt, or by the totals.
             Kind::SessionStarted { .. }
@@ -225,6 +262,11 @@ impl Teller<'_> {
 
 fn instead(row: Row, refusal: &Refusal) -> Row {
     refusal.instead.iter().fold(row, |row, instead| row.note(format!("allowed instead: {instead}")))
+}
+
+/// `3 changes`; `changes, not counted,` where they could not be.
+fn changes(paths: Option<u64>) -> String {
+    paths.map_or_else(|| "changes, not counted,".to_owned(), |paths| units::count(paths, "change"))
 }
 
 fn command_line(argv: &[Text]) -> String {

@@ -27,7 +27,7 @@ pub(super) fn duration(nanoseconds: u64) -> String {
 }
 
 /// `512 B`, `3.4 kB`, `18.0 MB`, in thousands. Cut off.
-pub(super) fn bytes(number: u64) -> String {
+pub(crate) fn bytes(number: u64) -> String {
     let mut tenths = u128::from(number) * 10;
     for unit in ["B", "kB", "MB", "GB", "TB"] {
         if tenths < 10_000 {
@@ -42,7 +42,7 @@ pub(super) fn bytes(number: u64) -> String {
 }
 
 /// `1 refusal`, `2 refusals`.
-pub(super) fn count(number: u64, what: &str) -> String {
+pub(crate) fn count(number: u64, what: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{number} {what}{s}")
 }

@@ -1,6 +1,6 @@
 //! Laws of combining layers, tried on policies made up at random.
 
-use remit_policy::{Grants, Layer, Policy, PolicyText};
+use remit_policy::{Grants, Layer, Policy, PolicyText, Resource};
 
 use crate::common::{compile, connect, exec, rules, settings, strictness};
 
@@ -193,5 +193,76 @@ fn the_order_of_texts_of_different_layers_does_not_matter() {
             verdicts(&compile(&backwards, None)),
             "{texts:#?}"
         );
+    }
+}
+
+const LIMITS: [(&str, &[&str]); 7] = [
+    ("memory", &["'64MiB'", "'1GiB'", "'900GiB'", "'none'"]),
+    ("tmp", &["'1MiB'", "'1GiB'", "'64GiB'"]),
+    ("file_size", &["'1KiB'", "'1GiB'", "'none'"]),
+    ("processes", &["8", "64", "4096", "100000"]),
+    ("open_files", &["64", "1024", "1000000"]),
+    ("cpu", &["'0.5'", "'2'", "'64'", "'none'"]),
+    ("time", &["'1s'", "'5m'", "'48h'", "'none'"]),
+];
+
+fn any_limit(dice: &mut Dice, layer: Layer) -> PolicyText {
+    let (key, values) = LIMITS[dice.roll(LIMITS.len())];
+    settings(layer, &format!("limits.{key} = {}", dice.pick(values)))
+}
+
+/// Every limit as a number; none is the greatest. What is only limited by
+/// default counts as its own value: the host's size comes on top.
+fn limits(policy: &Policy) -> Vec<u64> {
+    let of = |resource| policy.limits().of(resource).most.unwrap_or(u64::MAX);
+    Resource::ALL.into_iter().map(of).collect()
+}
+
+fn any_limits(dice: &mut Dice) -> Vec<PolicyText> {
+    let layers = [Layer::Project, Layer::User, Layer::System];
+    (0..dice.roll(6))
+        .map(|_| {
+            let layer = layers[dice.roll(3)];
+            any_limit(dice, layer)
+        })
+        .collect()
+}
+
+#[test]
+fn a_projects_limit_never_raises_one() {
+    let mut dice = Dice(11);
+    let mut bit = false;
+    for _ in 0..400 {
+        let mut texts = any_limits(&mut dice);
+        let before = compile(&texts, None);
+        texts.push(any_limit(&mut dice, Layer::Project));
+        let after = compile(&texts, None);
+        for (before, after) in limits(&before).iter().zip(limits(&after)) {
+            assert!(after <= *before, "{texts:#?}");
+            bit |= after < *before;
+        }
+        for resource in Resource::ALL {
+            let by_default = |policy: &Policy| policy.limits().of(resource).by_default;
+            assert_eq!(by_default(&before), by_default(&after), "{texts:#?}");
+        }
+    }
+    assert!(bit, "nothing became stricter");
+}
+
+#[test]
+fn no_layer_lifts_a_limit_of_the_systems() {
+    let mut dice = Dice(13);
+    for _ in 0..400 {
+        let system = any_limit(&mut dice, Layer::System);
+        let alone = limits(&compile(std::slice::from_ref(&system), None));
+        let built_in = limits(&compile(&[], None));
+        let mut texts = vec![system];
+        let others = any_limits(&mut dice).into_iter().filter(|text| text.layer != Layer::System);
+        texts.extend(others);
+        let together = limits(&compile(&texts, None));
+        for ((alone, built_in), together) in alone.iter().zip(built_in).zip(together) {
+            // Where the system is silent, the user chooses.
+            assert!(together <= *alone || *alone == built_in, "{texts:#?}");
+        }
     }
 }

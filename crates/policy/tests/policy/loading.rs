@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use remit_policy::{Access, Layer, Place, Policy, Sync};
+use remit_policy::{Access, Layer, Place, Policy, Resource, Sync};
 
 use crate::common::{check_exec, check_host, codex, compile, place, rules, settings, try_compile};
 
@@ -88,6 +88,26 @@ fn a_wrong_setting_names_file_line_and_key() {
     check("[approvals]\npatience = '99999999999999999999h'", "2: `approvals.patience`: ");
     check("[approvals]\npatience = '25h'", "2: `approvals.patience`: ");
     check("[record]\nsync = 'never'", "2: `record.sync`: ");
+    check("[limits]\nmemmory = '1GiB'", "2: unknown key `limits.memmory`; did you mean `memory`?");
+    check("[limits]\nmemory = '0GiB'", "2: `limits.memory`: `0GiB` is not between `16MiB` and");
+    check("[limits]\nmemory = '8GB'", "2: `limits.memory`: `8GB` is not a size such as");
+    check("[limits]\nmemory = '-8GiB'", "2: `limits.memory`: ");
+    check("[limits]\nmemory = ' 8GiB'", "2: `limits.memory`: ");
+    check("[limits]\nmemory = '99999999999999GiB'", "2: `limits.memory`: ");
+    check("[limits]\nmemory = 8", "2: `limits.memory`: ");
+    check("[limits]\ntmp = 'none'", "2: `limits.tmp`: `none` is not a size such as");
+    check("[limits]\ntmp = '1KiB'", "2: `limits.tmp`: `1KiB` is not between `1MiB` and");
+    check("[limits]\nfile_size = '0KiB'", "2: `limits.file_size`: ");
+    check("[limits]\nprocesses = 0", "2: `limits.processes`: `0` is not between `8` and `4194304`");
+    check("[limits]\nprocesses = -1", "2: `limits.processes`: `-1` is not between");
+    check("[limits]\nprocesses = '64'", "2: `limits.processes`: ");
+    check("[limits]\nopen_files = 3", "2: `limits.open_files`: `3` is not between `64` and");
+    check("[limits]\ncpu = '0'", "2: `limits.cpu`: `0` is not between `0.05` and `4096.00`");
+    check("[limits]\ncpu = '150%'", "2: `limits.cpu`: `150%` is not a number of cores such as");
+    check("[limits]\ncpu = '1.505'", "2: `limits.cpu`: ");
+    check("[limits]\ntime = '0s'", "2: `limits.time`: `0s` is not between `1s` and `720h`");
+    check("[limits]\ntime = '2 h'", "2: `limits.time`: ");
+    check("[profiles.x.limits]\nprocesses = 1", "2: `limits.processes`: ");
     check("extends = 'offline'", "1: `extends`: only a profile extends another");
     check("[profiles.offline]", "1: `profiles.offline`: that name is taken");
     check(
@@ -263,10 +283,8 @@ fn the_default_profile_writes_the_workspace_and_hides_secrets() {
         assert!(rule.is_some_and(|rule| rule.basis.justification.is_some()), "{hidden}");
     }
     for protected in [".git/hooks", ".git/config", ".remit", ".mcp.json", ".envrc"] {
-        assert!(
-            files.protected.iter().any(|rule| rule.path == Path::new(protected)),
-            "{protected}"
-        );
+        let shut = files.shut();
+        assert!(shut.iter().any(|rule| rule.path == Path::new(protected)), "{protected}");
     }
     assert!(policy.environment().passes("OPENAI_API_KEY"));
     assert!(!policy.environment().passes("ANTHROPIC_API_KEY"));
@@ -353,4 +371,37 @@ fn the_canonical_text_tells_policies_apart_and_the_same_ones_not() {
         text(&[user.clone(), user], None),
     ];
     assert!(others.iter().all(|other| *other != base));
+}
+
+#[test]
+fn the_default_limits_are_those_of_the_built_in_profile_and_the_host() {
+    let policy = compile(&[], None);
+    let most = |resource| policy.limits().of(resource).most;
+    assert_eq!(most(Resource::Processes), Some(4096));
+    assert_eq!(most(Resource::OpenFiles), Some(65536));
+    for resource in [Resource::Memory, Resource::Tmp, Resource::Cpu, Resource::Time] {
+        assert_eq!(most(resource), None, "{resource}");
+    }
+    for resource in Resource::ALL {
+        let limit = policy.limits().of(resource);
+        assert!(limit.by_default && !limit.is_asked_for(), "{resource}");
+    }
+}
+
+#[test]
+fn a_limit_that_somebody_wrote_is_told_from_a_default() {
+    let check = |layer, text: &str, resource, expected: (Option<u64>, bool, bool)| {
+        let policy = compile(&[settings(layer, text)], None);
+        let limit = policy.limits().of(resource);
+        assert_eq!((limit.most, limit.by_default, limit.is_asked_for()), expected, "{text}");
+    };
+    use Layer::{Project, System, User};
+    check(User, "limits.cpu = '1.5'", Resource::Cpu, (Some(150), false, true));
+    check(User, "limits.memory = 'none'", Resource::Memory, (None, false, false));
+    check(System, "limits.time = '2h'", Resource::Time, (Some(7200), false, true));
+    // A project narrows what the host's size allows, and never replaces it.
+    check(Project, "limits.memory = '1GiB'", Resource::Memory, (Some(1 << 30), true, true));
+    check(Project, "limits.memory = 'none'", Resource::Memory, (None, true, false));
+    check(Project, "limits.processes = 8192", Resource::Processes, (Some(4096), true, false));
+    check(User, "limits.processes = 8192", Resource::Processes, (Some(8192), false, true));
 }

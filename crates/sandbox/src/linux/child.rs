@@ -11,6 +11,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, IntoRawFd as _, OwnedFd, 
 
 use super::floor::{self, Abi, Grant};
 use super::launch::{Stdio, Stream};
+use super::limits;
 use super::message::{self, Message, Step};
 use super::netlink;
 use super::sys::{self, Cloned, Errno, NullTerminated, Sys};
@@ -25,6 +26,7 @@ pub(crate) struct Entry {
     pub(crate) abi: Abi,
     pub(crate) grants: Vec<Grant>,
     pub(crate) network: Network,
+    pub(crate) limits: limits::Prepared,
     pub(crate) uid_map: Vec<u8>,
     pub(crate) gid_map: Vec<u8>,
     pub(crate) filter: Vec<libc::sock_filter>,
@@ -95,6 +97,9 @@ fn prepare(entry: &mut Entry, control: BorrowedFd<'_>) -> Result<Inside, Failure
     let own = entry.tier.has_namespaces();
     if own {
         map_user(entry).map_err(at(Step::MapUser))?;
+    }
+    entry.limits.apply().map_err(at(Step::Limits))?;
+    if own {
         netlink::raise_loopback(&entry.network).map_err(at(Step::Loopback))?;
     }
     let listeners = listen(entry).map_err(at(Step::Listeners))?;

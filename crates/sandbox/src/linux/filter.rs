@@ -34,8 +34,12 @@ struct ByArgument {
 enum Test {
     /// Any of these bits is set.
     AnyBit(u32),
+    /// Any of the first bits is set and none of the second.
+    AnyBitWithout(u32, u32),
     /// Equal to one of these.
     OneOf(&'static [u32]),
+    /// Under this mask equal to one of these.
+    MaskedOneOf(u32, &'static [u32]),
 }
 
 const EPERM: Action = Action::Errno(libc::EPERM);
@@ -56,7 +60,19 @@ const NEWTIME: u32 = 0x80;
 const TERMINAL_TRICKS: &[u32] =
     &[libc::TIOCSTI as u32, libc::TIOCLINUX as u32, libc::TIOCSETD as u32, libc::TIOCCONS as u32];
 
+/// Ways to open a file that make it, cut it or let it be written to.
+const WRITING: u32 = (libc::O_WRONLY
+    | libc::O_RDWR
+    | libc::O_CREAT
+    | libc::O_TRUNC
+    | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u32;
+/// Opens a place and not what is in it; the kernel then ignores the others.
+const PATH_ONLY: u32 = libc::O_PATH as u32;
+
 const LOCAL: u32 = libc::AF_UNIX as u32;
+/// A local datagram socket could send to any socket file that can be seen, with
+/// no `connect` to judge. The kernel takes a raw one for a datagram one.
+const CONNECTED: &[u32] = &[libc::SOCK_STREAM as u32, libc::SOCK_SEQPACKET as u32];
 const INTERNET: &[u32] = &[libc::AF_INET as u32, libc::AF_INET6 as u32];
 const NETLINK: u32 = libc::AF_NETLINK as u32;
 const STREAM_OR_DATAGRAM: &[u32] = &[libc::SOCK_STREAM as u32, libc::SOCK_DGRAM as u32];
@@ -64,9 +80,15 @@ const PLAIN_PROTOCOLS: &[u32] = &[0, libc::IPPROTO_TCP as u32, libc::IPPROTO_UDP
 /// Connecting by sending the first bytes would pass by the trap on `connect`.
 const FASTOPEN: u32 = libc::MSG_FASTOPEN as u32;
 
-/// The tests. Calls that appear here are in no other list; `socket`, which has
-/// three arguments that must agree, is tested by [`socket_tests`].
+/// The tests. Calls that appear here are in no other list; `socket`,
+/// `socketpair` and `ioctl` have chains of their own.
 const BY_ARGUMENT: &[ByArgument] = &[
+    OPENAT,
+    MKNODAT,
+    #[cfg(target_arch = "x86_64")]
+    ByArgument { call: libc::SYS_open, argument: 1, ..OPENAT },
+    #[cfg(target_arch = "x86_64")]
+    ByArgument { call: libc::SYS_mknod, argument: 1, ..MKNODAT },
     ByArgument {
         call: libc::SYS_clone,
         argument: 0,
@@ -80,20 +102,6 @@ const BY_ARGUMENT: &[ByArgument] = &[
         test: Test::AnyBit(NAMESPACES | NEWTIME),
         then: EPERM,
         otherwise: Action::Allow,
-    },
-    ByArgument {
-        call: libc::SYS_ioctl,
-        argument: 1,
-        test: Test::OneOf(TERMINAL_TRICKS),
-        then: EPERM,
-        otherwise: Action::Allow,
-    },
-    ByArgument {
-        call: libc::SYS_socketpair,
-        argument: 0,
-        test: Test::OneOf(&[LOCAL]),
-        then: Action::Allow,
-        otherwise: EPERM,
     },
     ByArgument {
         call: libc::SYS_sendto,
@@ -134,6 +142,24 @@ const BY_ARGUMENT: &[ByArgument] = &[
     },
 ];
 
+/// Reading is open; what may change something is judged by name.
+const OPENAT: ByArgument = ByArgument {
+    call: libc::SYS_openat,
+    argument: 2,
+    test: Test::AnyBitWithout(WRITING, PATH_ONLY),
+    then: Action::Notify,
+    otherwise: Action::Allow,
+};
+
+/// Pipes and sockets, where the floor allows them; files are made by `open`.
+const MKNODAT: ByArgument = ByArgument {
+    call: libc::SYS_mknodat,
+    argument: 2,
+    test: Test::MaskedOneOf(libc::S_IFMT, &[libc::S_IFIFO, libc::S_IFSOCK]),
+    then: Action::Allow,
+    otherwise: EPERM,
+};
+
 /// Compiles the table for the architecture of this build. Without namespaces
 /// the calls of [`shared`] have a fate of their own.
 pub(crate) fn program(tier: Tier) -> Vec<sock_filter> {
@@ -143,10 +169,17 @@ pub(crate) fn program(tier: Tier) -> Vec<sock_filter> {
     // The x32 calls of x86-64 have this bit; elsewhere no number is that large.
     code.push(jump(libc::BPF_JGE, 0x4000_0000, 0, 1));
     code.push(ret(Verdict::Do(ENOSYS)));
-    if !tier.has_namespaces() {
+    let own = tier.has_namespaces();
+    if !own {
         shared::tests(&mut code);
     }
-    socket_tests(&mut code);
+    if own {
+        socket_tests(&mut code)
+    } else {
+        shared::socket_tests(&mut code)
+    }
+    pair_tests(&mut code);
+    control_tests(&mut code, if own { &[] } else { shared::ATTRIBUTES });
     for test in BY_ARGUMENT {
         argument_test(&mut code, test);
     }
@@ -210,7 +243,15 @@ fn argument_test(code: &mut Vec<sock_filter>, test: &ByArgument) {
     let mut body = vec![load(argument_offset(test.argument))];
     match &test.test {
         Test::AnyBit(bits) => body.push(jump(libc::BPF_JSET, *bits, 0, 1)),
+        Test::AnyBitWithout(bits, without) => {
+            body.push(jump(libc::BPF_JSET, *without, 2, 0));
+            body.push(jump(libc::BPF_JSET, *bits, 0, 1));
+        }
         Test::OneOf(values) => one_of(&mut body, values),
+        Test::MaskedOneOf(bits, values) => {
+            body.push(mask(*bits));
+            one_of(&mut body, values);
+        }
     }
     body.push(ret(Verdict::Do(test.then)));
     body.push(ret(Verdict::Do(test.otherwise)));
@@ -231,9 +272,7 @@ fn one_of(body: &mut Vec<sock_filter>, values: &[u32]) {
 fn socket_tests(code: &mut Vec<sock_filter>) {
     let refuse = |errno| ret(Verdict::Do(Action::Errno(errno)));
     let allow = || ret(Verdict::Do(Action::Allow));
-    let mut body = vec![load(argument_offset(0))];
-    one_of(&mut body, &[LOCAL]);
-    body.push(allow());
+    let mut body = local_tests();
     one_of(&mut body, INTERNET);
     // Over the jump to the netlink part.
     let mut internet = vec![load(argument_offset(1)), mask(0xff)];
@@ -252,6 +291,52 @@ fn socket_tests(code: &mut Vec<sock_filter>) {
     one_of(&mut body, &[libc::NETLINK_ROUTE as u32]);
     body.extend([allow(), refuse(libc::EPERM)]);
     block(code, libc::SYS_socket, body);
+}
+
+/// The beginning of a chain on `socket(2)`: local sockets. It leaves the family
+/// in the accumulator.
+fn local_tests() -> Vec<sock_filter> {
+    let mut body = vec![load(argument_offset(0))];
+    let mut local = vec![load(argument_offset(1)), mask(0xf)];
+    one_of(&mut local, CONNECTED);
+    local.push(ret(Verdict::Do(Action::Allow)));
+    local.push(ret(Verdict::Do(Action::Errno(libc::EACCES))));
+    body.push(jump(libc::BPF_JEQ, LOCAL, 0, local.len() as u8));
+    body.extend(local);
+    body
+}
+
+/// Pairs are local and connected.
+fn pair_tests(code: &mut Vec<sock_filter>) {
+    let refuse = |errno| ret(Verdict::Do(Action::Errno(errno)));
+    let mut body = vec![load(argument_offset(0)), jump(libc::BPF_JEQ, LOCAL, 1, 0)];
+    body.extend([refuse(libc::EPERM), load(argument_offset(1)), mask(0xf)]);
+    one_of(&mut body, CONNECTED);
+    body.extend([ret(Verdict::Do(Action::Allow)), refuse(libc::EACCES)]);
+    block(code, libc::SYS_socketpair, body);
+}
+
+/// Btrfs makes and removes subvolumes, which are names, by `ioctl`.
+/// SOURCE: linux/btrfs.h, BTRFS_IOCTL_MAGIC.
+const BTRFS: u32 = 0x94 << 8;
+/// The requests of that magic that every file system knows: cloning and
+/// comparing ranges of files that are open already. Type and number.
+/// SOURCE: linux/fs.h, FICLONE, FICLONERANGE, FIDEDUPERANGE.
+const CLONES: &[u32] = &[BTRFS | 9, BTRFS | 13, BTRFS | 54];
+
+/// `ioctl(2)`, with `more` requests that are refused.
+fn control_tests(code: &mut Vec<sock_filter>, more: &[u32]) {
+    let (allow, refuse) = (|| ret(Verdict::Do(Action::Allow)), || ret(Verdict::Do(EPERM)));
+    let mut body = vec![load(argument_offset(1))];
+    one_of(&mut body, &[TERMINAL_TRICKS, more].concat());
+    body.push(refuse());
+    body.push(mask(0xffff));
+    one_of(&mut body, CLONES);
+    body.push(allow());
+    body.push(mask(0xff00));
+    one_of(&mut body, &[BTRFS]);
+    body.extend([refuse(), allow()]);
+    block(code, libc::SYS_ioctl, body);
 }
 
 /// The rest of the table: runs of numbers with one fate, in ascending order.
@@ -273,7 +358,7 @@ fn ranges(code: &mut Vec<sock_filter>) {
 
 fn lists() -> impl Iterator<Item = (c_long, Action)> {
     let allowed = ALLOWED.iter().chain(ALLOWED_HERE).map(|call| (*call, Action::Allow));
-    let notified = NOTIFIED.iter().map(|call| (*call, Action::Notify));
+    let notified = NOTIFIED.iter().chain(NOTIFIED_HERE).map(|call| (*call, Action::Notify));
     let refused = REFUSED.iter().chain(REFUSED_HERE).map(|call| (*call, EPERM));
     allowed.chain(notified).chain(refused)
 }
@@ -283,7 +368,30 @@ fn verdict_on_number(number: c_long) -> Action {
 }
 
 /// Calls that the supervisor judges or performs for the caller.
-const NOTIFIED: &[c_long] = &[libc::SYS_execve, libc::SYS_execveat, libc::SYS_connect];
+const NOTIFIED: &[c_long] = &[
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    libc::SYS_connect,
+    libc::SYS_mkdirat,
+    libc::SYS_renameat2,
+    libc::SYS_linkat,
+    libc::SYS_symlinkat,
+    libc::SYS_truncate,
+    libc::SYS_umask,
+];
+
+/// Older spellings of the same.
+#[cfg(target_arch = "x86_64")]
+const NOTIFIED_HERE: &[c_long] = &[
+    libc::SYS_creat,
+    libc::SYS_mkdir,
+    libc::SYS_rename,
+    libc::SYS_renameat,
+    libc::SYS_link,
+    libc::SYS_symlink,
+];
+#[cfg(target_arch = "aarch64")]
+const NOTIFIED_HERE: &[c_long] = &[libc::SYS_renameat];
 
 /// Calls we know and refuse: they reach other processes, change the view, load
 /// code into the kernel, or pass by a trap.
@@ -364,8 +472,6 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_pwritev,
     libc::SYS_preadv2,
     libc::SYS_pwritev2,
-    libc::SYS_openat,
-    libc::SYS_openat2,
     libc::SYS_close,
     libc::SYS_close_range,
     libc::SYS_lseek,
@@ -381,13 +487,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_getcwd,
     libc::SYS_chdir,
     libc::SYS_fchdir,
-    libc::SYS_mkdirat,
-    libc::SYS_mknodat,
     libc::SYS_unlinkat,
-    libc::SYS_renameat2,
-    libc::SYS_linkat,
-    libc::SYS_symlinkat,
-    libc::SYS_truncate,
     libc::SYS_ftruncate,
     libc::SYS_fallocate,
     libc::SYS_fchmod,
@@ -395,7 +495,6 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_fchown,
     libc::SYS_fchownat,
     libc::SYS_utimensat,
-    libc::SYS_umask,
     libc::SYS_fsync,
     libc::SYS_fdatasync,
     libc::SYS_sync,
@@ -609,21 +708,13 @@ const ALLOWED: &[c_long] = &[
 /// Older spellings that only x86-64 still has, and its own few.
 #[cfg(target_arch = "x86_64")]
 const ALLOWED_HERE: &[c_long] = &[
-    libc::SYS_open,
-    libc::SYS_creat,
     libc::SYS_stat,
     libc::SYS_lstat,
     libc::SYS_access,
     libc::SYS_readlink,
     libc::SYS_getdents,
-    libc::SYS_mkdir,
     libc::SYS_rmdir,
     libc::SYS_unlink,
-    libc::SYS_rename,
-    libc::SYS_renameat,
-    libc::SYS_link,
-    libc::SYS_symlink,
-    libc::SYS_mknod,
     libc::SYS_chmod,
     libc::SYS_chown,
     libc::SYS_lchown,
@@ -650,4 +741,4 @@ const ALLOWED_HERE: &[c_long] = &[
     libc::SYS_sysfs,
 ];
 #[cfg(target_arch = "aarch64")]
-const ALLOWED_HERE: &[c_long] = &[libc::SYS_renameat];
+const ALLOWED_HERE: &[c_long] = &[];

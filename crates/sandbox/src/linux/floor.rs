@@ -15,6 +15,8 @@ const EXECUTE: u64 = 1;
 const WRITE_FILE: u64 = 1 << 1;
 const READ_FILE: u64 = 1 << 2;
 const READ_DIR: u64 = 1 << 3;
+const REMOVE_DIR: u64 = 1 << 4;
+const REMOVE_FILE: u64 = 1 << 5;
 const MAKE_CHAR: u64 = 1 << 6;
 const MAKE_BLOCK: u64 = 1 << 11;
 const TRUNCATE: u64 = 1 << 14;
@@ -79,11 +81,14 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
-    pub(crate) fn new(floor: &Floor, path: CString) -> Self {
+    pub(crate) fn new(floor: &Floor, tier: Tier, path: CString) -> Self {
         let access = match floor {
             Floor::List(_) => READ_DIR,
             Floor::Read(_) => READ_DIR | READ_FILE | EXECUTE,
-            Floor::Write(_) => !(MAKE_CHAR | MAKE_BLOCK),
+            // Where no mount holds protected names, removing is trapped as well.
+            Floor::Write(_) if !tier.has_namespaces() => READ_DIR | READ_FILE | EXECUTE,
+            Floor::Write(_) => READ_DIR | READ_FILE | EXECUTE | REMOVE_DIR | REMOVE_FILE,
+            Floor::Own(_) => !(MAKE_CHAR | MAKE_BLOCK),
             Floor::Device(_) => READ_DIR | READ_FILE | WRITE_FILE | TRUNCATE | IOCTL_DEV,
         };
         Self { path, access }
@@ -155,10 +160,10 @@ mod tests {
     fn a_floor_of_every_abi_up_to_the_kernels_holds_what_is_not_granted() {
         let real = sys::landlock_abi();
         assert!(real >= 1, "this kernel has no Landlock, so this test means nothing");
-        let grants = [Grant::new(&Floor::Read("/usr".into()), c"/usr".into())];
         let paths = [c"/usr/bin/env", c"/etc/passwd"];
         for abi in 1..=real {
             for tier in [Tier::Full, Tier::OldLandlock, Tier::NoNamespaces] {
+                let grants = [Grant::new(&Floor::Read("/usr".into()), tier, c"/usr".into())];
                 let found = opens(Abi(abi), tier, &grants, &paths);
                 assert_eq!(found, [true, false], "ABI {abi}, {tier:?}");
             }

@@ -11,9 +11,9 @@ use super::message::{self, Message, Received, Step};
 use super::support::least_landlock;
 use super::sys::{self, Cloned, Errno, NullTerminated};
 use super::view::Prepared;
-use super::watch::Control;
-use super::{filter, notify};
-use crate::plan::Plan;
+use super::watch::{self, Control};
+use super::{filter, limits, notify};
+use crate::plan::{Mount, Plan};
 
 /// What the command's standard descriptors are. None keeps a way to the host's
 /// own mounts or network, unless the caller passes one on.
@@ -76,6 +76,8 @@ pub enum LaunchError {
     Landlock { found: u32, least: u32 },
     #[error("cannot create user namespaces and the others under them")]
     Namespaces { source: io::Error },
+    #[error("cannot make the session's limits ready")]
+    Limits { source: io::Error },
     #[error("cannot talk to the process inside")]
     Talk { source: io::Error },
     #[error("cannot {doing}{what}")]
@@ -108,18 +110,20 @@ pub fn launch(plan: &Plan, stdio: Stdio) -> Result<Launched, LaunchError> {
     let talk = |errno: Errno| LaunchError::Talk { source: errno.into() };
     let (ours, theirs) = sys::message_pair().map_err(talk)?;
     let own = plan.tier.has_namespaces();
+    // What runs beside the session is not ours to end with it.
+    let others = if own { Vec::new() } else { watch::children().collect() };
     if !own {
         // Orphans come to us if process 1 is ended by somebody else.
         sys::become_subreaper().map_err(talk)?;
     }
-    let init = match sys::clone(if own { NAMESPACES } else { 0 }) {
+    let init = match entry.limits.clone(if own { NAMESPACES } else { 0 }) {
         Ok(Cloned::Child) => child::run(entry, theirs),
         Ok(Cloned::Parent(pid)) => pid,
         Err(errno) if own => return Err(LaunchError::Namespaces { source: errno.into() }),
         Err(errno) => return Err(talk(errno)),
     };
     drop(theirs);
-    let control = Control::new(init, ours, plan.tier);
+    let control = Control::new(init, ours, plan.tier, others);
     let (sockets, terminal) = ready(plan, &control)?;
     let notifications = filtered(plan, &control)?;
     let applied = applied(plan, abi);
@@ -138,7 +142,7 @@ fn applied(plan: &Plan, abi: Abi) -> Vec<String> {
                 .to_owned(),
         );
         applied.push("no servers, datagrams, local sockets or shared memory".to_owned());
-        applied.push("changes of mode, owner and time by the supervisor".to_owned());
+        applied.push("removing, and changes of mode, owner and time, by the supervisor".to_owned());
     }
     applied.push(if plan.tier.has_floor() {
         format!("Landlock ABI {} with {} grants", abi.0, plan.floor.len())
@@ -147,6 +151,9 @@ fn applied(plan: &Plan, abi: Abi) -> Vec<String> {
     });
     applied.push("seccomp with notification".to_owned());
     applied.push("no capabilities, no_new_privs".to_owned());
+    if plan.mounts.iter().any(|mount| matches!(mount, Mount::Overlay { .. })) {
+        applied.push("copy-on-write workspace".to_owned());
+    }
     applied
 }
 
@@ -164,15 +171,20 @@ fn prepare(plan: &Plan, stdio: Stdio, abi: Abi) -> Result<Entry, LaunchError> {
         steps: plan
             .mounts
             .iter()
-            .map(|mount| Prepared::new(mount).ok_or_else(|| LaunchError::Nul(mount.to_string())))
+            .map(|mount| {
+                Prepared::new(mount, plan.limits.tmp)
+                    .ok_or_else(|| LaunchError::Nul(mount.to_string()))
+            })
             .collect::<Result<_, _>>()?,
         abi,
         grants: plan
             .floor
             .iter()
-            .map(|floor| Ok(Grant::new(floor, c_string(floor.path().as_os_str())?)))
+            .map(|floor| Ok(Grant::new(floor, plan.tier, c_string(floor.path().as_os_str())?)))
             .collect::<Result<_, LaunchError>>()?,
         network: plan.network,
+        limits: limits::Prepared::new(&plan.limits)
+            .map_err(|source| LaunchError::Limits { source })?,
         // The caller keeps its own number inside: mapped to 0, git would find
         // every file of its index changed, inside and afterwards outside.
         uid_map: format!("{uid} {uid} 1\n").into_bytes(),
@@ -234,7 +246,9 @@ fn next(plan: &Plan, control: &Control) -> Result<Received, LaunchError> {
 /// Says which part of the plan a failed step was about.
 fn failure(plan: &Plan, step: Step, index: usize, errno: Errno) -> LaunchError {
     let what = match step {
-        Step::CopyView | Step::Mount => plan.mounts.get(index).map(|mount| format!(" ({mount})")),
+        Step::CopyView | Step::Overlay | Step::Mount => {
+            plan.mounts.get(index).map(|mount| format!(" ({mount})"))
+        }
         Step::Floor => plan.floor.get(index).map(|grant| format!(" ({grant})")),
         Step::Directory => Some(format!(" `{}`", plan.directory.display())),
         Step::Exec => Some(format!(" `{}`", plan.program.display())),

@@ -23,9 +23,11 @@ pub(crate) enum Step {
     Filter,
     Directory,
     Exec,
+    Limits,
+    Overlay,
 }
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 16] = [
     Step::MapUser,
     Step::Loopback,
     Step::Listeners,
@@ -40,6 +42,8 @@ const STEPS: [Step; 14] = [
     Step::Filter,
     Step::Directory,
     Step::Exec,
+    Step::Limits,
+    Step::Overlay,
 ];
 
 impl Step {
@@ -60,6 +64,11 @@ impl Step {
             Step::Filter => "install the system call filter",
             Step::Directory => "enter the working directory",
             Step::Exec => "start the program",
+            Step::Limits => "set limits",
+            Step::Overlay => {
+                "mount a copy-on-write view, which takes Linux 5.11, nothing mounted inside the workspace, \
+                 and a state directory on a file system that keeps user attributes"
+            }
         }
     }
 }

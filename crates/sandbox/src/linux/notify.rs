@@ -12,6 +12,7 @@
 //!   is ended if they differ.
 
 mod attributes;
+mod files;
 mod memory;
 mod socket;
 mod stop;
@@ -21,6 +22,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 pub use attributes::{Attributes, Change as AttributeChange, Target};
+pub use files::{DONT_FOLLOW, FileCall, Named};
 pub use memory::{Times, Unreadable, read_argv, read_path, read_times};
 pub use socket::{Destination, Socket, SocketKind, network_of, read_destination};
 pub use stop::{Change, Stop, Stopped, acknowledge, changes, next_change};
@@ -57,14 +59,11 @@ pub enum Call {
         address: u64,
         length: u32,
     },
-    /// Mode, owner or times of a file, trapped where no read-only view holds them.
-    Attributes(Attributes),
-    /// `inotify_add_watch`, trapped where nothing covers what is hidden.
-    Watch {
-        instance: RawFd,
-        path: u64,
-        mask: u32,
-    },
+    /// A name is made or changed, or a file opened for writing; in a tier where
+    /// no read-only view holds it, also a name removed, or a mode changed.
+    File(FileCall),
+    /// The file mode mask of the caller becomes this.
+    Mask(u32),
     /// Nothing that the filter should send here.
     Other(i64),
 }
@@ -100,8 +99,29 @@ impl Listener {
     }
 
     /// Answers that the call succeeded and returned this number.
-    pub fn answer_with(&self, notification: &Notification, value: i32) {
+    pub fn answer_number(&self, notification: &Notification, value: i32) {
         let _ = sys::send(self.0.as_fd(), notification.id, value.into(), 0, 0);
+    }
+
+    /// Gives the caller this file as the result of its call, in a descriptor of
+    /// its own. Fails with what the caller's limits say, such as `EMFILE`.
+    pub fn answer_with(
+        &self,
+        notification: &Notification,
+        file: BorrowedFd<'_>,
+        close_on_exec: bool,
+    ) -> io::Result<()> {
+        sys::send_file(self.0.as_fd(), notification.id, file, close_on_exec)
+    }
+
+    /// Lets a call go on whose arguments are all in registers, where nobody can
+    /// change them. Any other is refused.
+    pub fn proceed_by_value(&self, notification: &Notification) {
+        let flags = match notification.call() {
+            Call::Mask(_) => sys::CONTINUE,
+            _ => return self.answer(notification, libc::EPERM),
+        };
+        let _ = sys::send(self.0.as_fd(), notification.id, 0, 0, flags);
     }
 
     /// Lets an `execve` go on whose task is seized; see [`Stop`].
@@ -135,13 +155,8 @@ impl Notification {
                 flags: e as i32,
             },
             libc::SYS_connect => Call::Connect { socket: a as RawFd, address: b, length: c as u32 },
-            libc::SYS_inotify_add_watch => {
-                Call::Watch { instance: a as RawFd, path: b, mask: c as u32 }
-            }
-            other => match Attributes::of(other, self.arguments) {
-                Some(attributes) => Call::Attributes(attributes),
-                None => Call::Other(other),
-            },
+            libc::SYS_umask => Call::Mask(a as u32 & 0o777),
+            other => files::parse(other, self.arguments).map_or(Call::Other(other), Call::File),
         }
     }
 
@@ -151,8 +166,15 @@ impl Notification {
     }
 }
 
-/// `IN_DONT_FOLLOW`: a link at the end of the path is watched itself.
-pub const DONT_FOLLOW: u32 = libc::IN_DONT_FOLLOW;
+/// Makes the calling thread act on files as a trapped caller would: without any
+/// capability, and with a file mode mask of its own that takes nothing away.
+///
+/// Call it on the thread that performs [`FileCall`]s, and apply each caller's
+/// own mask to the modes.
+pub fn act_as_callers() -> io::Result<()> {
+    super::sys::drop_capabilities()?;
+    sys::clear_own_mask()
+}
 
 /// Adds a watch to a caller's own inotify instance, by a descriptor of the place
 /// to watch. Returns the watch's number.
@@ -160,7 +182,7 @@ pub fn watch(task: u32, instance: RawFd, place: BorrowedFd<'_>, mask: u32) -> io
     let pidfd = sys::pidfd(task as i32)?;
     let instance = sys::take_descriptor(pidfd.as_fd(), instance)?;
     // The descriptor's entry is itself a link, whatever it leads to.
-    sys::add_watch(instance.as_fd(), place, mask & !DONT_FOLLOW)
+    sys::add_watch(instance.as_fd(), place, mask & !libc::IN_DONT_FOLLOW)
 }
 
 /// Writes a line to the caller's standard error, if that can be done without

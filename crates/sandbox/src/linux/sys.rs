@@ -215,6 +215,52 @@ pub(crate) fn move_mount(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Sys<()
     check(result).map(drop)
 }
 
+/// A file system of this kind, to be configured.
+pub(crate) fn fsopen(kind: &CStr) -> Sys<OwnedFd> {
+    /// SOURCE: linux/mount.h, FSOPEN_CLOEXEC.
+    const CLOEXEC: c_uint = 1;
+    // SAFETY: `kind` is a valid C string for the duration of the call.
+    owned(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), CLOEXEC) })
+}
+
+// SOURCE: linux/mount.h, enum fsconfig_command.
+const FSCONFIG_SET_FLAG: c_uint = 0;
+const FSCONFIG_SET_STRING: c_uint = 1;
+const FSCONFIG_CMD_CREATE: c_uint = 6;
+
+pub(crate) fn fsconfig_flag(context: BorrowedFd<'_>, key: &CStr) -> Sys<()> {
+    fsconfig(context, FSCONFIG_SET_FLAG, Some(key), None)
+}
+
+pub(crate) fn fsconfig_string(context: BorrowedFd<'_>, key: &CStr, value: &CStr) -> Sys<()> {
+    fsconfig(context, FSCONFIG_SET_STRING, Some(key), Some(value))
+}
+
+pub(crate) fn fsconfig_create(context: BorrowedFd<'_>) -> Sys<()> {
+    fsconfig(context, FSCONFIG_CMD_CREATE, None, None)
+}
+
+fn fsconfig(
+    context: BorrowedFd<'_>,
+    command: c_uint,
+    key: Option<&CStr>,
+    value: Option<&CStr>,
+) -> Sys<()> {
+    let pointer = |text: Option<&CStr>| text.map_or(ptr::null(), CStr::as_ptr);
+    let (fd, key, value) = (context.as_raw_fd(), pointer(key), pointer(value));
+    // SAFETY: key and value are null or valid C strings for the duration of the
+    // call; the commands of this file take a string, or nothing, as value.
+    check(unsafe { libc::syscall(libc::SYS_fsconfig, fd, command, key, value, 0) }).map(drop)
+}
+
+/// A configured file system as a mount that is not attached yet.
+pub(crate) fn fsmount(context: BorrowedFd<'_>, attributes: u64) -> Sys<OwnedFd> {
+    /// SOURCE: linux/mount.h, FSMOUNT_CLOEXEC.
+    const CLOEXEC: c_uint = 1;
+    // SAFETY: takes integers; the borrow keeps the context open.
+    owned(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), CLOEXEC, attributes) })
+}
+
 /// Adds mount attributes (`MOUNT_ATTR_*`) to a tree, recursively.
 pub(crate) fn mount_setattr(tree: BorrowedFd<'_>, set: u64) -> Sys<()> {
     let attributes = [set, 0, 0, 0];

@@ -6,7 +6,7 @@
 //! the few devices, `nodev`.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 
 use super::message::Step;
@@ -29,16 +29,19 @@ const TEXT: &CStr = c"/run/remit/text";
 #[derive(Debug)]
 pub(crate) enum Prepared {
     Host { path: CString, access: Access, directory: bool, tree: Option<OwnedFd> },
+    Overlay { path: CString, upper: CString, work: CString, tree: Option<OwnedFd> },
+    Fixed { path: CString, access: Access },
     Private { path: CString, options: CString },
     Processes,
-    Devices,
+    Devices { shared_memory: CString },
     Hidden { path: CString, directory: bool },
     Text { path: CString, text: Vec<u8> },
 }
 
 impl Prepared {
-    /// Does all that allocates. `None` for a path with a NUL in it.
-    pub(crate) fn new(mount: &Mount) -> Option<Self> {
+    /// Does all that allocates. `None` for a path with a NUL in it. A directory
+    /// in memory holds at most `room` bytes.
+    pub(crate) fn new(mount: &Mount, room: Option<u64>) -> Option<Self> {
         let c = |path: &std::path::Path| CString::new(path.as_os_str().as_bytes()).ok();
         Some(match mount {
             Mount::Host { path, access } => Prepared::Host {
@@ -47,12 +50,15 @@ impl Prepared {
                 directory: path.is_dir(),
                 tree: None,
             },
-            Mount::Private { path, mode } => Prepared::Private {
-                path: c(path)?,
-                options: CString::new(format!("mode={mode:o}")).ok()?,
-            },
+            Mount::Private { path, mode } => {
+                Prepared::Private { path: c(path)?, options: in_memory(*mode, room)? }
+            }
+            Mount::Overlay { path, upper, work } => {
+                Prepared::Overlay { path: c(path)?, upper: c(upper)?, work: c(work)?, tree: None }
+            }
+            Mount::Fixed { path, access } => Prepared::Fixed { path: c(path)?, access: *access },
             Mount::Processes => Prepared::Processes,
-            Mount::Devices => Prepared::Devices,
+            Mount::Devices => Prepared::Devices { shared_memory: in_memory(0o1777, room)? },
             Mount::Hidden { path, directory } => {
                 Prepared::Hidden { path: c(path)?, directory: *directory }
             }
@@ -61,6 +67,17 @@ impl Prepared {
             }
         })
     }
+}
+
+/// The options of a directory in memory. Without `room` the kernel's own limit
+/// holds, half of the machine's memory.
+fn in_memory(mode: u32, room: Option<u64>) -> Option<CString> {
+    let room = room.map(|bytes| {
+        // As many names as pages, which is also what the kernel gives; an empty
+        // file takes memory too.
+        format!(",size={bytes},nr_inodes={}", (bytes / 4096).max(1024))
+    });
+    CString::new(format!("mode={mode:o}{}", room.unwrap_or_default())).ok()
 }
 
 /// What failed: the step, which mount, the kernel's number.
@@ -98,10 +115,16 @@ pub(crate) fn build(steps: &mut [Prepared]) -> Result<(), Failure> {
         *slot = Some(copy(source, RDONLY | NOSUID | NOEXEC).map_err(at(Step::CopyView))?);
     }
     for (index, step) in steps.iter_mut().enumerate() {
-        if let Prepared::Host { path, access, tree, .. } = step {
-            let set = if *access == Access::Read { RDONLY } else { 0 };
-            let copied = copy(path, set | NOSUID | NODEV);
-            *tree = Some(copied.map_err(|errno| (Step::CopyView, index, errno))?);
+        match step {
+            Prepared::Host { path, access, tree, .. } => {
+                let copied = copy(path, attributes(*access));
+                *tree = Some(copied.map_err(|errno| (Step::CopyView, index, errno))?);
+            }
+            Prepared::Overlay { path, upper, work, tree } => {
+                let mounted = overlay(path, upper, work);
+                *tree = Some(mounted.map_err(|errno| (Step::Overlay, index, errno))?);
+            }
+            _ => {}
         }
     }
     enter(root).map_err(at(Step::EnterView))?;
@@ -109,6 +132,55 @@ pub(crate) fn build(steps: &mut [Prepared]) -> Result<(), Failure> {
         lay(step, &devices).map_err(|errno| (Step::Mount, index, errno))?;
     }
     Ok(())
+}
+
+fn attributes(access: Access) -> u64 {
+    let set = if access == Access::Read { RDONLY } else { 0 };
+    set | NOSUID | NODEV
+}
+
+/// A copy-on-write view, not attached yet.
+///
+/// `userxattr` is what lets it be mounted without root; the kernel then follows
+/// none of the marks that would lead out of the lower directory.
+fn overlay(lower: &CStr, upper: &CStr, work: &CStr) -> Sys<OwnedFd> {
+    let context = sys::fsopen(c"overlay")?;
+    sys::fsconfig_string(context.as_fd(), c"source", c"remit")?;
+    sys::fsconfig_flag(context.as_fd(), c"userxattr")?;
+    // Named by descriptors: in a path, `:`, `,` and `\` would mean something.
+    // Older kernels look at the names only when the file system is created.
+    let places = [sys::open_exact(lower)?, sys::open_exact(upper)?, sys::open_exact(work)?];
+    for (key, place) in [c"lowerdir", c"upperdir", c"workdir"].into_iter().zip(&places) {
+        let mut name = [0; DESCRIPTOR_PATH];
+        let name = descriptor_path(place.as_raw_fd(), &mut name)?;
+        sys::fsconfig_string(context.as_fd(), key, name)?;
+    }
+    sys::fsconfig_create(context.as_fd())?;
+    sys::fsmount(context.as_fd(), NOSUID | NODEV)
+}
+
+/// Room for `/proc/self/fd/`, ten digits and the NUL.
+const DESCRIPTOR_PATH: usize = 25;
+
+/// The path of an own descriptor, put together without allocating.
+fn descriptor_path(number: RawFd, room: &mut [u8; DESCRIPTOR_PATH]) -> Sys<&CStr> {
+    const PREFIX: &[u8] = b"/proc/self/fd/";
+    room[..PREFIX.len()].copy_from_slice(PREFIX);
+    let mut digits = [0_u8; 10];
+    let mut first = digits.len();
+    let mut rest = number.unsigned_abs();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    let end = PREFIX.len() + digits.len() - first;
+    room[PREFIX.len()..end].copy_from_slice(&digits[first..]);
+    room[end] = 0;
+    CStr::from_bytes_until_nul(room).map_err(|_| Errno(libc::EINVAL))
 }
 
 fn copy(path: &CStr, attributes: u64) -> Sys<OwnedFd> {
@@ -140,6 +212,11 @@ fn lay(step: &Prepared, devices: &[Option<OwnedFd>]) -> Sys<()> {
             let tree = tree.as_ref().ok_or(Errno(libc::EBADF))?;
             attach(tree, path, *directory)
         }
+        Prepared::Overlay { path, tree, .. } => {
+            let tree = tree.as_ref().ok_or(Errno(libc::EBADF))?;
+            attach(tree, path, true)
+        }
+        Prepared::Fixed { path, access } => put(&copy(path, attributes(*access))?, path),
         Prepared::Private { path, options } => {
             make_way(path, true)?;
             sys::mount(c"tmpfs", path, c"tmpfs", shut, options)?;
@@ -149,7 +226,7 @@ fn lay(step: &Prepared, devices: &[Option<OwnedFd>]) -> Sys<()> {
             let flags = shut | libc::MS_NOEXEC | libc::MS_RDONLY;
             sys::mount(c"proc", c"/proc", c"proc", flags, c"")
         }
-        Prepared::Devices => make_devices(devices),
+        Prepared::Devices { shared_memory } => make_devices(devices, shared_memory),
         Prepared::Hidden { path, directory } => {
             let nothing = if *directory { VOID } else { BLANK };
             let tree = copy(nothing, RDONLY | NOSUID | NODEV | NOEXEC)?;
@@ -217,7 +294,7 @@ fn make_directory(path_with_nul: &[u8]) -> Sys<()> {
     }
 }
 
-fn make_devices(devices: &[Option<OwnedFd>]) -> Sys<()> {
+fn make_devices(devices: &[Option<OwnedFd>], shared_memory: &CStr) -> Sys<()> {
     let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
     sys::mount(c"tmpfs", c"/dev", c"tmpfs", flags | libc::MS_STRICTATIME, c"mode=755,size=64k")?;
     for (tree, (_, target)) in devices.iter().zip(DEVICES) {
@@ -231,5 +308,21 @@ fn make_devices(devices: &[Option<OwnedFd>]) -> Sys<()> {
     let options = c"newinstance,ptmxmode=0666,mode=600";
     sys::mount(c"devpts", c"/dev/pts", c"devpts", flags, options)?;
     sys::mkdir(c"/dev/shm", 0o1777)?;
-    sys::mount(c"tmpfs", c"/dev/shm", c"tmpfs", flags | libc::MS_NODEV, c"mode=1777")
+    sys::mount(c"tmpfs", c"/dev/shm", c"tmpfs", flags | libc::MS_NODEV, shared_memory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_descriptor_is_named_by_its_number() {
+        let check = |number, expected: &CStr| {
+            assert_eq!(descriptor_path(number, &mut [0xff; DESCRIPTOR_PATH]), Ok(expected));
+        };
+        check(0, c"/proc/self/fd/0");
+        check(7, c"/proc/self/fd/7");
+        check(1024, c"/proc/self/fd/1024");
+        check(RawFd::MAX, c"/proc/self/fd/2147483647");
+    }
 }

@@ -16,6 +16,8 @@ pub struct Control {
     init: libc::pid_t,
     line: OwnedFd,
     tier: Tier,
+    /// Children that we had before, by what ran here before us.
+    others: Vec<libc::pid_t>,
 }
 
 /// What process 1 tells.
@@ -34,8 +36,13 @@ pub enum ChildEvent {
 }
 
 impl Control {
-    pub(crate) fn new(init: libc::pid_t, line: OwnedFd, tier: Tier) -> Self {
-        Self { init, line, tier }
+    pub(crate) fn new(
+        init: libc::pid_t,
+        line: OwnedFd,
+        tier: Tier,
+        others: Vec<libc::pid_t>,
+    ) -> Self {
+        Self { init, line, tier, others }
     }
 
     /// The host's number of the session's process 1.
@@ -88,10 +95,13 @@ impl Control {
     }
 
     /// Ends what process 1 left behind because somebody else ended it. Orphans
-    /// come to us; other children we have none.
+    /// come to us. Children that we had before the session are nobody's business
+    /// here; they are not reaped, so their numbers stay theirs. We start none
+    /// while a session runs.
     fn end_orphans(&self) {
+        let is_orphan = |pid: &libc::pid_t| *pid != self.init && !self.others.contains(pid);
         loop {
-            let orphans: Vec<_> = children().filter(|pid| *pid != self.init).collect();
+            let orphans: Vec<_> = children().filter(is_orphan).collect();
             if orphans.is_empty() {
                 return;
             }
@@ -105,7 +115,7 @@ impl Control {
 }
 
 /// The children of every thread of this process.
-fn children() -> impl Iterator<Item = libc::pid_t> {
+pub(super) fn children() -> impl Iterator<Item = libc::pid_t> {
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let lists =
         threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());

@@ -1,14 +1,20 @@
-//! Cuts a program's output into characters, controls and sequences, and knows
-//! at every byte whether the terminal is in the middle of one.
+//! Cuts a program's output into characters, controls and sequences.
+//!
+//! Bytes are taken for UTF-8, so the 8-bit forms of controls (0x80 to 0x9f) are
+//! what UTF-8 makes of them: characters, or bytes that are none.
 
-/// Longest sequence that is kept. Longer strings (images, clipboards) pass
-/// through, and are known only as a string.
+/// Longest sequence that is told. A longer one is nothing.
 const KEPT: usize = 4096;
 
+/// Longest string that is waited out. What comes after this many bytes counts
+/// as text again, so that one that never ends does not swallow everything.
+const SWALLOWED: usize = 4 * 1024 * 1024;
+
 /// One complete thing that a program printed.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token<'a> {
     Char(char),
+    /// One of 0x00 to 0x1f, or 0x7f.
     Control(u8),
     /// `ESC`, intermediates, a final byte.
     Escape {
@@ -20,11 +26,32 @@ pub(super) enum Token<'a> {
         body: &'a [u8],
         last: u8,
     },
-    /// An operating system command, device control string or the like: all of
-    /// it, unless it was longer than is kept.
+    /// An operating system command, device control string or the like, from
+    /// its `ESC` to its end.
     Text {
-        whole: Option<&'a [u8]>,
+        whole: &'a [u8],
     },
+}
+
+impl Token<'_> {
+    /// Writes it the shortest way it can be written.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        match *self {
+            Token::Char(c) => out.extend(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            Token::Control(byte) => out.push(byte),
+            Token::Escape { intermediates, last } => {
+                out.push(0x1b);
+                out.extend(intermediates);
+                out.push(last);
+            }
+            Token::Csi { body, last } => {
+                out.extend(b"\x1b[");
+                out.extend(body);
+                out.push(last);
+            }
+            Token::Text { whole } => out.extend(whole),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,18 +72,42 @@ pub(super) struct Lexer {
     state: State,
     /// The bytes of the unfinished thing, up to [`KEPT`].
     kept: Vec<u8>,
-    overflowed: bool,
+    /// How many bytes it has, kept or not.
+    length: usize,
 }
 
 impl Lexer {
-    /// Whether the terminal is between things, so that we may speak.
-    pub(super) fn at_rest(&self) -> bool {
-        self.state == State::Ground
+    /// Whether a string has begun and not ended.
+    pub(super) fn in_text(&self) -> bool {
+        matches!(self.state, State::Text | State::TextEscape)
     }
 
-    /// The beginning of an unfinished thing. None if it was too long to keep.
-    pub(super) fn unfinished(&self) -> Option<&[u8]> {
-        (!self.overflowed).then_some(&self.kept)
+    /// Gives up what is unfinished: what comes next begins anew.
+    pub(super) fn end(&mut self) {
+        self.state = State::Ground;
+        self.kept.clear();
+        self.length = 0;
+    }
+
+    /// The next characters, as far as nothing but printable ones comes: they
+    /// need not be pushed one by one.
+    pub(super) fn plain<'a>(&self, bytes: &'a [u8]) -> &'a str {
+        if self.state != State::Ground {
+            return "";
+        }
+        let is_control = |byte: &u8| *byte < 0x20 || *byte == 0x7f;
+        let end = bytes.iter().position(is_control).unwrap_or(bytes.len());
+        let text = match std::str::from_utf8(&bytes[..end]) {
+            Ok(text) => text,
+            Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+        };
+        // U+0080 to U+009F are controls too.
+        let is_control = |pair: &[u8]| pair[0] == 0xc2 && pair[1] < 0xa0;
+        if text.is_ascii() {
+            return text;
+        }
+        let at = text.as_bytes().windows(2).position(is_control);
+        at.map_or(text, |at| &text[..at])
     }
 
     /// Takes a byte and tells what it completes.
@@ -80,8 +131,7 @@ impl Lexer {
             }
             (State::TextEscape, b'\\') => {
                 self.keep(byte);
-                tell(Token::Text { whole: self.unfinished() });
-                self.end();
+                self.tell_text(tell);
             }
             // Any other byte after ESC ends the string and begins a sequence.
             (State::TextEscape, _) => {
@@ -96,8 +146,11 @@ impl Lexer {
             (State::Text, 0x1b) => self.turn(State::TextEscape, byte),
             (State::Text, 0x07) if self.kept.get(1) == Some(&b']') => {
                 self.keep(byte);
-                tell(Token::Text { whole: self.unfinished() });
+                self.tell_text(tell);
+            }
+            (State::Text, _) if self.length == SWALLOWED => {
                 self.end();
+                self.push(byte, tell);
             }
             (State::Text, _) => self.keep(byte),
             (_, 0x1b) => self.begin(State::Escape, byte),
@@ -108,17 +161,22 @@ impl Lexer {
             // Controls work in the middle of a sequence.
             (State::Escape | State::Csi, ..0x20) => tell(Token::Control(byte)),
             (State::Escape, b'[') if self.kept.len() == 1 => self.turn(State::Csi, byte),
-            (State::Escape, b']' | b'P' | b'_' | b'^' | b'X') if self.kept.len() == 1 => {
+            // SOURCE: `ESC k` is a window's name to screen and tmux.
+            (State::Escape, b']' | b'P' | b'_' | b'^' | b'X' | b'k') if self.kept.len() == 1 => {
                 self.turn(State::Text, byte);
             }
             (State::Escape | State::Csi, 0x20..0x30) | (State::Csi, 0x30..0x40) => self.keep(byte),
             (State::Escape, 0x30..0x7f) => {
-                let intermediates = self.kept.get(1..).unwrap_or_default();
-                tell(Token::Escape { intermediates, last: byte });
+                if self.is_whole() {
+                    let intermediates = self.kept.get(1..).unwrap_or_default();
+                    tell(Token::Escape { intermediates, last: byte });
+                }
                 self.end();
             }
             (State::Csi, 0x40..0x7f) => {
-                tell(Token::Csi { body: self.kept.get(2..).unwrap_or_default(), last: byte });
+                if self.is_whole() {
+                    tell(Token::Csi { body: self.kept.get(2..).unwrap_or_default(), last: byte });
+                }
                 self.end();
             }
             // DEL is ignored; other bytes do not belong and end it.
@@ -138,17 +196,22 @@ impl Lexer {
     }
 
     fn keep(&mut self, byte: u8) {
+        self.length += 1;
         if self.kept.len() < KEPT {
             self.kept.push(byte);
-        } else {
-            self.overflowed = true;
         }
     }
 
-    fn end(&mut self) {
-        self.state = State::Ground;
-        self.kept.clear();
-        self.overflowed = false;
+    /// Whether all of the unfinished thing was kept.
+    fn is_whole(&self) -> bool {
+        self.length == self.kept.len()
+    }
+
+    fn tell_text(&mut self, tell: &mut dyn FnMut(Token<'_>)) {
+        if self.is_whole() {
+            tell(Token::Text { whole: &self.kept });
+        }
+        self.end();
     }
 }
 
@@ -162,7 +225,7 @@ mod tests {
         for byte in bytes {
             lexer.push(*byte, &mut |token| seen.push(spell(&token)));
         }
-        if !lexer.at_rest() {
+        if lexer.state != State::Ground {
             seen.push("…".to_owned());
         }
         assert_eq!(seen.join(" "), expected, "{:?}", String::from_utf8_lossy(bytes));
@@ -177,7 +240,7 @@ mod tests {
                 format!("esc({}{})", text(intermediates), char::from(*last))
             }
             Token::Csi { body, last } => format!("csi({}{})", text(body), char::from(*last)),
-            Token::Text { whole } => format!("text({})", whole.map_or(0, <[u8]>::len)),
+            Token::Text { whole } => format!("text({})", whole.len()),
         }
     }
 
@@ -205,14 +268,22 @@ mod tests {
     }
 
     #[test]
-    fn a_long_string_is_known_to_be_one_without_being_kept() {
+    fn what_is_too_long_to_be_told_is_nothing_and_ends_all_the_same() {
+        for (begin, end) in
+            [("\x1b]0;", "\x07"), ("\x1bPq", "\x1b\\"), ("\x1b[", "m"), ("\x1b", "0")]
+        {
+            let filler = if begin == "\x1b" { " " } else { "1" };
+            check(format!("{begin}{}{end}x", filler.repeat(3 * KEPT)).as_bytes(), "x");
+        }
+    }
+
+    #[test]
+    fn a_string_that_never_ends_becomes_text_again() {
         let mut lexer = Lexer::default();
-        let mut told = Vec::new();
-        let long = b"\x1bPq".iter().chain(std::iter::repeat_n(&b'~', 3 * KEPT));
-        long.for_each(|byte| lexer.push(*byte, &mut |token| told.push(spell(&token))));
-        assert!(!lexer.at_rest() && lexer.unfinished().is_none() && told.is_empty());
-        b"\x1b\\".iter().for_each(|byte| lexer.push(*byte, &mut |token| told.push(spell(&token))));
-        assert_eq!(told, ["text(0)"]);
-        assert!(lexer.at_rest());
+        let mut told = 0;
+        let long = b"\x1b_G".iter().chain(std::iter::repeat_n(&b'~', SWALLOWED));
+        long.for_each(|byte| lexer.push(*byte, &mut |_| told += 1));
+        assert_eq!((told, lexer.state), (3, State::Ground));
+        assert!(lexer.kept.capacity() <= 2 * KEPT, "what is too long is not kept");
     }
 }

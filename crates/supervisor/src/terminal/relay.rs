@@ -1,6 +1,9 @@
 //! The loop between the person's terminal and the program's: it passes bytes,
 //! and puts questions in between.
 
+mod input;
+mod questions;
+
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -9,18 +12,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use remit_approvals::keys::{Decoder, Input, Piece};
+use remit_approvals::keys::Decoder;
 use remit_approvals::popup::{Area, Popup};
 use remit_approvals::wire::person;
 use remit_approvals::{Posed, QuestionId};
-use remit_policy::Answer;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 use rustix::termios::{OptionalActions, tcsetattr, tcsetwinsize};
 
 use super::mode::Outer;
-use super::screen::{Screen, Stop};
+use super::paste::Pastes;
+use super::screen::Screen;
 use super::signals::{self, Signals};
 use super::{Message, Shared, lock, refuse};
 
@@ -34,12 +37,9 @@ const HELD: usize = 1024 * 1024;
 /// A lone `ESC` is the key if nothing follows within this time.
 const LONE_ESC: Duration = Duration::from_millis(50);
 
-/// Any other sequence that is not continued within this time was none.
+/// Any other sequence that is not continued within this time was none; and so
+/// it is with a program's.
 const SEQUENCE: Duration = Duration::from_secs(1);
-
-/// How long a program may stay in the middle of a sequence when a question
-/// wants to be shown.
-const UNFINISHED: Duration = Duration::from_millis(150);
 
 /// How often to look whether we are in the foreground again, or the program's
 /// side open again; nothing announces these.
@@ -59,6 +59,7 @@ pub(super) struct Relay {
     /// How the person is named in an answer.
     by: String,
     screen: Screen,
+    pastes: Pastes,
     decoder: Decoder,
     /// How many of the decoder's pending bytes the program already has.
     passed: usize,
@@ -71,10 +72,6 @@ pub(super) struct Relay {
     /// Open questions, oldest first.
     questions: BTreeMap<QuestionId, Posed>,
     shown: Option<Shown>,
-    /// Since when a question waits for the program to finish a sequence.
-    blocked_since: Option<Instant>,
-    /// The rest of a sequence that was cut off is not for the terminal.
-    discard_rest: bool,
     outer_gone: bool,
     background: bool,
     /// When the program's side was last found closed.
@@ -116,6 +113,7 @@ impl Relay {
             woken,
             signals,
             shared,
+            pastes: Pastes::default(),
             decoder: Decoder::default(),
             passed: 0,
             popup_paste: false,
@@ -125,8 +123,6 @@ impl Relay {
             held: Vec::new(),
             questions: BTreeMap::new(),
             shown: None,
-            blocked_since: None,
-            discard_rest: false,
             outer_gone: false,
             background: false,
             master_closed: None,
@@ -158,7 +154,28 @@ impl Relay {
             self.read_master();
             self.time_out();
         }
+        self.leave();
         self.outer.restore();
+    }
+
+    /// Takes back what the session left on in the terminal, and waits a moment
+    /// until it is said.
+    fn leave(&mut self) {
+        if self.outer_gone || !self.outer.in_foreground() {
+            return;
+        }
+        self.to_outer.extend(self.screen.leave());
+        self.drain(Instant::now() + LAST_WORDS);
+    }
+
+    /// Writes what waits for the terminal.
+    fn drain(&mut self, deadline: Instant) {
+        self.write_outer();
+        while !self.to_outer.is_empty() && !self.outer_gone && Instant::now() < deadline {
+            let mut fds = [PollFd::new(&self.outer, PollFlags::OUT)];
+            let _ = poll(&mut fds, Some(&timespec(SILENCE)));
+            self.write_outer();
+        }
     }
 
     // What comes from the rest of the program.
@@ -254,11 +271,7 @@ impl Relay {
         // What it printed before it stopped, such as leaving the full screen.
         let deadline = Instant::now() + LAST_WORDS;
         while self.read_master() && Instant::now() < deadline {}
-        while !self.to_outer.is_empty() && !self.outer_gone && Instant::now() < deadline {
-            let mut fds = [PollFd::new(&self.outer, PollFlags::OUT)];
-            let _ = poll(&mut fds, Some(&timespec(SILENCE)));
-            self.write_outer();
-        }
+        self.drain(deadline);
         self.outer.restore();
         self.signals.continued();
         // The default action stops all of us. Where the shell does no job
@@ -283,107 +296,6 @@ impl Relay {
         let silent = self.last_output.elapsed() >= SILENCE || self.master_closed.is_some();
         let written = self.to_outer.is_empty() || self.outer_gone;
         (silent && written && self.shown.is_none()) || since.elapsed() >= LAST_WORDS
-    }
-
-    // Questions.
-
-    /// Brings what is shown in line with which questions are open.
-    fn settle(&mut self) {
-        let oldest = self.questions.keys().next().copied();
-        if let Some(shown) = &mut self.shown {
-            let id = shown.popup.posed().id;
-            if self.questions.contains_key(&id) {
-                shown.popup.set_waiting(self.questions.len() - 1);
-            } else if oldest.is_some() {
-                // The next one takes its place.
-                let area = shown.area;
-                self.shown = None;
-                self.to_outer.extend(self.screen.wipe(area));
-                self.open(Instant::now());
-            } else {
-                self.hide();
-            }
-            return;
-        }
-        if oldest.is_none() || self.background || self.outer_gone {
-            self.blocked_since = None;
-        } else if self.screen.at_rest() {
-            self.to_outer.extend(self.screen.cover());
-            self.begin_input();
-            self.open(Instant::now());
-        } else {
-            self.interrupt();
-        }
-    }
-
-    /// The program is in the middle of a sequence. It gets a moment to finish
-    /// it; then the terminal is told to forget it, and hears it from its
-    /// beginning later.
-    fn interrupt(&mut self) {
-        let since = *self.blocked_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < UNFINISHED {
-            return;
-        }
-        self.to_outer.push(0x18); // CAN
-        match self.screen.unfinished() {
-            Some(beginning) => self.held.splice(0..0, beginning.to_vec()).for_each(drop),
-            None => self.discard_rest = true,
-        }
-        self.screen.forget_unfinished();
-        self.to_outer.extend(self.screen.cover());
-        self.begin_input();
-        self.open(Instant::now());
-    }
-
-    /// Shows the oldest question on a covered screen.
-    fn open(&mut self, now: Instant) {
-        self.blocked_since = None;
-        let Some(posed) = self.questions.values().next() else {
-            return;
-        };
-        let popup = Popup::new(posed.clone(), self.questions.len() - 1, now);
-        let (cols, rows) = self.screen.size();
-        let area = popup.area(cols, rows);
-        self.shown = Some(Shown { popup, area, sent: false, asleep: true });
-        self.draw();
-    }
-
-    fn draw(&mut self) {
-        let Some(shown) = &mut self.shown else { return };
-        let (cols, rows) = self.screen.size();
-        let area = shown.popup.area(cols, rows);
-        if area != shown.area {
-            self.to_outer.extend(self.screen.wipe(shown.area));
-            shown.area = area;
-        }
-        let now = Instant::now();
-        shown.asleep = shown.popup.wakes_at(now).is_some();
-        self.to_outer.extend(shown.popup.draw(cols, rows, now));
-        self.write_outer();
-    }
-
-    /// Takes the popup away and lets the program's output go on.
-    fn hide(&mut self) {
-        let Some(shown) = self.shown.take() else {
-            return;
-        };
-        self.to_outer.extend(self.screen.wipe(shown.area));
-        self.to_outer.extend(self.screen.uncover());
-        if !self.decoder.pasting() {
-            // A sequence that began under the popup goes on without it.
-            self.to_master.extend(&self.decoder.pending()[self.passed..]);
-            self.passed = self.decoder.pending().len();
-        }
-        let held = std::mem::take(&mut self.held);
-        self.forward(&held);
-    }
-
-    fn answer(&mut self, id: QuestionId, answered: remit_approvals::popup::Answered) {
-        let answer = Answer { choice: answered.choice, by: self.by.clone(), note: answered.note };
-        // Someone elsewhere may have been faster; then that stands.
-        let _ = self.shared.desk.answer(id, answer);
-        self.questions.remove(&id);
-        self.settle();
     }
 
     // Bytes from the program.
@@ -418,7 +330,7 @@ impl Relay {
 
     fn on_output(&mut self, bytes: &[u8]) {
         if self.outer_gone {
-            self.screen.feed(bytes, Stop::AtEnd);
+            self.screen.feed(bytes, &mut Vec::new());
         } else if self.shown.is_some() {
             self.held.extend(bytes);
         } else {
@@ -426,24 +338,10 @@ impl Relay {
         }
     }
 
-    /// Passes output on; if a question waits, only to the end of the sequence
-    /// that the terminal is in the middle of.
+    /// Passes on what of the output the terminal may hear.
     fn forward(&mut self, bytes: &[u8]) {
-        let waits = !self.questions.is_empty() && !self.background;
-        let stop = if waits && !self.screen.at_rest() { Stop::AtRest } else { Stop::AtEnd };
-        let mut bytes = bytes;
-        if self.discard_rest {
-            let skipped = self.screen.skip(bytes);
-            self.discard_rest = !self.screen.at_rest();
-            bytes = &bytes[skipped..];
-        }
-        let fed = self.screen.feed(bytes, stop);
+        self.screen.feed(bytes, &mut self.to_outer);
         self.shared.full_screen.store(self.screen.is_alternate(), Ordering::Relaxed);
-        self.to_outer.extend(&bytes[..fed]);
-        if fed < bytes.len() {
-            self.held.extend(&bytes[fed..]);
-            self.settle();
-        }
     }
 
     fn write_outer(&mut self) {
@@ -463,113 +361,18 @@ impl Relay {
         }
     }
 
-    // Bytes from the person.
-
-    fn write_master(&mut self) {
-        if write_some(self.master.as_fd(), &mut self.to_master).is_err() {
-            // Nobody has the other side open: nobody will read this.
-            self.to_master.clear();
-        }
-    }
-
-    fn read_outer(&mut self) {
-        let mut bytes = [0; 4096];
-        match rustix::io::read(&self.outer, &mut bytes) {
-            Ok(count @ 1..) => self.on_input(&bytes[..count]),
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            Ok(0) | Err(_) => self.lose_outer(),
-        }
-    }
-
-    fn on_input(&mut self, bytes: &[u8]) {
-        self.time_out();
-        self.last_input = Instant::now();
-        let pieces = self.decoder.push(bytes);
-        if self.shown.is_none() {
-            for piece in &pieces {
-                self.pass_on(piece);
-            }
-            if !(self.decoder.pasting() && self.popup_paste) {
-                self.to_master.extend(&self.decoder.pending()[self.passed..]);
-                self.passed = self.decoder.pending().len();
-            }
-            return;
-        }
-        let keys = pieces.iter().filter(|piece| matches!(piece.input, Input::Key(_))).count();
-        for piece in &pieces {
-            self.take(piece, keys);
-        }
-        if self.shown.is_some() {
-            self.draw();
-        }
-    }
-
-    /// Input while no popup is shown belongs to the program, but for the rest
-    /// of a paste that began under one.
-    fn pass_on(&mut self, piece: &Piece) {
-        let passed = std::mem::take(&mut self.passed);
-        if piece.input == Input::Pasted {
-            if piece.raw == b"\x1b[200~" {
-                self.popup_paste = false;
-            }
-            if self.popup_paste {
-                return;
-            }
-        }
-        self.to_master.extend(&piece.raw[passed..]);
-    }
-
-    /// Input while a popup is shown: keys are for it, what the terminal says
-    /// to the program is not, and what began before it is the program's.
-    /// `keys` is how many keys came at once.
-    fn take(&mut self, piece: &Piece, keys: usize) {
-        let Some(shown) = &mut self.shown else {
-            // An answer closed the popup. A key that came with it was typed
-            // blindly; a report is still the program's.
-            if matches!(piece.input, Input::Report | Input::Position { .. }) {
-                self.to_master.extend(&piece.raw);
-            }
-            return;
-        };
-        if self.passed > 0 {
-            let passed = std::mem::take(&mut self.passed);
-            self.to_master.extend(&piece.raw[passed..]);
-            return;
-        }
-        match piece.input {
-            Input::Report | Input::Position { .. } => self.to_master.extend(&piece.raw),
-            Input::Pasted => {
-                if piece.raw == b"\x1b[200~" {
-                    self.popup_paste = true;
-                }
-                if !self.popup_paste {
-                    self.to_master.extend(&piece.raw);
-                }
-            }
-            Input::Other => {}
-            // Several keys at once are a paste without its marks, or typing
-            // ahead; and nobody can have read what was not sent yet.
-            Input::Key(_) if !shown.sent || (keys > 1 && !shown.popup.noting()) => {
-                shown.popup.disturb(self.last_input);
-            }
-            Input::Key(key) => {
-                let id = shown.popup.posed().id;
-                if let Some(answered) = shown.popup.key(key, self.last_input) {
-                    self.answer(id, answered);
-                }
-            }
-        }
-    }
-
-    /// The screen was just covered: sorts out input that is under way.
-    fn begin_input(&mut self) {
-        self.time_out();
-        self.popup_paste = false;
-    }
-
     // Time.
 
     fn time_out(&mut self) {
+        let rest = self.pastes.flush(Instant::now());
+        self.on_input(&rest);
+        self.time_out_input();
+        if self.screen.in_text() && self.last_output.elapsed() >= SEQUENCE {
+            self.screen.end_text();
+        }
+    }
+
+    fn time_out_input(&mut self) {
         let limit = if self.decoder.pending() == [0x1b] { LONE_ESC } else { SEQUENCE };
         if !self.decoder.pending().is_empty()
             && self.last_input.elapsed() >= limit
@@ -630,7 +433,10 @@ impl Relay {
                 deadlines.push(until(self.last_input + limit));
             }
         }
-        deadlines.extend(self.blocked_since.map(|since| until(since + UNFINISHED)));
+        deadlines.extend(self.pastes.rests_at().map(until));
+        if self.screen.in_text() && self.held.is_empty() {
+            deadlines.push(until(self.last_output + SEQUENCE));
+        }
         if self.background || self.master_closed.is_some() {
             deadlines.push(LOOK_AGAIN);
         }
@@ -639,6 +445,18 @@ impl Relay {
         }
         // A moment more, so that the deadline has passed when we wake.
         deadlines.into_iter().min().map(|left| left + Duration::from_millis(1))
+    }
+}
+
+impl Drop for Relay {
+    /// After a bug of ours: [`Relay::run`] left nothing to take back otherwise.
+    fn drop(&mut self) {
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            if self.shown.take().is_some() {
+                self.to_outer.extend(self.screen.uncover());
+            }
+            self.leave();
+        }));
     }
 }
 

@@ -5,20 +5,20 @@
 //! disturb or be garbled by, is followed here: character sets, margins, origin
 //! and insert mode, autowrap, links, synchronized output, exact attributes.
 
+mod cover;
+#[cfg(test)]
+mod tests;
+
 use std::num::NonZeroU16;
 
-use remit_approvals::popup::Area;
-
+use super::attributes::Attributes;
+use super::filter;
+use super::left::Left;
 use super::lexer::{Lexer, Token};
-use super::paint;
 
 /// Sizes beyond these are followed as these: a model must not eat the memory.
 const ROWS: u16 = 500;
 const COLS: u16 = 1000;
-
-/// More attribute changes than this without a reset: the model's idea of the
-/// attributes has to do.
-const ATTRIBUTES: usize = 1024;
 
 pub(super) struct Screen {
     lexer: Lexer,
@@ -26,6 +26,7 @@ pub(super) struct Screen {
     /// For the model, not processed yet.
     batch: Vec<u8>,
     marks: Marks,
+    left: Left,
 }
 
 /// What the model does not know.
@@ -40,6 +41,8 @@ struct Marks {
     /// Left and right margins: whether the mode is on, and what they are.
     sides: Option<Vec<u8>>,
     top_margin: u16,
+    /// Whether lines above or below the margins do not scroll.
+    margins: bool,
     /// The open hyperlink, as the sequence that opened it.
     link: Option<Vec<u8>>,
 }
@@ -56,15 +59,6 @@ struct Pen {
     origin: bool,
 }
 
-#[derive(Clone, Debug)]
-struct Attributes(Option<Vec<u8>>);
-
-impl Default for Attributes {
-    fn default() -> Self {
-        Self(Some(Vec::new()))
-    }
-}
-
 impl Screen {
     /// A blank screen.
     pub(super) fn new(cols: u16, rows: u16) -> Self {
@@ -73,56 +67,45 @@ impl Screen {
             model: new_model(cols, rows),
             batch: Vec::new(),
             marks: Marks::default(),
+            left: Left::default(),
         }
     }
 
-    /// Follows output and returns how much of it was followed: all of it, or
-    /// with `stop`, the bytes up to where the terminal is at rest first.
-    pub(super) fn feed(&mut self, bytes: &[u8], stop: Stop) -> usize {
-        let mut fed = 0;
+    /// Follows output and adds to `out` what of it the terminal may hear. After
+    /// that the terminal is in the middle of nothing, whatever the program is
+    /// in the middle of.
+    pub(super) fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let mut lexer = std::mem::take(&mut self.lexer);
-        for byte in bytes {
-            if stop == Stop::AtRest && lexer.at_rest() {
-                break;
+        let mut room = Vec::new();
+        let mut rest = bytes;
+        while let Some(byte) = rest.first() {
+            let plain = lexer.plain(rest);
+            if plain.is_empty() {
+                lexer.push(*byte, &mut |token| {
+                    if let Some(token) = filter::clean(token, &mut room) {
+                        token.write(out);
+                        self.follow(&token);
+                    }
+                });
+                rest = &rest[1..];
+            } else {
+                out.extend(plain.as_bytes());
+                self.follow_plain(plain);
+                rest = &rest[plain.len()..];
             }
-            lexer.push(*byte, &mut |token| self.follow(&token));
-            fed += 1;
         }
         self.lexer = lexer;
         self.process();
-        fed
     }
 
-    /// Whether the terminal is between sequences, so that we may speak.
-    pub(super) fn at_rest(&self) -> bool {
-        self.lexer.at_rest()
+    /// Whether the program has begun a string and not ended it.
+    pub(super) fn in_text(&self) -> bool {
+        self.lexer.in_text()
     }
 
-    /// The beginning of the sequence that the terminal is in the middle of.
-    /// None if it is too long to send again.
-    pub(super) fn unfinished(&self) -> Option<&[u8]> {
-        self.lexer.unfinished()
-    }
-
-    /// The unfinished sequence will come again from its beginning, or if it
-    /// was too long to keep, its rest goes to [`Screen::skip`].
-    pub(super) fn forget_unfinished(&mut self) {
-        if self.lexer.unfinished().is_some() {
-            self.lexer = Lexer::default();
-        }
-    }
-
-    /// Follows the rest of a sequence that the terminal has forgotten, and
-    /// returns how long it is in `bytes`.
-    pub(super) fn skip(&mut self, bytes: &[u8]) -> usize {
-        let rest = bytes.iter().take_while(|byte| {
-            let within = !self.lexer.at_rest();
-            if within {
-                self.lexer.push(**byte, &mut |_| {});
-            }
-            within
-        });
-        rest.count()
+    /// Gives up the program's unfinished sequence: what it prints next is text.
+    pub(super) fn end_text(&mut self) {
+        self.lexer.end();
     }
 
     /// Columns and rows.
@@ -134,6 +117,7 @@ impl Screen {
     pub(super) fn resize(&mut self, cols: u16, rows: u16) {
         let (cols, rows) = clamp(cols, rows);
         self.marks.top_margin = 0;
+        self.marks.margins = false;
         self.guard(|model| model.set_size(rows, cols));
     }
 
@@ -142,108 +126,17 @@ impl Screen {
         self.model.screen().alternate_screen()
     }
 
-    /// What to send before a popup is drawn.
-    pub(super) fn cover(&self) -> Vec<u8> {
-        let marks = &self.marks;
-        let mut out = Vec::new();
-        if !self.is_alternate() {
-            // The position is saved twice: a terminal without an alternate
-            // screen knows only the first.
-            out.extend(b"\x1b7\x1b[?1049h");
-        }
-        let mut when = |set: bool, bytes: &[u8]| {
-            if set {
-                out.extend(bytes);
-            }
-        };
-        when(marks.synchronized, b"\x1b[?2026l");
-        when(true, b"\x1b[?25l\x1b[0m");
-        when(marks.link.is_some(), b"\x1b]8;;\x1b\\");
-        when(marks.pen.origin, b"\x1b[?6l");
-        when(marks.insert, b"\x1b[4l");
-        when(marks.sides.is_some(), b"\x1b[?69l");
-        when(marks.pen.shifted != 0 || marks.pen.sets[0].is_some(), b"\x0f\x1b(B");
-        when(true, b"\x1b[?7l");
-        // A paste must arrive as a paste, or its letters would be keys.
-        when(!self.model.screen().bracketed_paste(), b"\x1b[?2004h");
-        out
-    }
-
-    /// What to send to remove a popup from `area` while the screen stays
-    /// covered.
-    pub(super) fn wipe(&self, area: Area) -> Vec<u8> {
-        if self.is_alternate() {
-            paint::repaint(self.model.screen(), area)
+    fn follow_plain(&mut self, text: &str) {
+        let pen = &self.marks.pen;
+        if pen.sets[pen.shifted].is_none() && !self.marks.insert && !self.marks.no_autowrap {
+            self.batch.extend(text.as_bytes());
         } else {
-            paint::blank(area)
+            text.chars().for_each(|c| self.follow_char(c));
         }
-    }
-
-    /// What to send to undo [`Screen::cover`], after [`Screen::wipe`].
-    pub(super) fn uncover(&self) -> Vec<u8> {
-        let marks = &self.marks;
-        let screen = self.model.screen();
-        let alternate = self.is_alternate();
-        let mut out = Vec::new();
-        if !alternate {
-            out.extend(b"\x1b[?1049l");
-        }
-        if !marks.no_autowrap {
-            out.extend(b"\x1b[?7h");
-        }
-        if alternate && !marks.pen.origin {
-            out.extend(paint::place_cursor(screen));
-        }
-        if let Some(sides) = &marks.sides {
-            out.extend(b"\x1b[?69h");
-            out.extend(sides);
-        }
-        if marks.insert {
-            out.extend(b"\x1b[4h");
-        }
-        if marks.pen.origin {
-            out.extend(b"\x1b[?6h");
-        }
-        if alternate && (marks.pen.origin || marks.sides.is_some()) {
-            let (row, col) = screen.cursor_position();
-            let top = if marks.pen.origin { marks.top_margin } else { 0 };
-            out.extend(format!("\x1b[{};{}H", row.saturating_sub(top) + 1, col + 1).bytes());
-        }
-        if !alternate {
-            out.extend(b"\x1b8");
-        }
-        for set in marks.pen.sets.iter().flatten() {
-            out.extend(set);
-        }
-        out.extend(match marks.pen.shifted {
-            1 => &b"\x0e"[..],
-            2 => b"\x1bn",
-            3 => b"\x1bo",
-            _ => b"",
-        });
-        out.extend(b"\x1b[0m");
-        match &marks.pen.attributes.0 {
-            Some(exact) => out.extend(exact),
-            None => out.extend(screen.attributes_formatted().bytes()),
-        }
-        out.extend(marks.link.iter().flatten());
-        out.extend(if screen.hide_cursor() { b"\x1b[?25l" } else { b"\x1b[?25h" });
-        if !screen.bracketed_paste() {
-            out.extend(b"\x1b[?2004l");
-        }
-        if marks.synchronized {
-            out.extend(b"\x1b[?2026h");
-        }
-        out
-    }
-
-    /// All cells, after the terminal itself changed under a popup.
-    pub(super) fn repaint(&self) -> Vec<u8> {
-        let (width, height) = self.size();
-        paint::repaint(self.model.screen(), Area { left: 0, top: 0, width, height })
     }
 
     fn follow(&mut self, token: &Token<'_>) {
+        self.left.follow(token);
         match token {
             Token::Char(c) => self.follow_char(*c),
             Token::Control(byte) => {
@@ -256,7 +149,7 @@ impl Screen {
             }
             Token::Escape { intermediates, last } => self.follow_escape(intermediates, *last),
             Token::Csi { body, last } => self.follow_csi(body, *last),
-            Token::Text { whole } => self.follow_text(*whole),
+            Token::Text { whole } => self.follow_text(whole),
         }
     }
 
@@ -274,7 +167,7 @@ impl Screen {
                 self.batch.extend(format!("\x1b[{cols}G").bytes());
             }
         }
-        self.batch.extend(c.encode_utf8(&mut [0; 4]).bytes());
+        self.batch.extend(c.encode_utf8(&mut [0; 4]).as_bytes());
     }
 
     fn follow_escape(&mut self, intermediates: &[u8], last: u8) {
@@ -314,6 +207,8 @@ impl Screen {
             (_, b'r') if !body.starts_with(b"?") => {
                 let top = numbers(body).first().copied().unwrap_or(0);
                 self.marks.top_margin = top.saturating_sub(1);
+                let bottom = numbers(body).get(1).copied().unwrap_or(0);
+                self.marks.margins = top > 1 || (1..self.size().1).contains(&bottom);
                 self.pass(body, last);
             }
             (_, b's') if self.marks.sides.is_some() => {
@@ -363,14 +258,14 @@ impl Screen {
         }
     }
 
-    fn follow_text(&mut self, whole: Option<&[u8]>) {
+    fn follow_text(&mut self, whole: &[u8]) {
         // SOURCE: hyperlinks in terminal emulators: `OSC 8 ; params ; URI ST`.
-        let Some(link) = whole.and_then(|whole| whole.strip_prefix(b"\x1b]8;")) else {
+        let Some(link) = whole.strip_prefix(b"\x1b]8;") else {
             return;
         };
         let target = link.iter().position(|byte| *byte == b';').map(|at| &link[at + 1..]);
         let closes = matches!(target, None | Some(b"\x07" | b"\x1b\\"));
-        self.marks.link = if closes { None } else { whole.map(<[u8]>::to_vec) };
+        self.marks.link = (!closes).then(|| whole.to_vec());
     }
 
     fn save_marks(&mut self) {
@@ -430,34 +325,6 @@ impl Screen {
     }
 }
 
-/// How far [`Screen::feed`] goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
-    AtEnd,
-    AtRest,
-}
-
-impl Attributes {
-    /// Remembers `CSI body m`; a reset forgets what came before it.
-    fn follow(&mut self, body: &[u8]) {
-        if body.is_empty() || body == b"0" {
-            *self = Self::default();
-            return;
-        }
-        if body.starts_with(b"0;") {
-            *self = Self::default();
-        }
-        if let Some(known) = &mut self.0 {
-            known.extend(b"\x1b[");
-            known.extend(body);
-            known.push(b'm');
-        }
-        if self.0.as_ref().is_some_and(|known| known.len() > ATTRIBUTES) {
-            self.0 = None;
-        }
-    }
-}
-
 fn new_model(cols: u16, rows: u16) -> vt100::Parser {
     let (cols, rows) = clamp(cols, rows);
     vt100::Parser::new(rows, cols, 0)
@@ -484,146 +351,5 @@ fn line_drawing(c: char) -> char {
         0x5f => ' ',
         code @ 0x60..=0x7e => DRAWN.chars().nth((code - 0x60) as usize).unwrap_or(c),
         _ => c,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Covers and uncovers after `before`, at every byte that is at rest and,
-    /// with `after`, compares with a terminal that nobody disturbed.
-    fn check(before: &str, after: &str) {
-        let area = Area { left: 3, top: 1, width: 14, height: 4 };
-        let mut outer = new_model(20, 6);
-        let mut screen = Screen::new(20, 6);
-        for byte in before.bytes() {
-            outer.process(&[byte]);
-            screen.feed(&[byte], Stop::AtEnd);
-            if screen.at_rest() {
-                outer.process(&screen.cover());
-                for row in 2..=5 {
-                    outer.process(format!("\x1b[{row};4H\x1b[7m┌ popup ─────┐\x1b[0m").as_bytes());
-                }
-                outer.process(&screen.wipe(area));
-                outer.process(&screen.uncover());
-            }
-        }
-        outer.process(after.as_bytes());
-        let mut wanted = new_model(20, 6);
-        wanted.process(before.as_bytes());
-        wanted.process(after.as_bytes());
-        // A blank and an erased cell look the same.
-        let rows = |model: &vt100::Parser| {
-            let rows = model.screen().rows(0, 20);
-            rows.map(|row| row.trim_end().to_owned()).collect::<Vec<_>>()
-        };
-        assert_eq!(rows(&outer), rows(&wanted), "{before:?}");
-        assert_eq!(
-            outer.screen().cursor_position(),
-            wanted.screen().cursor_position(),
-            "{before:?}"
-        );
-        let attributes = |model: &vt100::Parser| model.screen().attributes_formatted();
-        assert_eq!(attributes(&outer), attributes(&wanted), "{before:?}");
-        assert_eq!(outer.screen().hide_cursor(), wanted.screen().hide_cursor(), "{before:?}");
-    }
-
-    #[test]
-    fn a_program_that_was_covered_at_any_moment_goes_on_as_if_it_was_not() {
-        let alternate = "\x1b[?1049h\x1b[2J\x1b[H";
-        for start in [alternate, ""] {
-            check(&format!("{start}one\r\n\x1b[31mtwo\x1b[4m"), "three");
-            // About to wrap, with narrow and wide characters.
-            check(&format!("{start}{}", "x".repeat(20)), "y");
-            check(&format!("{start}{}字", "x".repeat(18)), "y");
-            check(&format!("{start}\x1b[6;1H{}", "x".repeat(20)), "y");
-            check(&format!("{start}\x1b[3;5H字字字\x1b[?25l"), "字");
-            check(&format!("{start}\x1b[38;5;200;48;2;1;2;3;1;2;3mX\x1b[22m"), "Y");
-        }
-        // Scroll margins, with and without origin mode.
-        check(&format!("{alternate}\x1b[2;4r\x1b[4;1Hlast"), "\r\nscrolled\r\nagain");
-        check(&format!("{alternate}\x1b[2;4r\x1b[?6h\x1b[3;2Hin"), "\r\nscrolled\x1b[1;1Htop");
-        // Saved cursors stay saved.
-        check(&format!("{alternate}\x1b[2;3H\x1b[32m\x1b7\x1b[5;5H\x1b[0m"), "\x1b8back");
-        // Leaving the alternate screen under way.
-        check("shell$ \x1b[?1049h\x1b[2Jfull\x1b[?1049l", "prompt");
-    }
-
-    fn fed(text: &str) -> Screen {
-        let mut screen = Screen::new(20, 6);
-        screen.feed(text.as_bytes(), Stop::AtEnd);
-        screen
-    }
-
-    /// `set` must be undone when covering with `off` and redone with `on`.
-    fn check_mode(set: &str, off: &str, on: &str) {
-        for start in ["\x1b[?1049h", ""] {
-            let screen = fed(&format!("{start}{set}"));
-            let covering = String::from_utf8(screen.cover()).unwrap();
-            let uncovering = String::from_utf8(screen.uncover()).unwrap();
-            assert!(covering.contains(off), "{set:?} covers with {covering:?}");
-            assert!(uncovering.contains(on), "{set:?} uncovers with {uncovering:?}");
-            let plain = fed(start);
-            assert!(!String::from_utf8(plain.uncover()).unwrap().contains(on), "{on:?}");
-        }
-    }
-
-    #[test]
-    fn modes_that_would_garble_a_popup_are_off_under_it_and_on_again_after() {
-        check_mode("\x1b(0", "\x1b(B", "\x1b(0");
-        check_mode("\x1b)0\x0e", "\x0f\x1b(B", "\x1b)0\x0e");
-        check_mode("\x1b[4h", "\x1b[4l", "\x1b[4h");
-        check_mode("\x1b[?6h", "\x1b[?6l", "\x1b[?6h");
-        check_mode("\x1b[?69h\x1b[3;9s", "\x1b[?69l", "\x1b[?69h\x1b[3;9s");
-        check_mode("\x1b[?2026h", "\x1b[?2026l", "\x1b[?2026h");
-        check_mode("\x1b]8;;http://x\x1b\\", "\x1b]8;;\x1b\\", "\x1b]8;;http://x\x1b\\");
-        check_mode("\x1b[9m\x1b[4:3m", "\x1b[0m", "\x1b[0m\x1b[9m\x1b[4:3m");
-    }
-
-    #[test]
-    fn modes_that_were_reset_are_not_set_again() {
-        let set = "\x1b(0\x1b[4h\x1b[?6h\x1b[?7l\x1b[?2026h\x1b]8;;http://x\x07\x1b[9m";
-        for reset in ["\x1bc", "\x1b(B\x1b[4l\x1b[?6;7l\x1b[?7h\x1b[?2026l\x1b]8;;\x07\x1b[m"] {
-            assert_eq!(fed(&format!("{set}{reset}")).uncover(), fed("").uncover(), "{reset:?}");
-        }
-        assert!(!fed("\x1b[?7l").uncover().windows(5).any(|bytes| bytes == b"\x1b[?7h"));
-    }
-
-    #[test]
-    fn the_screen_is_known_where_the_model_alone_would_not_know_it() {
-        let show = |text: &str| fed(text).model.screen().contents();
-        assert_eq!(show("\x1b(0lqk\x1b(Bq"), "┌─┐q");
-        assert_eq!(show("abc\x1b[2D\x1b[4hX\x1b[4l"), "aXbc");
-        assert_eq!(show(&format!("\x1b[?7l{}yz", "x".repeat(20))), format!("{}z", "x".repeat(19)));
-        assert_eq!(show("ab\x1bDc\x1bEd"), "ab\n  c\nd");
-        assert_eq!(show("\x1b[12Gx\x1b[2Zy"), "y          x");
-        assert_eq!(show("a\x1b[Ib"), "a       b");
-        assert_eq!(show("x\x1b[sabc\x1b[uy"), "xybc");
-    }
-
-    #[test]
-    fn no_output_breaks_the_screen() {
-        // A simple generator; the seed makes a failure repeatable.
-        let mut state = 0x2545_f491_4f6c_dd1d_u64;
-        let mut random = move || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state
-        };
-        for (cols, rows) in [(1, 1), (2, 1), (80, 24), (0, 0), (3, 200)] {
-            let mut screen = Screen::new(cols, rows);
-            for _ in 0..3000 {
-                let alphabet = b"\x1b\x1b[[?;0123456789hlmrsuHJKABCDLMPST@X78cDEM()0\n\r\t\x0e\x0fx\xe5\xad\x97";
-                let bytes: Vec<u8> =
-                    (0..20).map(|_| alphabet[random() as usize % alphabet.len()]).collect();
-                screen.feed(&bytes, Stop::AtEnd);
-                screen.resize(random() as u16 % 90, random() as u16 % 30);
-                screen.cover();
-                screen.wipe(Area { left: 1, top: 1, width: 60, height: 10 });
-                screen.uncover();
-            }
-        }
     }
 }

@@ -19,6 +19,9 @@ use super::*;
 /// Longer than the keyboard must rest before a key counts.
 const REST: Duration = Duration::from_millis(650);
 
+/// Longer than a string may stay unfinished.
+const SEQUENCE_AND_MORE: Duration = Duration::from_millis(1200);
+
 /// How long anything may take here.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -493,11 +496,12 @@ fn a_terminal_that_went_away_refuses_and_asks_for_the_end() {
 }
 
 #[test]
-fn finishing_under_a_popup_puts_everything_back() {
-    let mut world = World::new();
+fn finishing_under_a_popup_leaves_the_terminal_as_it_was_found() {
+    let mut world = World::after("$ remit run\r\n");
+    let before = world.seen.screen().clone();
     world.print(full_screen());
     world.look_for(Duration::from_millis(200));
-    let before = world.seen.screen().clone();
+    assert!(world.seen.screen().alternate_screen());
     world.ask(1, "run `make`");
     world.see("run `make`");
     world.terminal = None;
@@ -506,6 +510,35 @@ fn finishing_under_a_popup_puts_everything_back() {
     same(world.seen.screen(), &before, "after");
     assert!(tcgetattr(&world.tty).unwrap().local_modes.contains(LocalModes::ICANON));
     assert_eq!(world.answers(), []);
+}
+
+#[test]
+fn what_could_harm_the_terminal_does_not_reach_it() {
+    let mut world = World::new();
+    world.print("one\x1b]52;c;cm0=\x07\x1b[21t\x1bP$qm\x1b\\ \x1b]52;c;");
+    world.see("one");
+    world.print("?\x07two");
+    world.see("two");
+    assert_eq!(world.bytes, b"one two");
+}
+
+#[test]
+fn a_string_that_is_not_continued_swallows_nothing_more() {
+    let mut world = World::new();
+    world.print("\x1b]52;c;cm0=");
+    world.look_for(SEQUENCE_AND_MORE);
+    world.print("prompt");
+    world.see("prompt");
+    assert_eq!(world.bytes, b"prompt");
+}
+
+#[test]
+fn pasted_text_cannot_end_the_paste() {
+    let world = World::new();
+    world.press("\x1b[200~a\x1b[201~rm\r\x1b[201~");
+    assert_eq!(world.heard(), "\x1b[200~a[201~rm\r\x1b[201~");
+    world.press("\r");
+    assert_eq!(world.heard(), "\r");
 }
 
 #[test]

@@ -268,7 +268,16 @@ fn what_failed_after_the_permit_is_told_with_it() {
                 5,
                 Kind::Degraded { what: "cgroup".to_owned(), why: "the kernel has none".to_owned() },
             ),
-            (6, Kind::Exit { status: Status::Signal(9) }),
+            (
+                6,
+                Kind::LimitReached {
+                    limit: "memory".to_owned(),
+                    value: 1 << 30,
+                    how: "cgroup v2".to_owned(),
+                    ended: true,
+                },
+            ),
+            (7, Kind::Exit { status: Status::Signal(9) }),
         ],
         "
      +0.001s  codex
@@ -277,7 +286,9 @@ fn what_failed_after_the_permit_is_told_with_it() {
                   failed: no address
 !    +0.005s  not in force: cgroup
                 the kernel has none
-     +0.006s  the command was ended by signal 9
+!    +0.006s  limit reached: memory, and the session was ended
+                cgroup v2
+     +0.007s  the command was ended by signal 9
 ",
     );
 }

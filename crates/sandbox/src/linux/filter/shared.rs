@@ -6,8 +6,8 @@
 use libc::{c_long, sock_filter};
 
 use super::{
-    Action, ByArgument, EPERM, INTERNET, LOCAL, TERMINAL_TRICKS, Test, Verdict, argument_offset,
-    argument_test, block, jump, load, mask, one_of, ret,
+    Action, ByArgument, EPERM, INTERNET, Test, Verdict, argument_offset, argument_test, block,
+    jump, load, local_tests, mask, one_of, ret,
 };
 
 /// Calls with one fate, whatever their arguments.
@@ -35,6 +35,8 @@ const FATES: &[(Action, &[c_long])] = &[
             libc::SYS_utimensat,
         ],
     ),
+    // No mount holds a protected name.
+    (Action::Notify, &[libc::SYS_unlinkat]),
     // Nor does Landlock hold who watches a directory for changes.
     (Action::Notify, &[libc::SYS_inotify_add_watch]),
     // Programs that copy attributes go on without them.
@@ -54,6 +56,7 @@ const FATES: &[(Action, &[c_long])] = &[
 #[cfg(target_arch = "x86_64")]
 const FATES_HERE: &[(Action, &[c_long])] = &[
     (Action::Notify, &[libc::SYS_chmod, libc::SYS_chown, libc::SYS_lchown]),
+    (Action::Notify, &[libc::SYS_unlink, libc::SYS_rmdir]),
     (super::ENOSYS, &[libc::SYS_utime, libc::SYS_utimes, libc::SYS_futimesat]),
 ];
 #[cfg(target_arch = "aarch64")]
@@ -61,7 +64,7 @@ const FATES_HERE: &[(Action, &[c_long])] = &[];
 
 /// Ways to change a file's attributes by a descriptor that was opened to read.
 /// SOURCE: linux/fs.h, linux/fsverity.h, linux/fscrypt.h, linux/msdos_fs.h, ext4.
-const ATTRIBUTES: &[u32] = &[
+pub(super) const ATTRIBUTES: &[u32] = &[
     0x4008_6602, // FS_IOC_SETFLAGS
     0x4004_6602, // FS_IOC32_SETFLAGS
     0x4008_7602, // FS_IOC_SETVERSION
@@ -83,7 +86,15 @@ const OWN_ONLY: &[c_long] = &[
     libc::SYS_sched_setattr,
 ];
 
-const STREAMS: &[u32] = &[libc::SOCK_STREAM as u32, libc::SOCK_SEQPACKET as u32];
+/// The supervisor looks at its processes by the caller's own rights alone. One
+/// that closed itself to them could not be served, nor its memory be counted.
+const KEEP_DUMPABLE: ByArgument = ByArgument {
+    call: libc::SYS_prctl,
+    argument: 0,
+    test: Test::OneOf(&[libc::PR_SET_DUMPABLE as u32]),
+    then: EPERM,
+    otherwise: Action::Allow,
+};
 
 pub(super) fn tests(code: &mut Vec<sock_filter>) {
     for (action, calls) in FATES.iter().chain(FATES_HERE) {
@@ -96,44 +107,21 @@ pub(super) fn tests(code: &mut Vec<sock_filter>) {
         let then = Action::Allow;
         argument_test(code, &ByArgument { call: *call, argument, test, then, otherwise: EPERM });
     }
-    let requests: Vec<u32> = ATTRIBUTES.iter().chain(TERMINAL_TRICKS).copied().collect();
-    let mut ioctl = vec![load(argument_offset(1))];
-    one_of(&mut ioctl, &requests);
-    ioctl.extend([ret(Verdict::Do(EPERM)), ret(Verdict::Do(Action::Allow))]);
-    block(code, libc::SYS_ioctl, ioctl);
-    sockets(code);
+    argument_test(code, &KEEP_DUMPABLE);
 }
 
-/// Streams only. A datagram needs no `connect`: it would reach the network, or a
-/// local socket of the host's, by itself.
-fn sockets(code: &mut Vec<sock_filter>) {
-    let allow = || ret(Verdict::Do(Action::Allow));
-    let refuse = || ret(Verdict::Do(EPERM));
-    let local_stream = || {
-        let mut body = vec![load(argument_offset(0))];
-        one_of(&mut body, &[LOCAL]);
-        // Over the rest, unless it is local.
-        let mut kind = vec![load(argument_offset(1)), mask(0xff)];
-        one_of(&mut kind, STREAMS);
-        kind.extend([allow(), refuse()]);
-        body.extend([jump(libc::BPF_JA, 1, 0, 0), jump(libc::BPF_JA, kind.len() as u32, 0, 0)]);
-        body.extend(kind);
-        body
-    };
-    let mut pair = local_stream();
-    pair.push(refuse());
-    block(code, libc::SYS_socketpair, pair);
-
-    let mut socket = local_stream();
-    socket.push(load(argument_offset(0)));
-    one_of(&mut socket, INTERNET);
-    socket
-        .extend([jump(libc::BPF_JA, 1, 0, 0), ret(Verdict::Do(Action::Errno(libc::EAFNOSUPPORT)))]);
-    socket.extend([load(argument_offset(1)), mask(0xff)]);
-    one_of(&mut socket, &[libc::SOCK_STREAM as u32]);
-    socket.extend([jump(libc::BPF_JA, 1, 0, 0), refuse()]);
-    socket.push(load(argument_offset(2)));
-    one_of(&mut socket, &[0, libc::IPPROTO_TCP as u32]);
-    socket.extend([allow(), ret(Verdict::Do(Action::Errno(libc::EPROTONOSUPPORT)))]);
-    block(code, libc::SYS_socket, socket);
+/// Streams only. A datagram needs no `connect`: it would reach the network by
+/// itself. Netlink would show and change what is the host's.
+pub(super) fn socket_tests(code: &mut Vec<sock_filter>) {
+    let refuse = |errno| ret(Verdict::Do(Action::Errno(errno)));
+    let mut body = local_tests();
+    one_of(&mut body, INTERNET);
+    body.extend([jump(libc::BPF_JA, 1, 0, 0), refuse(libc::EAFNOSUPPORT)]);
+    body.extend([load(argument_offset(1)), mask(0xff)]);
+    one_of(&mut body, &[libc::SOCK_STREAM as u32]);
+    body.extend([jump(libc::BPF_JA, 1, 0, 0), refuse(libc::EPERM)]);
+    body.push(load(argument_offset(2)));
+    one_of(&mut body, &[0, libc::IPPROTO_TCP as u32]);
+    body.extend([ret(Verdict::Do(Action::Allow)), refuse(libc::EPROTONOSUPPORT)]);
+    block(code, libc::SYS_socket, body);
 }

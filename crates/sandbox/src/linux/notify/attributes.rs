@@ -2,6 +2,8 @@
 
 use std::os::fd::RawFd;
 
+use super::files::Named;
+
 /// A change and the file it is asked for. Addresses are the caller's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes {
@@ -13,11 +15,10 @@ pub struct Attributes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     Descriptor(RawFd),
-    /// A path, from `directory` if that is set. `follow` says whether a link at
-    /// its end is followed.
+    /// `follow` says whether a link at the path's end is followed. An empty path
+    /// means what it starts from.
     Path {
-        path: u64,
-        directory: Option<RawFd>,
+        at: Named,
         follow: bool,
     },
 }
@@ -69,7 +70,10 @@ const HERE: u64 = libc::AT_FDCWD as u64;
 
 fn at(directory: u64, path: u64, flags: u64) -> Target {
     let directory = Some(directory as RawFd).filter(|fd| *fd != libc::AT_FDCWD);
-    Target::Path { path, directory, follow: flags & libc::AT_SYMLINK_NOFOLLOW as u64 == 0 }
+    Target::Path {
+        at: Named { directory, path },
+        follow: flags & libc::AT_SYMLINK_NOFOLLOW as u64 == 0,
+    }
 }
 
 #[cfg(test)]
@@ -78,7 +82,7 @@ mod tests {
 
     #[test]
     fn calls_are_told_apart_with_their_own_order_of_arguments() {
-        let path = |directory, follow| Target::Path { path: 7, directory, follow };
+        let path = |directory, follow| Target::Path { at: Named { directory, path: 7 }, follow };
         let nofollow = libc::AT_SYMLINK_NOFOLLOW as u64;
         let here = libc::AT_FDCWD as u64;
         let check = |call, arguments, target, change| {

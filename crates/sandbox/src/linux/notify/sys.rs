@@ -56,6 +56,30 @@ pub(super) fn send(
     check(result.into()).map(drop)
 }
 
+/// SOURCE: linux/seccomp.h, struct seccomp_notif_addfd.
+const SECCOMP_IOCTL_NOTIF_ADDFD: c_ulong = 0x4018_2103;
+
+/// Gives the caller this open file as the result of its call.
+pub(super) fn send_file(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    file: BorrowedFd<'_>,
+    close_on_exec: bool,
+) -> io::Result<()> {
+    let addition = libc::seccomp_notif_addfd {
+        id,
+        flags: libc::SECCOMP_ADDFD_FLAG_SEND as u32,
+        srcfd: file.as_raw_fd() as u32,
+        newfd: 0,
+        newfd_flags: if close_on_exec { libc::O_CLOEXEC as u32 } else { 0 },
+    };
+    // SAFETY: NOTIF_ADDFD reads one seccomp_notif_addfd; the borrow keeps the
+    // file open until the kernel has taken its own reference.
+    let result =
+        unsafe { libc::ioctl(listener.as_raw_fd(), SECCOMP_IOCTL_NOTIF_ADDFD as _, &addition) };
+    check(result.into()).map(drop)
+}
+
 /// Whether the caller still waits for the answer to this notification.
 pub(super) fn is_waiting(listener: BorrowedFd<'_>, id: u64) -> bool {
     // SAFETY: NOTIF_ID_VALID reads one u64.
@@ -220,6 +244,25 @@ pub(super) fn changed() -> Option<(pid_t, c_int)> {
 pub(super) fn kill(pid: pid_t) {
     // SAFETY: takes integers only. Failure means it is gone, which is wanted.
     unsafe { libc::kill(pid, libc::SIGKILL) };
+}
+
+/// Gives the calling thread a file mode mask of its own, which is nothing.
+///
+/// A container may refuse `unshare` whatever is asked of it. Then the mask is
+/// cleared for all threads.
+///
+/// INVARIANT: every file and directory that this program makes is given a mode
+/// that needs no mask.
+pub(super) fn clear_own_mask() -> io::Result<()> {
+    // SAFETY: takes an integer; only this thread's root, directory and mask stop
+    // being shared with the others'.
+    match check(unsafe { libc::unshare(libc::CLONE_FS) }.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EPERM) => return Err(error),
+        _ => {}
+    }
+    // SAFETY: takes an integer.
+    unsafe { libc::umask(0) };
+    Ok(())
 }
 
 /// Writes without ever waiting; what does not fit is not written.
