@@ -88,8 +88,8 @@ impl Told {
 /// What became of a call.
 #[derive(Debug)]
 pub(crate) enum Done {
-    /// It was done.
-    Done,
+    /// There is nothing to give.
+    Nothing,
     /// The caller gets this file.
     File { file: OwnedFd, close_on_exec: bool },
     /// The caller gets this number.

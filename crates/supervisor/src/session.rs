@@ -175,8 +175,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         .map_err(system("look at the session's terminal"))?;
     let guard = Guard::new(Arc::clone(&gate), writing, known, view);
     let mut watch = Watch::new(&limited, &gate);
-    let served =
-        serve(&gate, guard, launched, plan.tier, &mut watch, changes, terminal, &directory);
+    let served = serve(&gate, guard, launched, &mut watch, changes, terminal, &directory);
     let outcome = served.and_then(|event| {
         let reached = watch.finish();
         let (status, changed) = close(&gate, event, plan.program, kept)?;
@@ -302,7 +301,6 @@ fn serve(
     gate: &Arc<Gate>,
     guard: Guard,
     launched: Launched,
-    tier: Tier,
     watch: &mut Watch<'_>,
     changes: OwnedFd,
     outer: Option<OwnedFd>,
@@ -319,7 +317,8 @@ fn serve(
         .enable_all()
         .build()
         .map_err(system("start the proxy"))?;
-    let connector = carry(gate, sockets, tier, &runtime).map_err(system("start the proxy"))?;
+    let connector =
+        carry(gate, sockets, control.tier(), &runtime).map_err(system("start the proxy"))?;
     let warden = Warden::new(notifications, changes, Arc::clone(gate), connector, guard)
         .map_err(system("serve trapped calls"))?;
 

@@ -50,6 +50,11 @@ impl Control {
         self.init as u32
     }
 
+    /// By which of the kernel's means the session is held.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
     /// Waits for the next event.
     pub fn wait(&self) -> ChildEvent {
         loop {

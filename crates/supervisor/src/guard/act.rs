@@ -127,7 +127,7 @@ impl Guard {
         let mode = Mode::from_bits_retain(mode & 0o7777 & !self.masks.of(caller)?);
         mkdirat(&spot.directory, &spot.name, mode)?;
         self.hand_off(caller, &spot.path)?;
-        Ok(Done::Done)
+        Ok(Done::Nothing)
     }
 
     fn make_link(&mut self, caller: &Caller, text: &OsString, at: &From) -> Result<Done, NotDone> {
@@ -138,7 +138,7 @@ impl Guard {
         self.judge_new(caller, &spot, Change::MakeLink)?;
         symlinkat(text, &spot.directory, named(&spot))?;
         self.hand_off(caller, &spot.path)?;
-        Ok(Done::Done)
+        Ok(Done::Nothing)
     }
 
     /// Judges a name about to be made. That it is there already is said first, as
@@ -183,7 +183,7 @@ impl Guard {
         }
         renameat_with(&old.directory, &old.name, &new.directory, &new.name, flags)?;
         self.hand_off(caller, &new.path)?;
-        Ok(Done::Done)
+        Ok(Done::Nothing)
     }
 
     /// Puts a file where its contents matter: what was judged is written to a new
@@ -222,7 +222,7 @@ impl Guard {
         write_all(&staged, &contents)?;
         renameat_with(&new.directory, &stage, &new.directory, &new.name, RenameFlags::empty())?;
         unlinkat(&old.directory, &old.name, AtFlags::empty())?;
-        Ok(Done::Done)
+        Ok(Done::Nothing)
     }
 
     /// Where each writable root is a mount, the kernel links and moves nothing
@@ -283,7 +283,7 @@ impl Guard {
         self.judge_new(caller, &new, change)?;
         linkat(rustix::fs::CWD, own(&old), &new.directory, named(&new), AtFlags::SYMLINK_FOLLOW)?;
         self.hand_off(caller, &new.path)?;
-        Ok(Done::Done)
+        Ok(Done::Nothing)
     }
 
     /// What is to get a second name.

@@ -267,7 +267,7 @@ impl Guard {
         match self.open(caller, at, OFlags::WRONLY | OFlags::NONBLOCK, 0)? {
             Done::File { file, .. } => {
                 ftruncate(file, length)?;
-                Ok(Done::Done)
+                Ok(Done::Nothing)
             }
             _ => Err(Errno::INVAL.into()),
         }
