@@ -1,6 +1,7 @@
 //! Test doubles of the world outside the boundary: a model that agents can
-//! talk to, and a witness of what reaches a network.
+//! talk to, a registry of packages, and a witness of what reaches a network.
 #![forbid(unsafe_code)]
 
 pub mod mock_model;
+pub mod registry;
 pub mod witness;

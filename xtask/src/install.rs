@@ -10,34 +10,56 @@ use crate::process::{find, is_root, run, succeeds};
 use crate::{Failure, say};
 
 /// A program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 15] = [
+const PROGRAMS: [(&str, &str); 24] = [
     ("bwrap", "bubblewrap"),       // the rival beside which the start is measured
     ("busybox", "busybox-static"), // a static program that resolves names by itself
+    ("cargo", "cargo"),            // a toolchain that every account can run
+    ("cc", "gcc"),                 // what `make` and `cargo` call
+    ("chromium", "chromium"),      // a browser without a window
     ("curl", "curl"),              // connections as agents make them
     ("git", "git"),                // the repository in every workspace
     ("go", "golang-go"),           // static binaries that obey no proxy variable
+    ("gdb", "gdb"),                // a debugger, which is refused
     ("htop", "htop"),              // a full-screen program that reads processes
     ("ip", "iproute2"),            // the tests' own network
     ("make", "make"),              // commands run by commands
     ("nc", "netcat-openbsd"),      // connections without HTTP
     ("node", "nodejs"),            // `fetch`
     ("npm", "npm"),                // the agents themselves
+    ("pg_ctlcluster", "postgresql"), // a database's server
+    ("ping", "iputils-ping"),      // packets by hand, which are refused
+    ("psql", "postgresql-client"), // and its client
+    ("pytest", "python3-pytest"),  // a test runner
     ("python3", "python3"),        // system calls and sockets by hand
+    ("strace", "strace"),          // a tracer, which is refused
     ("tcpdump", "tcpdump"),        // what left, if anything
     ("tmux", "tmux"),              // a terminal that can be looked at
     ("vim", "vim"),                // a full-screen program that redraws
 ];
 
 /// The agents, as npm knows them; the second is the newest that Node 20 takes.
-const AGENTS: [(&str, &str); 2] =
-    [("@openai/codex", "0.169.0"), ("@anthropic-ai/claude-code", "2.1.197")];
+const AGENTS: [(&str, &str); 4] = [
+    ("@openai/codex", "0.169.0"),
+    ("@anthropic-ai/claude-code", "2.1.197"),
+    ("@google/gemini-cli", "0.61.0"),
+    ("opencode-ai", "1.18.33"),
+];
+
+/// Where the tests look for programs: the system's path, not the developer's,
+/// whose toolchains other accounts cannot run.
+const SYSTEM: [&str; 6] =
+    ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+fn is_installed(program: &str) -> bool {
+    SYSTEM.iter().any(|folder| Path::new(folder).join(program).is_file())
+}
 
 /// The ordinary account that root borrows.
 const ORDINARY: &str = "remit-test";
 
 /// Installs Debian packages. Returns what is still missing, one line each.
 pub(crate) fn programs() -> Vec<String> {
-    let missing = || PROGRAMS.iter().filter(|(program, _)| find(program).is_none());
+    let missing = || PROGRAMS.iter().filter(|(program, _)| !is_installed(program));
     let packages: Vec<&str> = missing().map(|(_, package)| *package).collect();
     if !packages.is_empty()
         && let Err(reason) = debian(&packages)

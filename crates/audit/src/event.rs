@@ -112,7 +112,7 @@ pub enum Kind {
         attempt: u64,
         process: Process,
         what: Tried,
-        /// The argument vector, or one element with the destination or path.
+        /// The argument vector, or one element with the destination, path or call.
         detail: Vec<Text>,
         refusal: Refusal,
     },
@@ -181,8 +181,9 @@ impl Kind {
     pub fn is_synced_at_once(&self) -> bool {
         match self {
             Kind::Answer { .. } | Kind::LimitReached { .. } | Kind::SessionEnded { .. } => true,
-            // A program that tries many names must not wait for a disk each time.
-            Kind::Refusal { what, .. } => *what != Tried::Write,
+            // A program that tries many names must not wait for a disk each time,
+            // nor everybody else for one that tries many calls.
+            Kind::Refusal { what, .. } => !matches!(what, Tried::Write | Tried::Call),
             _ => false,
         }
     }
@@ -297,6 +298,9 @@ pub enum Tried {
     Connect,
     /// A name to be made or changed, or a file to be opened for writing.
     Write,
+    /// A system call that nobody inside may make. Once for each program that is
+    /// started and each call.
+    Call,
 }
 
 /// How a process ended.

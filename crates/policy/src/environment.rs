@@ -2,14 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-
 /// The names that pass. What is not named does not pass.
 #[derive(Clone, Debug)]
 pub struct Environment {
     names: BTreeSet<String>,
     /// Beginnings, each ending in `_`.
     beginnings: BTreeSet<String>,
+}
+
+/// A variable that a session gets unless the person set it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DefaultVariable {
+    pub name: &'static str,
+    pub value: &'static str,
+    /// Where the tool would write without it, from `~/`. Where that is writable,
+    /// the variable is not needed.
+    pub instead_of: &'static str,
 }
 
 impl Environment {
@@ -23,11 +31,15 @@ impl Environment {
         !never(name) && (self.names.contains(name) || (!looks_secret(name) && begins()))
     }
 
+    /// Variables for tools that find no place inside to write where they would.
+    pub fn defaults() -> &'static [DefaultVariable] {
+        DEFAULT_VARIABLES
+    }
+
     /// The built-in names, and no others.
     pub(crate) fn built_in() -> Self {
-        let data: PassData = toml::from_str(PASS).expect("the built-in list of variables parses");
         let mut environment = Self { names: BTreeSet::new(), beginnings: BTreeSet::new() };
-        for name in &data.pass {
+        for name in PASS_NAMES {
             environment.pass(name).expect("built-in variables are names or beginnings");
         }
         environment
@@ -98,11 +110,7 @@ fn looks_secret(name: &str) -> bool {
 
 pub(crate) const PASS: &str = include_str!("../data/environment.toml");
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PassData {
-    pass: Vec<String>,
-}
+include!(concat!(env!("OUT_DIR"), "/pass.rs"));
 
 #[cfg(test)]
 mod tests {
@@ -143,6 +151,15 @@ mod tests {
         assert!(!environment.passes("GITHUB_APIKEY"));
         environment.pass("GITHUB_TOKEN").unwrap();
         assert!(environment.passes("GITHUB_TOKEN"));
+    }
+
+    #[test]
+    fn what_a_tool_gets_lies_in_the_sessions_own_place() {
+        for variable in Environment::defaults() {
+            assert!(variable.value.starts_with("/tmp/"), "{variable:?}");
+            assert!(variable.instead_of.starts_with("~/"), "{variable:?}");
+            assert!(Environment::check(variable.name).is_ok(), "{variable:?}");
+        }
     }
 
     #[test]

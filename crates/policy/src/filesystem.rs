@@ -7,8 +7,6 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use serde::Deserialize;
-
 use crate::basis::Basis;
 use crate::error::PolicyError;
 use crate::layers::{Said, Settled};
@@ -223,25 +221,18 @@ fn refuse(basis: &Basis, reason: String) -> PolicyError {
 pub(crate) const HIDDEN: &str = include_str!("../data/hidden.toml");
 pub(crate) const PROTECTED: &str = include_str!("../data/protected.toml");
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HiddenData {
-    hidden: Vec<HiddenRow>,
-}
+include!(concat!(env!("OUT_DIR"), "/paths.rs"));
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HiddenRow {
-    path: String,
-    reason: String,
+/// A row of `data/hidden.toml`.
+pub(crate) struct HiddenRow {
+    path: &'static str,
+    reason: &'static str,
     unless: Option<Unless>,
-    #[serde(default)]
     always: bool,
 }
 
 /// When a default secret is not hidden.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unless {
     /// From the agent that writes there by adapter: it is that agent's own.
     Agent,
@@ -249,26 +240,17 @@ enum Unless {
     Home,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProtectedData {
-    protected: Vec<ProtectedRow>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProtectedRow {
-    path: PathBuf,
-    reason: String,
+/// A row of `data/protected.toml`.
+pub(crate) struct ProtectedRow {
+    path: &'static str,
+    reason: &'static str,
 }
 
 fn default_hidden(place: &Place, agent: &[PathBuf], read: Reading) -> Vec<PathRule> {
-    let data: HiddenData =
-        toml::from_str(HIDDEN).expect("the built-in list of hidden paths parses");
-    let mut rules = Vec::with_capacity(data.hidden.len());
-    for row in data.hidden {
+    let mut rules = Vec::with_capacity(HIDDEN_ROWS.len());
+    for row in HIDDEN_ROWS {
         let path =
-            place.resolve(&row.path).expect("built-in hidden paths are absolute or in the home");
+            place.resolve(row.path).expect("built-in hidden paths are absolute or in the home");
         let exempt = match row.unless {
             Some(Unless::Agent) => agent.iter().any(|root| path.starts_with(root)),
             Some(Unless::Home) => {
@@ -277,7 +259,7 @@ fn default_hidden(place: &Place, agent: &[PathBuf], read: Reading) -> Vec<PathRu
             None => false,
         };
         if !exempt && (row.always || read == Reading::Hide) {
-            rules.push(built_in(path, format!("hide {}", row.path), row.reason));
+            rules.push(built_in(path, format!("hide {}", row.path), row.reason.to_owned()));
         }
     }
     rules
@@ -301,11 +283,9 @@ pub(crate) fn protected_name(text: &str) -> Result<PathBuf, String> {
 }
 
 fn default_protected() -> Vec<PathRule> {
-    let data: ProtectedData =
-        toml::from_str(PROTECTED).expect("the built-in list of protected names parses");
-    let rules = data.protected.into_iter().map(|row| {
-        let rule = format!("protect {}", row.path.display());
-        built_in(row.path, rule, row.reason)
+    let rules = PROTECTED_ROWS.iter().map(|row| {
+        let rule = format!("protect {}", row.path);
+        built_in(row.path.into(), rule, row.reason.to_owned())
     });
     once_each(rules.collect())
 }

@@ -8,6 +8,7 @@
 mod address;
 pub mod attempt;
 pub mod basis;
+mod calls;
 mod command;
 mod environment;
 mod error;
@@ -29,7 +30,8 @@ pub mod writing;
 
 pub use attempt::{Attempt, Connect, Exec, FileWrite};
 pub use basis::{Basis, Layer, Origin};
-pub use environment::Environment;
+pub use calls::{calls_with_words, refused_call};
+pub use environment::{DefaultVariable, Environment};
 pub use error::PolicyError;
 pub use filesystem::{Access, Filesystem, PathRule, Place};
 pub use grant::{Answer, Choice, Grant, Grants};

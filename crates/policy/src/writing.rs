@@ -188,9 +188,14 @@ impl Writing {
         }
     }
 
-    /// Whether a path may be written and is seen by the host.
-    pub fn is_shown_to_host(&self, path: &Path) -> bool {
-        matches!(self.locate(path), Some((Kind::Project | Kind::State, _)))
+    /// Whether a path lies in a project, where a directory that Git would take for
+    /// a repository could be used by anybody.
+    ///
+    /// In an agent's own state it is used by that agent alone, whose settings and
+    /// plug-ins, which lie there too, make it run whatever they name. OpenCode
+    /// keeps a bare repository there for each project.
+    pub fn is_in_project(&self, path: &Path) -> bool {
+        matches!(self.locate(path), Some((Kind::Project, _)))
     }
 
     /// Whether a path lies in a place that may be written at all.

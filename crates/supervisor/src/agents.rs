@@ -21,8 +21,6 @@ pub(crate) struct Adapter {
     environment: &'static [&'static str],
     /// What it must be able to write, relative to the home directory.
     state: &'static [State],
-    /// A variable that moves its first directory of state elsewhere.
-    moved_by: Option<&'static str>,
     /// Words put behind `argv[0]`, such as its own switch for its own sandbox.
     arguments: &'static [&'static str],
     /// Variables it gets unless its user set them; `~/` is the home directory.
@@ -32,7 +30,8 @@ pub(crate) struct Adapter {
 /// A place where an agent keeps its state.
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Directory(&'static str),
+    /// `at` home, unless a variable says that it is `below` another directory.
+    Directory { at: &'static str, moved_by: &'static str, below: &'static str },
     /// A file in one of its directories that starts as a copy of another, if
     /// that is there: `to`, `from`.
     Copy(&'static str, &'static str),
@@ -72,16 +71,20 @@ impl Adapter {
 
     /// The agent's places, with what to make of those that are missing.
     pub(crate) fn places(&self, home: &Path) -> impl Iterator<Item = Missing> {
-        let moved = self.moved_by.and_then(std::env::var_os).map(PathBuf::from);
         let home = home.to_path_buf();
-        self.state.iter().enumerate().map(move |(i, state)| {
-            let (name, copy_of) = match state {
-                State::Directory(name) => (name, None),
-                State::Copy(to, from) => (to, Some(home.join(from))),
-            };
-            let moved = moved.clone().filter(|moved| i == 0 && moved.is_absolute());
-            let path = moved.unwrap_or_else(|| home.join(name));
-            Missing { path, copy_of }
+        self.state.iter().map(move |state| match state {
+            State::Directory { at, moved_by, below } => {
+                let moved = std::env::var_os(moved_by).map(PathBuf::from);
+                let path = match moved.filter(|moved| moved.is_absolute()) {
+                    // Collects away the slash that joining nothing leaves.
+                    Some(moved) => moved.join(below).components().collect(),
+                    None => home.join(at),
+                };
+                Missing { path, copy_of: None }
+            }
+            State::Copy(to, from) => {
+                Missing { path: home.join(to), copy_of: Some(home.join(from)) }
+            }
         })
     }
 

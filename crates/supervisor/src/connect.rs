@@ -332,10 +332,11 @@ impl Connector {
     /// Local sockets: those of this session's own file systems.
     fn local(&self, task: u32, facts: &Facts, path: &OsString) -> Result<Option<Onward>, i32> {
         let path = Path::new(path);
-        let place = Place::of(task, path, None).map_err(|error| number(&error))?;
-        if !place.is_socket() {
-            return Err(errno::ECONNREFUSED);
-        }
+        let place = match Place::of(task, path, None) {
+            Ok(place) if place.is_socket() => place,
+            Ok(_) => return self.not_shown(task, facts, path, errno::ECONNREFUSED),
+            Err(error) => return self.not_shown(task, facts, path, number(&error)),
+        };
         let shown = remit_policy::show::line(&path.to_string_lossy());
         if !self.is_apart {
             let refusal = no_local_sockets(format!("local socket `{shown}`"));
@@ -352,6 +353,32 @@ impl Connector {
             note: None,
         };
         self.refuse(task, facts, refusal).map(|()| None)
+    }
+
+    /// No socket is there. If the policy hides what might be, that is the reason
+    /// to give, whether or not the host has it: nobody shall find out this way.
+    fn not_shown(
+        &self,
+        task: u32,
+        facts: &Facts,
+        path: &Path,
+        number: i32,
+    ) -> Result<Option<Onward>, i32> {
+        // SOURCE: Filesystem Hierarchy Standard 3.0, 5.13: /var/run is /run.
+        let meant = path.strip_prefix("/var/run").map(|rest| Path::new("/run").join(rest));
+        let meant = meant.as_deref().unwrap_or(path);
+        let hidden = &self.gate.policy().filesystem().hidden;
+        if let Some(rule) = hidden.iter().find(|rule| meant.starts_with(&rule.path)) {
+            let shown = remit_policy::show::line(&path.to_string_lossy());
+            let refusal = Refusal {
+                attempt: format!("connect to local socket `{shown}`"),
+                basis: rule.basis.clone(),
+                instead: Some("talking to it outside".to_owned()),
+                note: None,
+            };
+            self.refuse(task, facts, refusal).or(Err(number))?;
+        }
+        Err(number)
     }
 
     fn refuse(&self, task: u32, facts: &Facts, refusal: Refusal) -> Result<(), i32> {

@@ -21,6 +21,8 @@ pub(crate) struct Claimed {
     pub(crate) exec: Exec,
     /// The file the path leads to now.
     pub(crate) identity: Option<Identity>,
+    /// Whether it would run as its owner, were that possible inside.
+    pub(crate) set_uid: bool,
 }
 
 /// Reads what the caller claims to start. `Err` is the number to answer with,
@@ -62,7 +64,8 @@ pub(crate) fn claimed(
         path,
         argv,
     };
-    Ok(Claimed { facts, exec, identity: place.map(|place| place.identity()) })
+    let set_uid = place.as_ref().is_some_and(Place::is_set_uid);
+    Ok(Claimed { facts, exec, identity: place.map(|place| place.identity()), set_uid })
 }
 
 /// Error numbers, the same on every architecture we build for.

@@ -157,6 +157,7 @@ impl Gate {
                 Tried::Exec => "exec".to_owned(),
                 Tried::Connect => "connect".to_owned(),
                 Tried::Write => "write".to_owned(),
+                Tried::Call => "call".to_owned(),
             },
             summary: summary.clone(),
             details: question.attempt().particulars(facts),
@@ -259,17 +260,19 @@ impl Gate {
         })
     }
 
-    /// Writes down that a name was not written, made or moved.
-    pub(crate) fn record_refused_write(
+    /// Writes down what was refused without a permit that could have been: a name
+    /// that was not written, made or moved, or a call that nobody may make.
+    pub(crate) fn record_refused(
         &self,
         facts: &Facts,
+        what: Tried,
         detail: Vec<Text>,
         refusal: &Refusal,
     ) -> std::io::Result<()> {
         let event = Kind::Refusal {
             attempt: self.journal.attempt(),
             process: facts.event(),
-            what: Tried::Write,
+            what,
             detail,
             refusal: refusal.clone(),
         };

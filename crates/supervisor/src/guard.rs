@@ -29,7 +29,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use remit_audit::{Kind, Text};
+use remit_audit::{Kind, Text, Tried};
 use remit_policy::{Change, FileWrite, Refusal, Verdict, Writing};
 use remit_sandbox::notify::{FileCall, Listener, Notification};
 use rustix::fs::{Access, AtFlags, Mode, OFlags};
@@ -88,8 +88,8 @@ impl Told {
 /// What became of a call.
 #[derive(Debug)]
 pub(crate) enum Done {
-    /// There is nothing to give.
-    Nothing,
+    /// It was done.
+    Plainly,
     /// The caller gets this file.
     File { file: OwnedFd, close_on_exec: bool },
     /// The caller gets this number.
@@ -205,7 +205,7 @@ impl Guard {
             let detail = vec![Text::from(path)];
             let written = self
                 .facts(caller)
-                .and_then(|facts| self.gate.record_refused_write(&facts, detail, &refusal));
+                .and_then(|facts| self.gate.record_refused(&facts, Tried::Write, detail, &refusal));
             if written.is_err() {
                 return NotDone::Failed(Errno::IO);
             }

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod agents;
+mod calls;
 pub mod changes;
 mod connect;
 mod desk;

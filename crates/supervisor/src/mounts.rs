@@ -1,7 +1,7 @@
 //! Other ways to the same place: a file system mounted twice, or a directory
 //! mounted over another, shows one file under two paths.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
@@ -21,24 +21,40 @@ struct Mounted {
 /// another mount is not asked; hiding one too many hides more.
 pub(crate) fn aliases<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> BTreeSet<PathBuf> {
     let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let mounts: Vec<Mounted> = table.split(|byte| *byte == b'\n').filter_map(parse).collect();
-    paths.flat_map(|path| aliases_of(path, &mounts)).collect()
+    let mounts = Mounts::of(table.split(|byte| *byte == b'\n').filter_map(parse).collect());
+    paths.flat_map(|path| mounts.aliases_of(path)).collect()
 }
 
-fn aliases_of(path: &Path, mounts: &[Mounted]) -> Vec<PathBuf> {
-    // The last of several at one place is the one that is seen.
-    let holds = mounts.iter().filter(|mount| path.starts_with(&mount.at));
-    let Some(holder) = holds.max_by_key(|mount| mount.at.as_os_str().len()) else {
-        return Vec::new();
-    };
-    let Ok(rest) = path.strip_prefix(&holder.at) else { return Vec::new() };
-    let within = holder.root.join(rest);
-    mounts
-        .iter()
-        .filter(|other| other.device == holder.device)
-        .filter_map(|other| Some(join(&other.at, within.strip_prefix(&other.root).ok()?)))
-        .filter(|alias| alias != path)
-        .collect()
+#[derive(Debug, Default)]
+struct Mounts {
+    /// By where they are. The last of several at one place is the one that is seen.
+    at: HashMap<PathBuf, Mounted>,
+    /// What of a device is mounted where, for those mounted more than once.
+    twice: HashMap<String, Vec<(PathBuf, PathBuf)>>,
+}
+
+impl Mounts {
+    fn of(table: Vec<Mounted>) -> Self {
+        let mut mounts = Self::default();
+        for Mounted { device, root, at } in &table {
+            mounts.twice.entry(device.clone()).or_default().push((root.clone(), at.clone()));
+        }
+        mounts.twice.retain(|_, places| places.len() > 1);
+        mounts.at = table.into_iter().map(|mount| (mount.at.clone(), mount)).collect();
+        mounts
+    }
+
+    fn aliases_of(&self, path: &Path) -> Vec<PathBuf> {
+        let Some(holder) = path.ancestors().find_map(|above| self.at.get(above)) else {
+            return Vec::new();
+        };
+        let Some(places) = self.twice.get(&holder.device) else { return Vec::new() };
+        let Ok(rest) = path.strip_prefix(&holder.at) else { return Vec::new() };
+        let within = join(&holder.root, rest);
+        let others =
+            places.iter().filter_map(|(root, at)| Some(join(at, within.strip_prefix(root).ok()?)));
+        others.filter(|alias| alias != path).collect()
+    }
 }
 
 fn join(at: &Path, rest: &Path) -> PathBuf {
@@ -88,9 +104,10 @@ mod tests {
         ];
         let mounts: Vec<_> = table.iter().filter_map(|line| parse(line)).collect();
         assert_eq!(mounts.len(), table.len());
+        let mounts = Mounts::of(mounts);
         let check = |path: &str, expected: &[&str]| {
             let expected: Vec<_> = expected.iter().map(PathBuf::from).collect();
-            assert_eq!(aliases_of(Path::new(path), &mounts), expected, "{path}");
+            assert_eq!(mounts.aliases_of(Path::new(path)), expected, "{path}");
         };
         check("/home/ada/.ssh", &["/srv/my home/.ssh"]);
         check("/home/ada", &["/srv/my home"]);

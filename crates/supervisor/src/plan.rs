@@ -94,7 +94,11 @@ pub(crate) fn lower(
     Plan {
         tier: Tier::Full,
         mounts,
-        floor: floor(&named, &writable, workspace, program),
+        floor: floor(&named, &writable, workspace, program)
+            .into_iter()
+            // A copy is nobody's to trip over.
+            .chain(layer.map(|_| Floor::Own(workspace.into())))
+            .collect(),
         network: NETWORK,
         limits: Limits::default(),
         environment: command.environment,

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use remit_policy::{Policy, Roots};
+use remit_policy::{Environment, Policy, Roots};
 use remit_sandbox::{Plan, Tier};
 
 use crate::agents::{self, Adapter, Missing};
@@ -121,13 +121,30 @@ fn environment(
     if !variables.iter().any(|(name, _)| name == "PATH") {
         variables.push(("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()));
     }
-    for (name, value) in agent.map(|agent| agent.defaults(&places.home)).unwrap_or_default() {
+    let agents = agent.map(|agent| agent.defaults(&places.home)).unwrap_or_default();
+    for (name, value) in agents.into_iter().chain(tools_defaults(policy, places)) {
         if !variables.iter().any(|(set, _)| *set == name) {
             variables.push((name, value));
         }
     }
     variables.sort();
     variables
+}
+
+/// Variables for tools that cannot write where they would.
+fn tools_defaults<'a>(
+    policy: &'a Policy,
+    places: &'a Places,
+) -> impl Iterator<Item = (OsString, OsString)> + 'a {
+    let is_writable =
+        |path: &Path| policy.filesystem().write.iter().any(|root| path.starts_with(&root.path));
+    Environment::defaults()
+        .iter()
+        .filter(move |variable| {
+            let place = variable.instead_of.trim_start_matches("~/");
+            !is_writable(&places.home.join(place))
+        })
+        .map(|variable| (OsString::from(variable.name), OsString::from(variable.value)))
 }
 
 /// The command's file, as the shell would find it.
@@ -164,6 +181,19 @@ impl Prepared {
         let roots = plan::roots(self.policy.filesystem(), &self.workspace, &self.state, scratch);
         // A repository elsewhere would be written past the view of the workspace.
         if self.overlay { Roots { git: Vec::new(), ..roots } } else { roots }
+    }
+
+    /// The same as they are judged: a copy is private until somebody applies it,
+    /// and then its names are judged.
+    pub(crate) fn judged(&self, roots: Roots) -> Roots {
+        if !self.overlay {
+            return roots;
+        }
+        let Roots { projects, state, mut private, git } = roots;
+        let (copied, projects) =
+            projects.into_iter().partition(|root| root.starts_with(&self.workspace));
+        private.extend::<Vec<_>>(copied);
+        Roots { projects, state, private, git }
     }
 
     /// What the kernel is told, from what is on the host now. Changes nothing.

@@ -93,6 +93,11 @@ impl Place {
         self.kind() == FileType::RegularFile && self.about.st_mode & 0o111 != 0
     }
 
+    /// Whether it runs as its owner where that is allowed.
+    pub(crate) fn is_set_uid(&self) -> bool {
+        Mode::from_raw_mode(self.about.st_mode).contains(Mode::SUID)
+    }
+
     fn kind(&self) -> FileType {
         FileType::from_raw_mode(self.about.st_mode)
     }

@@ -163,7 +163,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     made.keep();
     let roots = prepared.roots();
     let known = plan::known(prepared.policy.filesystem(), &roots);
-    let writing = Writing::new(prepared.policy.filesystem(), roots);
+    let writing = Writing::new(prepared.policy.filesystem(), prepared.judged(roots));
     let gate = Arc::new(Gate::new(
         prepared.policy,
         journal,

@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use remit_policy::{Filesystem, Roots};
+use remit_policy::{Environment, Filesystem, Roots};
 use remit_sandbox::{Floor, Limits, Plan, Tier};
 
 use crate::plan::{self, Command, NETWORK, OWN};
@@ -68,6 +68,15 @@ pub(crate) fn lower(
 /// Sets what programs have to know: where temporary files go, and that names are
 /// looked up over TCP, for datagrams are refused.
 pub(crate) fn dress(environment: &mut Vec<(OsString, OsString)>, scratch: &Path) {
+    // What tools are told to keep in `/tmp` elsewhere.
+    for default in Environment::defaults() {
+        let Ok(rest) = Path::new(&default.value).strip_prefix("/tmp") else { continue };
+        for (name, value) in environment.iter_mut() {
+            if *name == *default.name && *value == *default.value {
+                *value = scratch.join(rest).into();
+            }
+        }
+    }
     let places = ["TMPDIR", "TEMP", "TMP"].map(|name| (name, scratch.as_os_str()));
     // SOURCE: resolv.conf(5), RES_OPTIONS and `use-vc`.
     for (name, value) in places.into_iter().chain([("RES_OPTIONS", "use-vc".as_ref())]) {

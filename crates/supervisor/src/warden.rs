@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use remit_approvals::QuestionId;
-use remit_audit::Kind;
+use remit_audit::{Kind, Text, Tried};
 use remit_policy::{Basis, Exec, Permit, Refusal};
 use remit_sandbox::notify::{self, Call, Change, FileCall, Listener, Notification, Stop, Stopped};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
+use crate::calls::RefusedCalls;
 use crate::connect::{Connector, Reply};
 use crate::exec::{self, Claimed, Started, libc_errno as errno};
 use crate::gate::{Asked, Gate, Judged, Recorded as _};
@@ -33,6 +34,7 @@ pub(crate) struct Warden {
     /// By the task that called `execve`.
     armed: HashMap<u32, Armed>,
     refused: RecentlyRefused,
+    calls: RefusedCalls,
     /// Calls whose questions are open.
     asked: Vec<(Notification, QuestionId)>,
     answered: Receiver<Answered>,
@@ -142,6 +144,7 @@ impl Warden {
             guard,
             armed,
             refused: RecentlyRefused::default(),
+            calls: RefusedCalls::default(),
             asked: Vec::new(),
             answered,
             answer,
@@ -214,13 +217,35 @@ impl Warden {
                 self.guard.mask(call.task, mask);
                 self.listener.proceed_by_value(call);
             }
+            Call::Refused(name) => self.refused_call(call, name),
             Call::Other(_) => self.listener.answer(call, errno::EPERM),
         }
     }
 
+    /// A call that nobody inside may make: said, written down, and not made.
+    fn refused_call(&mut self, call: &Notification, name: &'static str) {
+        let Ok(facts) = Facts::of(call.task) else {
+            return self.listener.answer(call, errno::EPERM);
+        };
+        if !self.listener.is_waiting(call) {
+            return;
+        }
+        let refusal = remit_policy::refused_call(name);
+        if self.calls.is_new(&facts, name) {
+            let detail = vec![Text::from(name)];
+            if self.gate.record_refused(&facts, Tried::Call, detail, &refusal).is_err() {
+                return self.listener.answer(call, errno::EIO);
+            }
+        }
+        if self.calls.may_tell(&facts.program, name) {
+            self.tell(call.task, &refusal);
+        }
+        self.listener.answer(call, errno::EPERM);
+    }
+
     fn file(&mut self, call: &Notification, what: FileCall) {
         match self.guard.serve(&self.listener, call, what) {
-            Ok(Done::Nothing) => self.listener.answer(call, 0),
+            Ok(Done::Plainly) => self.listener.answer(call, 0),
             Ok(Done::Number(number)) => self.listener.answer_number(call, number),
             Ok(Done::File { file, close_on_exec }) => {
                 let given = self.listener.answer_with(call, file.as_fd(), close_on_exec);
@@ -242,10 +267,11 @@ impl Warden {
     }
 
     fn exec(&mut self, call: &Notification, path: u64, argv: u64, directory: Option<i32>) {
-        let Claimed { facts, exec, identity } = match exec::claimed(call, path, argv, directory) {
-            Ok(claimed) => claimed,
-            Err(number) => return self.listener.answer(call, number),
-        };
+        let Claimed { facts, exec, identity, set_uid } =
+            match exec::claimed(call, path, argv, directory) {
+                Ok(claimed) => claimed,
+                Err(number) => return self.listener.answer(call, number),
+            };
         if !self.listener.is_waiting(call) {
             return;
         }
@@ -255,6 +281,10 @@ impl Warden {
         let _ = self.gate.command.set(facts.process);
         match self.gate.admit(&facts, exec.clone()) {
             Ok(Judged::Permitted { attempt, permit }) => {
+                // Without arguments it mostly only shows something, as `mount`.
+                if set_uid && exec.argv.len() > 1 {
+                    self.tell_set_uid(call.task, &exec);
+                }
                 self.proceed(call, Armed::new(attempt, facts, permit.spend(), identity, false));
             }
             Ok(Judged::Refused { refusal, .. }) => {
@@ -481,6 +511,18 @@ impl Warden {
     fn tell(&self, task: u32, refusal: &Refusal) {
         let free = !self.gate.questions.screen_is_taken();
         notify::tell(task, &format!("remit: {refusal}\n"), free);
+    }
+
+    /// Its own words would be about a wrong password or a missing right.
+    fn tell_set_uid(&mut self, task: u32, exec: &Exec) {
+        let program = exec.program.as_deref().unwrap_or(&exec.path);
+        if self.calls.may_tell(program, "set-uid") {
+            let name = remit_policy::show::line(&program.to_string_lossy());
+            let line = format!(
+                "remit: `{name}` is set-uid and gains nothing by it in here: it runs as you; what needs more is done outside\n"
+            );
+            notify::tell(task, &line, !self.gate.questions.screen_is_taken());
+        }
     }
 
     fn note(&self, attempt: u64, error: &str) {

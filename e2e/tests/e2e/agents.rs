@@ -14,8 +14,16 @@ use crate::world::{SECRET, World};
 scenarios! { "agents":
     codex_completes_a_turn [Need::Agent(Agent::Codex)],
     claude_completes_a_turn [Need::Agent(Agent::Claude)],
+    gemini_completes_a_turn [Need::Agent(Agent::Gemini), Need::Program("node")],
+    opencode_completes_a_turn [Need::Agent(Agent::OpenCode)],
     codex_meets_the_boundary [Need::Agent(Agent::Codex)],
     claude_meets_the_boundary [Need::Agent(Agent::Claude)],
+    gemini_meets_the_boundary [Need::Agent(Agent::Gemini), Need::Program("node")],
+    opencode_meets_the_boundary [Need::Agent(Agent::OpenCode)],
+    an_agent_is_refused_nothing_of_its_own [
+        Need::Agent(Agent::Codex), Need::Agent(Agent::Claude), Need::Agent(Agent::Gemini)
+    ],
+    gemini_starts_without_its_own_sandbox [Need::Agent(Agent::Gemini), Need::Program("node")],
 }
 
 const FAREWELL: &str = "all finished, thank you";
@@ -36,9 +44,20 @@ fn turn(world: &World, agent: Agent, model: &MockModel, governed: bool) -> Outpu
     let words: &[&str] = match agent {
         Agent::Codex => &["exec", "--json", "--skip-git-repo-check", "say hi"],
         Agent::Claude => &["-p", "say hi", "--allowedTools", "Bash"],
+        // Without a model's name it asks which is up, and waits.
+        Agent::Gemini => &["--skip-trust", "--yolo", "-m", "gemini-2.5-pro", "-p", "say hi"],
+        Agent::OpenCode => &["run", "--format", "json", "say hi"],
     };
-    if matches!(agent, Agent::Codex) {
-        world.write(&world.home.join(".codex/config.toml"), &codex_config(model.address()));
+    match agent {
+        Agent::Codex => {
+            world.write(&world.home.join(".codex/config.toml"), &codex_config(model.address()));
+        }
+        Agent::Gemini => gemini_settings(world, "{}"),
+        Agent::OpenCode => {
+            let path = world.home.join(".config/opencode/opencode.json");
+            world.write(&path, &opencode_config(model.address()));
+        }
+        Agent::Claude => {}
     }
     let mut all = vec![program.as_str()];
     all.extend(words);
@@ -52,6 +71,8 @@ fn turn(world: &World, agent: Agent, model: &MockModel, governed: bool) -> Outpu
         ("OPENAI_API_KEY", "mock-key-0000000000000000".to_owned()),
         ("ANTHROPIC_API_KEY", "mock-key-0000000000000000".to_owned()),
         ("ANTHROPIC_BASE_URL", format!("http://{}", model.address())),
+        ("GEMINI_API_KEY", "mock-key-0000000000000000".to_owned()),
+        ("GOOGLE_GEMINI_BASE_URL", format!("http://{}", model.address())),
         ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned()),
         ("DISABLE_AUTOUPDATER", "1".to_owned()),
     ]);
@@ -73,6 +94,28 @@ enabled = false
 plugins = false
 apps = false
 "#
+    )
+}
+
+/// Its user's settings; `tools` are those of its own sandbox among others.
+fn gemini_settings(world: &World, tools: &str) {
+    let text = format!(
+        r#"{{ "security": {{ "auth": {{ "selectedType": "gemini-api-key" }} }},
+              "privacy": {{ "usageStatisticsEnabled": false }}, "tools": {tools} }}"#
+    );
+    let path = world.home.join(".gemini/settings.json");
+    if !path.exists() {
+        world.write(&path, &text);
+    }
+}
+
+fn opencode_config(model: SocketAddr) -> String {
+    format!(
+        r#"{{ "model": "mock/mock", "small_model": "mock/mock", "autoupdate": false,
+              "share": "disabled", "permission": "allow", "provider": {{ "mock": {{
+                "npm": "@ai-sdk/openai-compatible", "name": "mock",
+                "options": {{ "baseURL": "http://{model}/v1", "apiKey": "mock-key-0000000000000000" }},
+                "models": {{ "mock": {{ "name": "mock" }} }} }} }} }}"#
     )
 }
 
@@ -106,6 +149,44 @@ fn codex_completes_a_turn(world: &World) {
 
 fn claude_completes_a_turn(world: &World) {
     check_turn(world, Agent::Claude);
+}
+
+fn gemini_completes_a_turn(world: &World) {
+    check_turn(world, Agent::Gemini);
+}
+
+fn opencode_completes_a_turn(world: &World) {
+    check_turn(world, Agent::OpenCode);
+}
+
+fn gemini_meets_the_boundary(world: &World) {
+    check_boundary(world, Agent::Gemini);
+}
+
+fn opencode_meets_the_boundary(world: &World) {
+    check_boundary(world, Agent::OpenCode);
+}
+
+/// OpenCode is not among them: it fetches plug-ins from npm's registry.
+fn an_agent_is_refused_nothing_of_its_own(world: &World) {
+    for agent in [Agent::Codex, Agent::Claude, Agent::Gemini] {
+        let model = model(world, "/bin/echo from-the-tool");
+        turn(world, agent, &model, true).succeeds().says(FAREWELL);
+        let record = world.record();
+        for kind in ["refusal", "question", "degraded"] {
+            let found = record.with(&[&format!("{{\"{kind}\":")]);
+            assert!(found.is_empty(), "{agent:?}: {found:#?}");
+        }
+    }
+}
+
+/// Its user has it start a container for each session, and that cannot be done
+/// inside; without Remit it tries.
+fn gemini_starts_without_its_own_sandbox(world: &World) {
+    gemini_settings(world, r#"{ "sandbox": "podman" }"#);
+    let model = model(world, "/bin/echo from-the-tool");
+    turn(world, Agent::Gemini, &model, false).fails().says("podman");
+    turn(world, Agent::Gemini, &model, true).succeeds().says(FAREWELL);
 }
 
 fn codex_meets_the_boundary(world: &World) {

@@ -10,6 +10,7 @@ mod scenario;
 mod delegated;
 mod lab;
 mod places;
+mod postgres;
 mod record;
 mod run;
 mod screen;
@@ -21,6 +22,7 @@ mod approvals;
 mod bad_input;
 mod boundary;
 mod commands;
+mod escapes;
 mod evidence;
 mod handover;
 mod kernel;
@@ -31,6 +33,8 @@ mod races;
 mod story;
 mod terminal;
 mod tiers;
+mod told;
+mod tools;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -54,8 +58,11 @@ fn main() -> ExitCode {
         approvals::all(),
         evidence::all(),
         bad_input::all(),
+        escapes::all(),
         terminal::all(),
         tiers::all(),
+        told::all(),
+        tools::all(),
         agents::all(),
         story::all(),
     ];

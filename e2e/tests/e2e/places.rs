@@ -40,10 +40,13 @@ pub fn workshop() -> PathBuf {
 pub enum Agent {
     Codex,
     Claude,
+    Gemini,
+    OpenCode,
 }
 
 impl Agent {
-    /// The native binary, below `REMIT_AGENTS` or the build's `agents/`.
+    /// The native binary, or what npm starts, below `REMIT_AGENTS` or the build's
+    /// `agents/`.
     pub fn installed(self) -> Option<PathBuf> {
         let folder =
             std::env::var_os("REMIT_AGENTS").map_or_else(|| target().join("agents"), PathBuf::from);
@@ -51,6 +54,9 @@ impl Agent {
         let (scope, package, binary) = match self {
             Agent::Codex => ("@openai", "codex-linux-", "bin/codex"),
             Agent::Claude => ("@anthropic-ai", "claude-code-linux-", "claude"),
+            Agent::OpenCode => ("", "opencode-linux-", "bin/opencode"),
+            // Not one file but many; it runs where it lies, or not at all.
+            Agent::Gemini => return Some(modules.join(".bin/gemini")).filter(|path| is_open(path)),
         };
         let packages = fs::read_dir(modules.join(scope)).ok()?.flatten();
         packages
@@ -81,12 +87,17 @@ fn beside(name: &str) -> PathBuf {
     this.ancestors().nth(2).expect("a build directory").join(name)
 }
 
-/// The same file at a path that every account may walk: itself, or a copy.
-fn reachable(path: &Path) -> PathBuf {
+/// Whether every account may walk to this file, or nobody else needs to.
+fn is_open(path: &Path) -> bool {
     let open = |folder: &Path| {
         fs::metadata(folder).is_ok_and(|found| found.permissions().mode() & 0o5 == 0o5)
     };
-    if path.ancestors().skip(1).all(open) || !rustix::process::geteuid().is_root() {
+    path.exists() && (path.ancestors().skip(1).all(open) || !rustix::process::geteuid().is_root())
+}
+
+/// The same file at a path that every account may walk: itself, or a copy.
+fn reachable(path: &Path) -> PathBuf {
+    if is_open(path) {
         return path.to_owned();
     }
     let found = fs::metadata(path).expect("the file's metadata");

@@ -1,8 +1,8 @@
 //! A scenario and what it needs.
 
-use crate::places;
 use crate::who::{Absent, Who};
 use crate::world::World;
+use crate::{places, postgres};
 
 /// One promise.
 #[derive(Clone, Debug)]
@@ -20,10 +20,14 @@ pub enum Need {
     Program(&'static str),
     /// The harness itself runs as root, to build a network or a disk.
     RootHarness,
+    /// PostgreSQL's server.
+    Postgres,
     /// A version 2 hierarchy of control groups that can be handed out.
     DelegatedCgroup,
     /// An agent from npm.
     Agent(places::Agent),
+    /// A file by which the kernel says that it can do something, and what.
+    Kernel(&'static str, &'static str),
 }
 
 /// Declares `all()`: the scenarios of a theme, named by their functions.
@@ -67,10 +71,16 @@ impl Need {
             Need::RootHarness if !rustix::process::geteuid().is_root() => Some(
                 "the tests do not run as root, so they cannot build a network or a disk".into(),
             ),
+            Need::Postgres if postgres::programs().is_none() => {
+                Some("no PostgreSQL server below `/usr/lib/postgresql`".to_owned())
+            }
             Need::DelegatedCgroup => crate::delegated::missing(),
             Need::Agent(agent) if agent.installed().is_none() => Some(format!(
                 "{agent:?} is not installed; `cargo xtask test` installs it if npm is there"
             )),
+            Need::Kernel(file, what) if !std::path::Path::new(file).exists() => {
+                Some(format!("this kernel has no {what} (no `{file}`)"))
+            }
             _ => None,
         }
     }

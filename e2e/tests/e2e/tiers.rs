@@ -656,6 +656,10 @@ fn temporary_files_have_a_place_of_their_own_without_namespaces(world: &World) {
     assert!(place.starts_with("/tmp/") && lines.next() == Some("700"), "{output:?}");
     assert!(!place.exists(), "it is removed with the session");
     LAST.inside(world, "echo x > /tmp/remit-e2e-outside").fails();
+    // What a tool keeps in the private `/tmp` elsewhere.
+    LAST.inside(world, "echo x > $TMPDIR/x && case $GOCACHE in $TMPDIR/*) echo kept;; esac")
+        .succeeds()
+        .says("kept");
     LAST.inside(world, &format!("ls {}", world.elsewhere().display())).fails();
     LAST.inside(world, "ls /dev/pts /dev/shm /run").fails();
 }

@@ -20,9 +20,10 @@ pub(super) fn fold(name: &OsStr) -> Cow<'_, str> {
     let folded: String = text
         .chars()
         .filter(|c| !is_ignorable(*c))
-        // Up and down again: some letters meet only in their upper case.
-        .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
+        // The long s is the one letter that meets an ASCII one only by its upper
+        // case. SOURCE: Unicode, CaseFolding.txt.
+        .map(|c| if c == '\u{17f}' { 's' } else { c })
         .collect();
     let folded = folded.trim_end_matches(['.', ' ']);
     if folded == "git~1" { ".git".into() } else { folded.to_owned().into() }
@@ -60,5 +61,6 @@ mod tests {
         check("a b", "a b");
         check("gitlab", "gitlab");
         check(".gitignore", ".gitignore");
+        check(".g\u{131}t", ".g\u{131}t");
     }
 }

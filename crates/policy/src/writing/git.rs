@@ -166,7 +166,7 @@ fn submodule(git: Git, rest: &[&str], change: Change) -> Option<&'static str> {
     match rest {
         [.., "info", name] => own(git, &["info", name], change),
         [.., last] => own(git, &[last], change),
-        [] => None,
+        [] => (git != Git::Manage).then_some(MAKES),
     }
 }
 

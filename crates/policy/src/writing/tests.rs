@@ -104,6 +104,7 @@ fn committing_writes_what_git_keeps_and_nothing_that_it_obeys() {
     check(&w, Change::MakeDirectory, ".git/worktrees/new", rule);
     check(&w, Change::MakeLink, ".git/logs/HEAD", rule);
     check(&w, Change::MakeLink, ".git/modules", rule);
+    check(&w, Change::MakeDirectory, ".git/modules", rule);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //!
 //! The architecture is checked first, then the number. Calls that are not in
 //! any list answer `ENOSYS`, so that programs take the path for older kernels;
-//! calls that we know and refuse answer `EPERM`.
+//! calls that we know and refuse answer `EPERM`, the rare ones by way of the
+//! supervisor, which says why.
 
 use libc::{c_long, sock_filter};
 
@@ -75,6 +76,8 @@ const LOCAL: u32 = libc::AF_UNIX as u32;
 const CONNECTED: &[u32] = &[libc::SOCK_STREAM as u32, libc::SOCK_SEQPACKET as u32];
 const INTERNET: &[u32] = &[libc::AF_INET as u32, libc::AF_INET6 as u32];
 const NETLINK: u32 = libc::AF_NETLINK as u32;
+/// What `tcpdump` listens with.
+const PACKET: u32 = libc::AF_PACKET as u32;
 const STREAM_OR_DATAGRAM: &[u32] = &[libc::SOCK_STREAM as u32, libc::SOCK_DGRAM as u32];
 const PLAIN_PROTOCOLS: &[u32] = &[0, libc::IPPROTO_TCP as u32, libc::IPPROTO_UDP as u32];
 /// Connecting by sending the first bytes would pass by the trap on `connect`.
@@ -93,14 +96,14 @@ const BY_ARGUMENT: &[ByArgument] = &[
         call: libc::SYS_clone,
         argument: 0,
         test: Test::AnyBit(NAMESPACES),
-        then: EPERM,
+        then: Action::Notify,
         otherwise: Action::Allow,
     },
     ByArgument {
         call: libc::SYS_unshare,
         argument: 0,
         test: Test::AnyBit(NAMESPACES | NEWTIME),
-        then: EPERM,
+        then: Action::Notify,
         otherwise: Action::Allow,
     },
     ByArgument {
@@ -277,13 +280,16 @@ fn socket_tests(code: &mut Vec<sock_filter>) {
     // Over the jump to the netlink part.
     let mut internet = vec![load(argument_offset(1)), mask(0xff)];
     one_of(&mut internet, STREAM_OR_DATAGRAM);
-    internet.extend([jump(libc::BPF_JA, 1, 0, 0), refuse(libc::EPERM)]);
+    // Packets by hand, as `ping` makes them.
+    internet.extend([jump(libc::BPF_JA, 1, 0, 0), ret(Verdict::Do(Action::Notify))]);
     internet.push(load(argument_offset(2)));
     one_of(&mut internet, PLAIN_PROTOCOLS);
     internet.extend([allow(), refuse(libc::EPROTONOSUPPORT)]);
     body.push(jump(libc::BPF_JA, 1, 0, 0));
     body.push(jump(libc::BPF_JA, internet.len() as u32, 0, 0));
     body.extend(internet);
+    body.push(jump(libc::BPF_JEQ, PACKET, 0, 1));
+    body.push(ret(Verdict::Do(Action::Notify)));
     one_of(&mut body, &[NETLINK]);
     body.push(jump(libc::BPF_JA, 1, 0, 0));
     body.push(refuse(libc::EAFNOSUPPORT));
@@ -359,8 +365,9 @@ fn ranges(code: &mut Vec<sock_filter>) {
 fn lists() -> impl Iterator<Item = (c_long, Action)> {
     let allowed = ALLOWED.iter().chain(ALLOWED_HERE).map(|call| (*call, Action::Allow));
     let notified = NOTIFIED.iter().chain(NOTIFIED_HERE).map(|call| (*call, Action::Notify));
+    let told = TOLD.iter().map(|(call, _)| (*call, Action::Notify));
     let refused = REFUSED.iter().chain(REFUSED_HERE).map(|call| (*call, EPERM));
-    allowed.chain(notified).chain(refused)
+    allowed.chain(notified).chain(told).chain(refused)
 }
 
 fn verdict_on_number(number: c_long) -> Action {
@@ -393,53 +400,70 @@ const NOTIFIED_HERE: &[c_long] = &[
 #[cfg(target_arch = "aarch64")]
 const NOTIFIED_HERE: &[c_long] = &[libc::SYS_renameat];
 
-/// Calls we know and refuse: they reach other processes, change the view, load
-/// code into the kernel, or pass by a trap.
+/// Calls we refuse and say so: rare ones, each made by a program whose purpose it
+/// is, so that its user should hear why. The supervisor writes them down and
+/// answers `EPERM`, as the kernel does for the others; none is ever continued.
+const TOLD: &[(c_long, &str)] = &[
+    (libc::SYS_ptrace, "ptrace"),
+    (libc::SYS_process_vm_readv, "process_vm_readv"),
+    (libc::SYS_process_vm_writev, "process_vm_writev"),
+    (libc::SYS_mount, "mount"),
+    (libc::SYS_umount2, "umount2"),
+    (libc::SYS_pivot_root, "pivot_root"),
+    (libc::SYS_chroot, "chroot"),
+    (libc::SYS_open_tree, "open_tree"),
+    (libc::SYS_move_mount, "move_mount"),
+    (libc::SYS_fsopen, "fsopen"),
+    (libc::SYS_fsconfig, "fsconfig"),
+    (libc::SYS_fsmount, "fsmount"),
+    (libc::SYS_fspick, "fspick"),
+    (libc::SYS_mount_setattr, "mount_setattr"),
+    (libc::SYS_setns, "setns"),
+    (libc::SYS_bpf, "bpf"),
+    (libc::SYS_add_key, "add_key"),
+    (libc::SYS_request_key, "request_key"),
+    (libc::SYS_keyctl, "keyctl"),
+    (libc::SYS_init_module, "init_module"),
+    (libc::SYS_finit_module, "finit_module"),
+    (libc::SYS_delete_module, "delete_module"),
+    (libc::SYS_reboot, "reboot"),
+    (libc::SYS_swapon, "swapon"),
+    (libc::SYS_swapoff, "swapoff"),
+    (libc::SYS_settimeofday, "settimeofday"),
+    (libc::SYS_clock_settime, "clock_settime"),
+    (libc::SYS_sethostname, "sethostname"),
+    (libc::SYS_setdomainname, "setdomainname"),
+];
+
+/// Calls of [`BY_ARGUMENT`] and of `socket` that go to the supervisor only with
+/// arguments that are refused.
+const TOLD_BY_ARGUMENT: &[(c_long, &str)] =
+    &[(libc::SYS_clone, "clone"), (libc::SYS_unshare, "unshare"), (libc::SYS_socket, "socket")];
+
+/// Every call that is refused by notification, by its number and name.
+pub(crate) fn told() -> impl Iterator<Item = (c_long, &'static str)> {
+    TOLD.iter().chain(TOLD_BY_ARGUMENT).copied()
+}
+
+/// Calls we know and refuse without a word, because programs try them and go on
+/// without: they reach other processes, change how the kernel works, or pass by
+/// a trap.
 const REFUSED: &[c_long] = &[
-    libc::SYS_ptrace,
-    libc::SYS_process_vm_readv,
-    libc::SYS_process_vm_writev,
     libc::SYS_process_madvise,
     libc::SYS_pidfd_getfd,
     libc::SYS_kcmp,
-    libc::SYS_mount,
-    libc::SYS_umount2,
-    libc::SYS_pivot_root,
-    libc::SYS_chroot,
-    libc::SYS_open_tree,
-    libc::SYS_move_mount,
-    libc::SYS_fsopen,
-    libc::SYS_fsconfig,
-    libc::SYS_fsmount,
-    libc::SYS_fspick,
-    libc::SYS_mount_setattr,
-    libc::SYS_setns,
     libc::SYS_open_by_handle_at,
     libc::SYS_name_to_handle_at,
-    libc::SYS_bpf,
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
-    libc::SYS_add_key,
-    libc::SYS_request_key,
-    libc::SYS_keyctl,
     libc::SYS_kexec_load,
     libc::SYS_kexec_file_load,
-    libc::SYS_init_module,
-    libc::SYS_finit_module,
-    libc::SYS_delete_module,
-    libc::SYS_reboot,
-    libc::SYS_swapon,
-    libc::SYS_swapoff,
     libc::SYS_acct,
-    libc::SYS_settimeofday,
-    libc::SYS_clock_settime,
     libc::SYS_clock_adjtime,
     libc::SYS_adjtimex,
-    libc::SYS_sethostname,
-    libc::SYS_setdomainname,
     libc::SYS_syslog,
     libc::SYS_quotactl,
     libc::SYS_quotactl_fd,

@@ -21,6 +21,7 @@ mod sys;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
+use super::filter;
 pub use attributes::{Attributes, Change as AttributeChange, Target};
 pub use files::{DONT_FOLLOW, FileCall, Named};
 pub use memory::{Times, Unreadable, read_argv, read_path, read_times};
@@ -64,6 +65,9 @@ pub enum Call {
     File(FileCall),
     /// The file mode mask of the caller becomes this.
     Mask(u32),
+    /// A call that is refused whatever it says, by its name. It is only to be
+    /// written down, told and answered.
+    Refused(&'static str),
     /// Nothing that the filter should send here.
     Other(i64),
 }
@@ -156,7 +160,10 @@ impl Notification {
             },
             libc::SYS_connect => Call::Connect { socket: a as RawFd, address: b, length: c as u32 },
             libc::SYS_umask => Call::Mask(a as u32 & 0o777),
-            other => files::parse(other, self.arguments).map_or(Call::Other(other), Call::File),
+            other => match refused(other) {
+                Some(name) => Call::Refused(name),
+                None => files::parse(other, self.arguments).map_or(Call::Other(other), Call::File),
+            },
         }
     }
 
@@ -164,6 +171,15 @@ impl Notification {
     pub fn id(&self) -> u64 {
         self.id
     }
+}
+
+/// The names of all calls that arrive as [`Call::Refused`].
+pub fn refused_calls() -> impl Iterator<Item = &'static str> {
+    filter::told().map(|(_, name)| name)
+}
+
+fn refused(number: i64) -> Option<&'static str> {
+    filter::told().find(|(call, _)| *call == number).map(|(_, name)| name)
 }
 
 /// Makes the calling thread act on files as a trapped caller would: without any

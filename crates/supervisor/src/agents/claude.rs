@@ -25,8 +25,10 @@ pub(super) const ADAPTER: Adapter = Adapter {
         "DISABLE_AUTOUPDATER",
         "DISABLE_ERROR_REPORTING",
     ],
-    state: &[State::Directory(".claude"), State::Copy(".claude/.claude.json", ".claude.json")],
-    moved_by: Some("CLAUDE_CONFIG_DIR"),
+    state: &[
+        State::Directory { at: ".claude", moved_by: "CLAUDE_CONFIG_DIR", below: "" },
+        State::Copy(".claude/.claude.json", ".claude.json"),
+    ],
     arguments: &[],
     defaults: &[
         // It replaces `~/.claude.json` by renaming, for which it would have to

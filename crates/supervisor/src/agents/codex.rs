@@ -15,8 +15,7 @@ pub(super) const ADAPTER: Adapter = Adapter {
         "OPENAI_PROJECT",
         "RUST_LOG",
     ],
-    state: &[State::Directory(".codex")],
-    moved_by: Some("CODEX_HOME"),
+    state: &[State::Directory { at: ".codex", moved_by: "CODEX_HOME", below: "" }],
     // Its bubblewrap cannot start inside any Landlock domain. Its approvals stay
     // as its user has set them.
     arguments: &["-c", r#"sandbox_mode="danger-full-access""#],

@@ -1,4 +1,4 @@
-//! Gemini CLI. Its own sandbox is off unless its user turns it on.
+//! Gemini CLI. Its own sandbox is off.
 
 use super::{Adapter, State};
 
@@ -18,12 +18,19 @@ pub(super) const ADAPTER: Adapter = Adapter {
         "GOOGLE_API_KEY",
         "GOOGLE_GEMINI_BASE_URL",
         "GOOGLE_VERTEX_BASE_URL",
+        "GOOGLE_GENAI_USE_VERTEXAI",
+        "GOOGLE_GENAI_USE_GCA",
+        "GOOGLE_GENAI_API_VERSION",
         "GOOGLE_CLOUD_PROJECT",
+        "GOOGLE_CLOUD_PROJECT_ID",
+        "GOOGLE_CLOUD_QUOTA_PROJECT",
         "GOOGLE_CLOUD_LOCATION",
         "CODE_ASSIST_ENDPOINT",
+        "CODE_ASSIST_API_VERSION",
     ],
-    state: &[State::Directory(".gemini")],
-    moved_by: None,
+    state: &[State::Directory { at: ".gemini", moved_by: "GEMINI_CLI_HOME", below: ".gemini" }],
     arguments: &[],
-    defaults: &[],
+    // Containers and sandboxes of its own cannot be made inside. The variable
+    // outranks its settings and its `--sandbox`.
+    defaults: &[("GEMINI_SANDBOX", "false")],
 };

@@ -9,12 +9,16 @@ pub(super) const ADAPTER: Adapter = Adapter {
     hosts: &["opencode.ai", "models.dev", "models.opencode.ai"],
     environment: &["OPENCODE_*"],
     state: &[
-        State::Directory(".config/opencode"),
-        State::Directory(".local/share/opencode"),
-        State::Directory(".local/state/opencode"),
-        State::Directory(".cache/opencode"),
+        place(".config/opencode", "XDG_CONFIG_HOME"),
+        place(".local/share/opencode", "XDG_DATA_HOME"),
+        place(".local/state/opencode", "XDG_STATE_HOME"),
+        place(".cache/opencode", "XDG_CACHE_HOME"),
     ],
-    moved_by: None,
     arguments: &[],
-    defaults: &[],
+    // It would replace its own program, which lies outside.
+    defaults: &[("OPENCODE_DISABLE_AUTOUPDATE", "1")],
 };
+
+const fn place(at: &'static str, moved_by: &'static str) -> State {
+    State::Directory { at, moved_by, below: "opencode" }
+}

@@ -10,8 +10,8 @@ use remit_sandbox::notify::{
     AttributeChange, Attributes, DONT_FOLLOW, FileCall, Named, Target, Times, read_times,
 };
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, fstat, linkat, mkdirat, openat,
-    renameat_with, symlinkat, unlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, StatxFlags, fstat, linkat, mkdirat, openat,
+    renameat_with, statx, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -127,7 +127,7 @@ impl Guard {
         let mode = Mode::from_bits_retain(mode & 0o7777 & !self.masks.of(caller)?);
         mkdirat(&spot.directory, &spot.name, mode)?;
         self.hand_off(caller, &spot.path)?;
-        Ok(Done::Nothing)
+        Ok(Done::Plainly)
     }
 
     fn make_link(&mut self, caller: &Caller, text: &OsString, at: &From) -> Result<Done, NotDone> {
@@ -138,7 +138,7 @@ impl Guard {
         self.judge_new(caller, &spot, Change::MakeLink)?;
         symlinkat(text, &spot.directory, named(&spot))?;
         self.hand_off(caller, &spot.path)?;
-        Ok(Done::Nothing)
+        Ok(Done::Plainly)
     }
 
     /// Judges a name about to be made. That it is there already is said first, as
@@ -167,6 +167,12 @@ impl Guard {
             return Err(Errno::BUSY.into());
         }
         let moved = place(&old)?;
+        refuse_mounted(&old, &moved)?;
+        match place(&new) {
+            Ok(there) => refuse_mounted(&new, &there)?,
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno.into()),
+        }
         if (old.slash || new.slash) && !is_directory(&moved)? {
             return Err(Errno::NOTDIR.into());
         }
@@ -183,7 +189,7 @@ impl Guard {
         }
         renameat_with(&old.directory, &old.name, &new.directory, &new.name, flags)?;
         self.hand_off(caller, &new.path)?;
-        Ok(Done::Nothing)
+        Ok(Done::Plainly)
     }
 
     /// Puts a file where its contents matter: what was judged is written to a new
@@ -222,7 +228,7 @@ impl Guard {
         write_all(&staged, &contents)?;
         renameat_with(&new.directory, &stage, &new.directory, &new.name, RenameFlags::empty())?;
         unlinkat(&old.directory, &old.name, AtFlags::empty())?;
-        Ok(Done::Nothing)
+        Ok(Done::Plainly)
     }
 
     /// Where each writable root is a mount, the kernel links and moves nothing
@@ -283,7 +289,7 @@ impl Guard {
         self.judge_new(caller, &new, change)?;
         linkat(rustix::fs::CWD, own(&old), &new.directory, named(&new), AtFlags::SYMLINK_FOLLOW)?;
         self.hand_off(caller, &new.path)?;
-        Ok(Done::Nothing)
+        Ok(Done::Plainly)
     }
 
     /// What is to get a second name.
@@ -309,6 +315,21 @@ impl Guard {
 pub(super) fn place(spot: &Spot) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(&spot.directory, &spot.name, flags, Mode::empty())
+}
+
+/// A mount point of the session keeps its name. The kernel minds only those of
+/// whoever asks, and that is us: renaming one from here would take the mount, and
+/// what it hides or protects, away.
+fn refuse_mounted(spot: &Spot, thing: &OwnedFd) -> Result<(), Errno> {
+    if mount_of(thing)? == mount_of(&spot.directory)? { Ok(()) } else { Err(Errno::BUSY) }
+}
+
+/// The number of the mount that something open was reached by. Without one
+/// (before Linux 5.8) nothing can be told apart, and nothing is moved.
+fn mount_of(place: &OwnedFd) -> Result<u64, Errno> {
+    let about = statx(place, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    let known = about.stx_mask & StatxFlags::MNT_ID.bits() != 0;
+    if known { Ok(about.stx_mnt_id) } else { Err(Errno::OPNOTSUPP) }
 }
 
 /// The name as it was given: a slash behind it makes the kernel say what is wrong.

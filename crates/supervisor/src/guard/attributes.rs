@@ -47,7 +47,7 @@ impl Guard {
         place(&spot)?;
         self.judge(caller, &spot.path, Change::Remove)?;
         unlinkat(&spot.directory, named(&spot), flags)?;
-        Ok(Done::Nothing)
+        Ok(Done::Plainly)
     }
 
     pub(super) fn change(
@@ -61,7 +61,7 @@ impl Guard {
         let about = fstat(&thing)?;
         self.judge_held(caller, &thing, &about, Change::Attributes)?;
         apply(&thing, &about, change, times)?;
-        Ok(Done::Nothing)
+        Ok(Done::Plainly)
     }
 
     /// Watches a file or directory that may be read. Elsewhere a watch would tell

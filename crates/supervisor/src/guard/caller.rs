@@ -60,6 +60,15 @@ impl Caller {
         (major == PTS).then_some(minor)
     }
 
+    /// How long a file it may make, in bytes.
+    pub(super) fn longest_file(&self) -> u64 {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", self.task)).unwrap_or_default();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max file size"));
+        // `unlimited` is no number.
+        let soft = line.and_then(|line| line.split_whitespace().next()).map(str::parse);
+        soft.and_then(Result::ok).unwrap_or(u64::MAX)
+    }
+
     fn status(&self) -> Result<String, Errno> {
         fs::read_to_string(format!("/proc/{}/status", self.task)).map_err(|_| Errno::SRCH)
     }

@@ -38,7 +38,7 @@ impl Guard {
         }
         let path = &attempt.path;
         let Some(name) = path.file_name() else { return Ok(()) };
-        if !self.writing.is_shown_to_host(path) || path.iter().any(|name| name == ".git") {
+        if !self.writing.is_in_project(path) || path.iter().any(|name| name == ".git") {
             return Ok(());
         }
         if let Some(holder) = path.parent()

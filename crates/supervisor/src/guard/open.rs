@@ -266,8 +266,12 @@ impl Guard {
         let length = u64::try_from(length).map_err(|_| Errno::INVAL)?;
         match self.open(caller, at, OFlags::WRONLY | OFlags::NONBLOCK, 0)? {
             Done::File { file, .. } => {
+                // Our own limit is not the caller's.
+                if length > caller.longest_file() && length > fstat(&file)?.st_size as u64 {
+                    return Err(Errno::FBIG.into());
+                }
                 ftruncate(file, length)?;
-                Ok(Done::Nothing)
+                Ok(Done::Plainly)
             }
             _ => Err(Errno::INVAL.into()),
         }

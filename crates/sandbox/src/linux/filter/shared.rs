@@ -6,8 +6,8 @@
 use libc::{c_long, sock_filter};
 
 use super::{
-    Action, ByArgument, EPERM, INTERNET, Test, Verdict, argument_offset, argument_test, block,
-    jump, load, local_tests, mask, one_of, ret,
+    Action, ByArgument, EPERM, INTERNET, PACKET, Test, Verdict, argument_offset, argument_test,
+    block, jump, load, local_tests, mask, one_of, ret,
 };
 
 /// Calls with one fate, whatever their arguments.
@@ -115,9 +115,13 @@ pub(super) fn tests(code: &mut Vec<sock_filter>) {
 pub(super) fn socket_tests(code: &mut Vec<sock_filter>) {
     let refuse = |errno| ret(Verdict::Do(Action::Errno(errno)));
     let mut body = local_tests();
+    body.extend([jump(libc::BPF_JEQ, PACKET, 0, 1), ret(Verdict::Do(Action::Notify))]);
     one_of(&mut body, INTERNET);
     body.extend([jump(libc::BPF_JA, 1, 0, 0), refuse(libc::EAFNOSUPPORT)]);
     body.extend([load(argument_offset(1)), mask(0xff)]);
+    // Packets by hand, as `ping` makes them.
+    body.push(jump(libc::BPF_JEQ, libc::SOCK_RAW as u32, 0, 1));
+    body.push(ret(Verdict::Do(Action::Notify)));
     one_of(&mut body, &[libc::SOCK_STREAM as u32]);
     body.extend([jump(libc::BPF_JA, 1, 0, 0), refuse(libc::EPERM)]);
     body.push(load(argument_offset(2)));

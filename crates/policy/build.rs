@@ -1,0 +1,125 @@
+//! Turns the built-in lists of `data/` into tables, so that no session parses
+//! them. A mistake in them is an error of the build.
+#![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "a build reads files; the crate it builds does not")]
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs};
+
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hidden {
+    hidden: Vec<HiddenRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HiddenRow {
+    path: String,
+    reason: String,
+    unless: Option<Unless>,
+    #[serde(default)]
+    always: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Unless {
+    Agent,
+    Home,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Protected {
+    protected: Vec<ProtectedRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProtectedRow {
+    path: String,
+    reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Environment {
+    pass: Vec<String>,
+    default: Vec<DefaultVariable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DefaultVariable {
+    name: String,
+    value: String,
+    instead_of: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Calls {
+    refused: Vec<CallRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CallRow {
+    calls: Vec<String>,
+    attempt: String,
+    rule: String,
+    reason: String,
+    instead: String,
+}
+
+fn main() {
+    println!("cargo::rerun-if-changed=data");
+    let mut out = String::new();
+    let Hidden { hidden } = parse("hidden.toml");
+    out.push_str("pub(crate) const HIDDEN_ROWS: &[HiddenRow] = &[\n");
+    for HiddenRow { path, reason, unless, always } in hidden {
+        let unless = unless.map_or("None".to_owned(), |unless| format!("Some(Unless::{unless:?})"));
+        let row = format!("path: {path:?}, reason: {reason:?}, unless: {unless}, always: {always}");
+        let _ = writeln!(out, "    HiddenRow {{ {row} }},");
+    }
+    let Protected { protected } = parse("protected.toml");
+    out.push_str("];\npub(crate) const PROTECTED_ROWS: &[ProtectedRow] = &[\n");
+    for ProtectedRow { path, reason } in protected {
+        let _ = writeln!(out, "    ProtectedRow {{ path: {path:?}, reason: {reason:?} }},");
+    }
+    out.push_str("];\n");
+    write("paths.rs", &out);
+    let Environment { pass, default } = parse("environment.toml");
+    let mut out = format!("const PASS_NAMES: &[&str] = &{pass:?};\n");
+    out.push_str("const DEFAULT_VARIABLES: &[DefaultVariable] = &[\n");
+    for DefaultVariable { name, value, instead_of } in default {
+        let row = format!("name: {name:?}, value: {value:?}, instead_of: {instead_of:?}");
+        let _ = writeln!(out, "    DefaultVariable {{ {row} }},");
+    }
+    out.push_str("];\n");
+    write("pass.rs", &out);
+    let Calls { refused } = parse("calls.toml");
+    let mut out = "const ROWS: &[Row] = &[\n".to_owned();
+    for CallRow { calls, attempt, rule, reason, instead } in refused {
+        let words = format!("attempt: {attempt:?}, rule: {rule:?}, reason: {reason:?}");
+        let _ = writeln!(out, "    Row {{ calls: &{calls:?}, {words}, instead: {instead:?} }},");
+    }
+    out.push_str("];\n");
+    write("calls.rs", &out);
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(name: &str) -> T {
+    let path = Path::new("data").join(name);
+    let text =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn write(name: &str, text: &str) {
+    let place = env::var_os("OUT_DIR").expect("Cargo says where");
+    fs::write(Path::new(&place).join(name), text).expect("Cargo's place can be written");
+}
