@@ -41,4 +41,4 @@ pub use policy::{AgentNeeds, ApprovalSettings, Policy, PolicyText, RecordSetting
 pub use settings::Sync;
 pub use tiers::{Tier, Tiers};
 pub use verdict::{Permit, Question, Refusal, Verdict};
-pub use writing::{Change, Git, GitRoot, Roots, Writing};
+pub use writing::{Change, Git, GitRoot, Roots, Writing, fold_name};

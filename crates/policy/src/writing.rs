@@ -21,6 +21,7 @@ use crate::basis::Basis;
 use crate::filesystem::{Filesystem, PathRule};
 use crate::verdict::{Permit, Refusal, Verdict};
 
+pub use fold::fold as fold_name;
 pub use git::Git;
 
 /// What is done to a name.
@@ -165,7 +166,15 @@ impl Writing {
     /// Judges a file that is to replace another where contents matter. `old` is
     /// empty where nothing is replaced.
     pub fn judge_contents(&self, attempt: FileWrite, new: &[u8], old: &[u8]) -> Verdict<FileWrite> {
-        match config::check(new, old) {
+        // A submodule's worktree lies below the directory that holds `.git`.
+        let path = attempt.path.clone();
+        let is_inside = |value: &str| {
+            let holder = git::holder(&path);
+            let base = path.parent().map(|above| lexically_joined(above, Path::new(value)));
+            matches!((holder, base), (Some(holder), Some(there)) if there != holder && there.starts_with(holder))
+        };
+        let of_submodule = git::is_of_submodule(&path);
+        match config::check(new, old, if of_submodule { Some(&is_inside) } else { None }) {
             Ok(()) => self.judge(attempt),
             Err(why) => {
                 let basis = Basis { justification: Some(why), ..self.git_basis.clone() };
@@ -196,6 +205,23 @@ impl Writing {
     /// keeps a bare repository there for each project.
     pub fn is_in_project(&self, path: &Path) -> bool {
         matches!(self.locate(path), Some((Kind::Project, _)))
+    }
+
+    /// Judges that a directory with something in it leaves what Git keeps. Whatever
+    /// was prepared there was judged as part of it, and not as what it becomes.
+    pub fn judge_taken_out(&self, attempt: FileWrite, from: &Path) -> Verdict<FileWrite> {
+        let (old, new) = (git::holder(from), git::holder(&attempt.path));
+        if old == new || old.is_none() {
+            return permit(attempt, "inside a writable root");
+        }
+        let reason = "what was prepared among Git's own files is not trusted elsewhere";
+        let basis = Basis { justification: Some(reason.to_owned()), ..self.git_basis.clone() };
+        Verdict::Refuse(refusal(&attempt, basis, None))
+    }
+
+    /// How much of Git the session may do.
+    pub fn git(&self) -> Git {
+        self.git
     }
 
     /// Whether a path lies in a place that may be written at all.
@@ -264,12 +290,11 @@ impl Writing {
         rules.find(|rule| {
             let shared = rule.names.iter().zip(&names).take_while(|(a, b)| *a == *b).count();
             let inside = shared == rule.names.len();
-            // A directory or link put above a protected name would bring one along.
-            let above = shared == names.len()
-                && matches!(
-                    change,
-                    Change::MakeLink | Change::PutDirectory { empty: false } | Change::Take
-                );
+            // A directory put above a protected name would bring one along, and a
+            // file or link could point to one.
+            let is_directory =
+                matches!(change, Change::MakeDirectory | Change::PutDirectory { empty: true });
+            let above = shared == names.len() && !is_directory;
             inside || above
         })
     }
@@ -352,6 +377,21 @@ fn is_interpreter(name: &str) -> bool {
             rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').is_empty()
         })
     })
+}
+
+/// A path joined to another, `.` and `..` taken out by spelling alone.
+fn lexically_joined(base: &Path, path: &Path) -> PathBuf {
+    let mut joined = if path.is_absolute() { PathBuf::from("/") } else { base.to_path_buf() };
+    for part in path.components() {
+        match part {
+            std::path::Component::ParentDir => {
+                joined.pop();
+            }
+            std::path::Component::Normal(name) => joined.push(name),
+            _ => {}
+        }
+    }
+    joined
 }
 
 /// A path's names, folded, from the root of the file system.

@@ -23,6 +23,7 @@ mod open;
 mod walk;
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -32,7 +33,7 @@ use std::sync::Arc;
 use remit_audit::{Kind, Text, Tried};
 use remit_policy::{Change, FileWrite, Refusal, Verdict, Writing};
 use remit_sandbox::notify::{FileCall, Listener, Notification};
-use rustix::fs::{Access, AtFlags, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 
 use crate::gate::Gate;
@@ -55,6 +56,9 @@ pub(crate) struct Guard {
     root: Option<OwnedFd>,
     masks: Masks,
     told: Told,
+    /// Held while something is judged and done, by one session of this person at a
+    /// time: what one has judged, another could move.
+    turn: File,
 }
 
 /// What has been written down already, so that a program that tries again and
@@ -127,14 +131,16 @@ impl NotDone {
 }
 
 impl Guard {
+    /// `turn` is a file that all sessions of this person share.
     pub(crate) fn new(
         gate: Arc<Gate>,
         writing: Writing,
         known: HashSet<(u64, u64)>,
         view: Option<HostView>,
+        turn: File,
     ) -> Self {
         let (masks, told) = (Masks::default(), Told::default());
-        Self { gate, writing, known, view, root: None, masks, told }
+        Self { gate, writing, known, view, root: None, masks, told, turn }
     }
 
     /// Does what a caller asked for, if it may.
@@ -159,7 +165,10 @@ impl Guard {
         if !listener.is_waiting(call) {
             return Err(Errno::INTR.into());
         }
-        self.act(&caller, read)
+        flock(&self.turn, FlockOperation::LockExclusive)?;
+        let done = self.act(&caller, read);
+        flock(&self.turn, FlockOperation::Unlock)?;
+        done
     }
 
     /// The caller's file mode mask becomes this.

@@ -25,6 +25,29 @@ pub(crate) fn aliases<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> BTreeSet<
     paths.flat_map(|path| mounts.aliases_of(path)).collect()
 }
 
+/// Where the host shows, once more, what a session has of its own: processes,
+/// terminals, queues, and what the kernel's debugging tells.
+pub(crate) fn of_other_namespaces() -> Vec<PathBuf> {
+    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let lines = table.split(|byte| *byte == b'\n');
+    lines.filter_map(|line| foreign(line).filter(|at| !is_replaced(at) && at.is_dir())).collect()
+}
+
+/// Directories that the view has its own of.
+fn is_replaced(at: &Path) -> bool {
+    ["/proc", "/dev", "/run", "/tmp", "/var/tmp"].iter().any(|own| at.starts_with(own))
+}
+
+fn foreign(line: &[u8]) -> Option<PathBuf> {
+    const TYPES: [&[u8]; 8] =
+        [b"proc", b"devpts", b"mqueue", b"debugfs", b"tracefs", b"securityfs", b"pstore", b"bpf"];
+    let mut fields = line.split(|byte| *byte == b' ');
+    let at = unescaped(fields.nth(4)?);
+    // Optional fields end with a dash; the type follows.
+    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+    TYPES.contains(&kind).then_some(at)
+}
+
 #[derive(Debug, Default)]
 struct Mounts {
     /// By where they are. The last of several at one place is the one that is seen.
@@ -114,5 +137,19 @@ mod tests {
         check("/home/eve/.ssh", &[]);
         check("/etc/shadow", &["/mnt/etc/shadow"]);
         check("/home/ada/mnt/x", &[]);
+    }
+
+    #[test]
+    fn a_second_view_of_processes_is_found() {
+        let at = |line: &[u8]| foreign(line);
+        assert_eq!(
+            at(b"9 1 0:5 / /srv/c\\040/proc rw shared:1 - proc proc rw"),
+            Some("/srv/c /proc".into())
+        );
+        assert_eq!(
+            at(b"9 1 0:5 / /sys/kernel/debug rw - debugfs none rw"),
+            Some("/sys/kernel/debug".into())
+        );
+        assert_eq!(at(b"9 1 8:1 / / rw - ext4 /dev/sda1 rw"), None);
     }
 }

@@ -84,6 +84,9 @@ pub(crate) fn lower(
     for root in &roots.git {
         mounts.extend(protected_in_git(filesystem, &root.path));
     }
+    for path in mounts::of_other_namespaces() {
+        mounts.push(Mount::Hidden { path, directory: true });
+    }
     for path in &hidden {
         let visible = !is_under_own(path) || writable.iter().any(|root| path.starts_with(root));
         if visible {
@@ -236,8 +239,14 @@ pub(crate) fn roots(
 ) -> Roots {
     let state: Vec<PathBuf> = state.iter().filter_map(|path| path.canonicalize().ok()).collect();
     let all = writable(filesystem, workspace);
-    let (state, projects) =
+    // A root that is mounted once more within a root has its names there as well.
+    let again: Vec<PathBuf> = mounts::aliases(all.iter())
+        .into_iter()
+        .filter(|alias| all.iter().any(|root| alias.starts_with(root)))
+        .collect();
+    let (state, mut projects): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|root| root != workspace && state.contains(root));
+    projects.extend(again);
     let git = if filesystem.workspace == remit_policy::Access::Write && filesystem.git != Git::Read
     {
         repository::shared(workspace)

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -161,6 +162,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         .write(started)
         .map_err(|source| RunError::Write { path: prepared.places.state.clone(), source })?;
     made.keep();
+    let turn = turn(&prepared.places.state)?;
     let roots = prepared.roots();
     let known = plan::known(prepared.policy.filesystem(), &roots);
     let writing = Writing::new(prepared.policy.filesystem(), prepared.judged(roots));
@@ -173,7 +175,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     let directory = session.directory(&prepared.places.state);
     let view = HostView::of(&plan, launched.terminal.as_ref())
         .map_err(system("look at the session's terminal"))?;
-    let guard = Guard::new(Arc::clone(&gate), writing, known, view);
+    let guard = Guard::new(Arc::clone(&gate), writing, known, view, turn);
     let mut watch = Watch::new(&limited, &gate);
     let served = serve(&gate, guard, launched, &mut watch, changes, terminal, &directory);
     let outcome = served.and_then(|event| {
@@ -229,6 +231,14 @@ fn allow_many_descriptors() {
     limit.current = limit.maximum;
     // With the old limit, connections beyond it fail; nothing is let through.
     let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// The file by which sessions of one person take turns at changing names.
+fn turn(state: &Path) -> Result<fs::File, RunError> {
+    let path = state.join("turn");
+    let failed = |source| RunError::Make { path: path.clone(), source };
+    let mut options = fs::OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(failed)
 }
 
 fn create_record(prepared: &Prepared, session: SessionId) -> Result<Record, RunError> {

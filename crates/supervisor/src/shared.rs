@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use remit_policy::{Environment, Filesystem, Roots};
 use remit_sandbox::{Floor, Limits, Plan, Tier};
 
+use crate::mounts;
 use crate::plan::{self, Command, NETWORK, OWN};
 
 /// Devices that are harmless to everybody. The terminals beside them are other
@@ -34,11 +35,19 @@ pub(crate) fn lower(
     let mut left_out: BTreeSet<PathBuf> =
         hidden.into_iter().filter(|path| !plan::is_out_of_reach(path)).collect();
     left_out.extend(OWN.iter().map(PathBuf::from));
+    left_out.extend(mounts::of_other_namespaces());
     // No listing from the top, as in other tiers: it would reach into what is
     // hidden, for nothing covers it here.
     let mut floor = Vec::new();
     plan::grant_around(Path::new("/"), &left_out, &mut floor);
-    floor.extend(["/proc", "/sys"].map(|path| Floor::Read(path.into())));
+    floor.push(Floor::Read("/proc".into()));
+    // The kernel's debugging and its like are mounted in there.
+    let sys = Path::new("/sys");
+    if left_out.iter().any(|path| path != sys && path.starts_with(sys)) {
+        plan::grant_around(sys, &left_out, &mut floor);
+    } else {
+        floor.push(Floor::Read(sys.into()));
+    }
     floor.extend(DEVICES.map(|path| Floor::Device(path.into())));
     // It is often a link into `/run`.
     floor.extend(fs::canonicalize("/etc/resolv.conf").ok().map(Floor::Read));

@@ -14,7 +14,14 @@ type Setting<'t> = (String, &'t str, String, &'t str);
 
 /// Checks a configuration that is to replace another. The error says what is in
 /// the way, for a person.
-pub(super) fn check(new: &[u8], old: &[u8]) -> Result<(), String> {
+///
+/// `is_inside` says of a submodule's worktree, as the setting spells it, whether
+/// it is where submodules are; it is absent where there are none.
+pub(super) fn check(
+    new: &[u8],
+    old: &[u8],
+    is_inside: Option<&dyn Fn(&str) -> bool>,
+) -> Result<(), String> {
     let text = |bytes| std::str::from_utf8(bytes).map_err(|_| "it is not text".to_owned());
     let (new, old) = (text(new)?, text(old)?);
     // What the old one holds was not written here, so only what can be read of it
@@ -22,7 +29,9 @@ pub(super) fn check(new: &[u8], old: &[u8]) -> Result<(), String> {
     let known: HashSet<_> = settings(old).filter_map(Result::ok).collect();
     for setting in settings(new) {
         let setting = setting?;
-        if !known.contains(&setting) && !is_harmless(&setting) {
+        let is_worktree = setting.0 == "core" && setting.1.is_empty() && setting.2 == "worktree";
+        let is_submodules = is_worktree && is_inside.is_some_and(|is_inside| is_inside(setting.3));
+        if !known.contains(&setting) && !is_submodules && !is_harmless(&setting) {
             let (section, sub, name, _) = setting;
             let sub = if sub.is_empty() { String::new() } else { format!(".{sub}") };
             return Err(format!("`{section}{sub}.{name}` can make Git run or obey something"));
@@ -78,11 +87,10 @@ fn assignment(line: &str) -> Option<(String, &str)> {
 fn is_harmless((section, sub, name, value): &Setting<'_>) -> bool {
     let one_of = |names: &[&str]| names.contains(&name.as_str());
     // Quotes are taken out by Git, wherever in a value they are.
-    if value.contains(['"', '\\']) && !matches!(section.as_str(), "user" | "author" | "committer") {
+    if value.contains(['"', '\\']) {
         return false;
     }
     match (section.as_str(), sub.is_empty()) {
-        ("core", true) if name == "worktree" => is_submodules_worktree(value),
         ("core", true) => one_of(&[
             "repositoryformatversion",
             "filemode",
@@ -113,9 +121,12 @@ fn is_harmless((section, sub, name, value): &Setting<'_>) -> bool {
         ("pull", true) => one_of(&["rebase", "ff"]) && is_word(value),
         ("push", true) => one_of(&["default", "autosetupremote", "followtags"]) && is_word(value),
         ("fetch", true) => one_of(&["prune", "prunetags"]) && is_word(value),
-        ("merge" | "rebase" | "advice" | "color" | "index" | "feature" | "pack" | "gc", true) => {
-            is_word(value) && !one_of(&["tool", "guitool", "driver", "instructionformat"])
-        }
+        ("merge", true) => one_of(&["ff", "conflictstyle", "renames"]) && is_word(value),
+        ("rebase", true) => one_of(&["autosquash", "autostash", "updaterefs"]) && is_word(value),
+        ("gc", true) => one_of(&["auto", "autodetach", "pruneexpire"]) && is_word(value),
+        ("index", true) => one_of(&["version", "threads"]) && is_word(value),
+        ("color", true) => one_of(&["ui"]) && is_word(value),
+        ("advice", true) => matches!(*value, "true" | "false"),
         ("lfs", true) => one_of(&["repositoryformatversion"]),
         ("remote", false) => match name.as_str() {
             "url" | "pushurl" => is_plain_address(value),
@@ -153,12 +164,6 @@ fn is_plain_address(value: &str) -> bool {
         && !value.contains('\\')
 }
 
-/// A submodule's Git directory names its directory by a way that goes up out of
-/// `.git/modules`, and never an absolute one.
-fn is_submodules_worktree(value: &str) -> bool {
-    value.starts_with("../../")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,7 +173,7 @@ mod tests {
     #[track_caller]
     fn check_all(added: &str, expected: Result<(), &str>) {
         let new = format!("{OLD}{added}");
-        let found = check(new.as_bytes(), OLD.as_bytes());
+        let found = check(new.as_bytes(), OLD.as_bytes(), Some(&|path| path == "../../../x"));
         match (found, expected) {
             (Ok(()), Ok(())) => {}
             (Err(reason), Err(part)) => assert!(reason.contains(part), "{added:?}: {reason}"),
@@ -214,6 +219,9 @@ mod tests {
         check_all("[remote \"o\"]\n\tuploadpack = x\n", Err("remote.o.uploadpack"));
         check_all("[remote \"o\"]\n\tvcs = x\n", Err("remote.o.vcs"));
         check_all("[submodule \"o\"]\n\tupdate = !x\n", Err("submodule.o.update"));
+        check_all("[core]\n\tworktree = ../../../\n", Err("core.worktree"));
+        check_all("[gc]\n\trecentObjectsHook = make\n", Err("gc.recentobjectshook"));
+        check_all("[user]\n\temail = \"x\n", Err("user.email"));
         check_all("[merge]\n\ttool = x\n", Err("merge.tool"));
         check_all("[gpg]\n\tprogram = x\n", Err("gpg.program"));
     }
@@ -232,6 +240,6 @@ mod tests {
         ] {
             check_all(odd, Err("line"));
         }
-        assert!(check(b"\xff", b"").is_err());
+        assert!(check(b"\xff", b"", None).is_err());
     }
 }

@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 /// SOURCE: ext4 and f2fs fold by NFDICF; HFS+ and Git's `is_hfs_dotgit`,
 /// `is_ntfs_dotgit`. It folds more than any of them; what is lost is a few odd
 /// names that cannot be written.
-pub(super) fn fold(name: &OsStr) -> Cow<'_, str> {
+pub fn fold(name: &OsStr) -> Cow<'_, str> {
     let text = name.to_string_lossy();
     let plain = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase() && byte != b':';
     if text.bytes().all(plain) && !text.ends_with(['.', ' ']) {

@@ -63,6 +63,8 @@ fn object(git: Git, inside: &[Cow<'_, str>], change: Change) -> Option<Objection
     let inside: Vec<&str> = inside.iter().map(|name| &**name).collect();
     let reason = match (git, inside.as_slice()) {
         (Git::Read, _) => "nothing that Git keeps is written",
+        // Built here, it could be moved to where it is trusted.
+        (_, inside) if inside.contains(&".git") => MAKES,
         (_, []) => repository(git, change)?,
         (_, inside) => within(git, inside, change)?,
     };
@@ -74,6 +76,20 @@ fn object(git: Git, inside: &[Cow<'_, str>], change: Change) -> Option<Objection
         Git::Commit | Git::Manage => "leaving it to the person, outside this session",
     };
     Some(Objection { reason, instead: Some(instead.to_owned()) })
+}
+
+/// The directory that holds the `.git` in which this path lies, if it does.
+pub(super) fn holder(path: &Path) -> Option<&Path> {
+    path.ancestors()
+        .filter(|above| above.file_name().is_some_and(|name| super::fold::fold(name) == ".git"))
+        .last()
+        .and_then(Path::parent)
+}
+
+/// Whether a path lies in what Git keeps for submodules.
+pub(super) fn is_of_submodule(path: &Path) -> bool {
+    let names: Vec<_> = super::names(path).collect();
+    names.windows(2).any(|pair| pair[0] == ".git" && pair[1] == "modules")
 }
 
 /// Whether a path is that of a Git configuration, or may be.
@@ -116,9 +132,45 @@ fn own(git: Git, inside: &[&str], change: Change) -> Option<&'static str> {
             (git != Git::Manage || !is_probe(name)).then_some(POINTS)
         }
         _ if change == Change::MakeLink => Some(POINTS),
-        ["commondir" | "gitdir", ..] => (git != Git::Manage).then_some(POINTS),
-        _ => None,
+        ["commondir" | "gitdir", ..] => Some(POINTS),
+        [name] if !makes_directory(change) || is_usual_directory(name) => None,
+        [name, _, ..] if is_usual_directory(name) => None,
+        _ => Some(MAKES),
     }
+}
+
+fn makes_directory(change: Change) -> bool {
+    matches!(change, Change::MakeDirectory | Change::PutDirectory { .. })
+}
+
+/// Directories that Git, or a program that many use with it, keeps in a Git
+/// directory. In any other a repository could be prepared unseen.
+fn is_usual_directory(name: &str) -> bool {
+    const USUAL: [&str; 22] = [
+        "annex",
+        "branches",
+        "branchless",
+        "filter-repo",
+        "gitbutler",
+        "hooks",
+        "info",
+        "lfs",
+        "logs",
+        "lost-found",
+        "notes_merge_worktree",
+        "objects",
+        "rebase-apply",
+        "rebase-merge",
+        "refs",
+        "reftable",
+        "remotes",
+        "rr-cache",
+        "sequencer",
+        "stgit",
+        "subtree-cache",
+        "svn",
+    ];
+    USUAL.contains(&name)
 }
 
 /// The link by which `git init` finds out whether there can be links.
@@ -165,6 +217,8 @@ fn submodule(git: Git, rest: &[&str], change: Change) -> Option<&'static str> {
     }
     match rest {
         [.., "info", name] => own(git, &["info", name], change),
+        // Its own directories cannot be told from its name's.
+        [.., _] if change == Change::MakeDirectory => None,
         [.., last] => own(git, &[last], change),
         [] => (git != Git::Manage).then_some(MAKES),
     }
@@ -173,6 +227,8 @@ fn submodule(git: Git, rest: &[&str], change: Change) -> Option<&'static str> {
 fn worktree(git: Git, rest: &[&str], change: Change) -> Option<&'static str> {
     match rest {
         [] | [_] => (git != Git::Manage || brings_along(change)).then_some(MAKES),
+        // What Git writes when it makes a worktree.
+        [_, "commondir" | "gitdir"] if git == Git::Manage && change == Change::Write => None,
         [_, inside @ ..] => own(git, inside, change),
     }
 }

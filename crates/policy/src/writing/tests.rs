@@ -63,6 +63,7 @@ fn nothing_is_brought_along_with_a_directory_or_a_link() {
     let first = Some("protect .claude/agents");
     check(&w, Change::PutDirectory { empty: false }, ".claude", first);
     check(&w, Change::MakeLink, ".claude", first);
+    check(&w, Change::Write, ".claude", first);
     check(&w, Change::Take, ".claude", first);
 }
 
@@ -105,6 +106,14 @@ fn committing_writes_what_git_keeps_and_nothing_that_it_obeys() {
     check(&w, Change::MakeLink, ".git/logs/HEAD", rule);
     check(&w, Change::MakeLink, ".git/modules", rule);
     check(&w, Change::MakeDirectory, ".git/modules", rule);
+    for prepared in
+        [".git/x/HEAD", ".git/objects/x/.git/config", ".git/.git/HEAD", "a/.git/lfs/.GIT"]
+    {
+        check(&w, Change::Write, prepared, rule);
+        check(&w, Change::MakeDirectory, prepared, rule);
+    }
+    check(&w, Change::MakeDirectory, ".git/x", rule);
+    check(&w, Change::Write, ".git/x", None);
 }
 
 #[test]
@@ -121,6 +130,8 @@ fn no_repository_is_made_unless_policy_says_so() {
         (Change::Write, "new/.git/hooks/pre-push.sample", None),
         (Change::MakeDirectory, ".git/worktrees/w", None),
         (Change::Write, ".git/worktrees/w/commondir", None),
+        (Change::Write, "new/.git/commondir", Some(())),
+        (Change::PutFile, ".git/worktrees/w/commondir", Some(())),
         (Change::Write, "new/.git/config", Some(())),
         (Change::Write, "new/.git/hooks/pre-push", Some(())),
         (Change::PutFile, "new/.git/hooks/pre-push", Some(())),

@@ -88,6 +88,11 @@ const FASTOPEN: u32 = libc::MSG_FASTOPEN as u32;
 const BY_ARGUMENT: &[ByArgument] = &[
     OPENAT,
     MKNODAT,
+    FCHMODAT,
+    ByArgument { call: libc::SYS_fchmod, argument: 1, ..FCHMODAT },
+    ByArgument { call: libc::SYS_fchmodat2, ..FCHMODAT },
+    #[cfg(target_arch = "x86_64")]
+    ByArgument { call: libc::SYS_chmod, argument: 1, ..FCHMODAT },
     #[cfg(target_arch = "x86_64")]
     ByArgument { call: libc::SYS_open, argument: 1, ..OPENAT },
     #[cfg(target_arch = "x86_64")]
@@ -161,6 +166,16 @@ const MKNODAT: ByArgument = ByArgument {
     test: Test::MaskedOneOf(libc::S_IFMT, &[libc::S_IFIFO, libc::S_IFSOCK]),
     then: Action::Allow,
     otherwise: EPERM,
+};
+
+/// A set-uid or set-gid file would give the person's rights to whoever runs it on
+/// the host.
+const FCHMODAT: ByArgument = ByArgument {
+    call: libc::SYS_fchmodat,
+    argument: 2,
+    test: Test::AnyBit(libc::S_ISUID | libc::S_ISGID),
+    then: EPERM,
+    otherwise: Action::Allow,
 };
 
 /// Compiles the table for the architecture of this build. Without namespaces
@@ -366,8 +381,9 @@ fn lists() -> impl Iterator<Item = (c_long, Action)> {
     let allowed = ALLOWED.iter().chain(ALLOWED_HERE).map(|call| (*call, Action::Allow));
     let notified = NOTIFIED.iter().chain(NOTIFIED_HERE).map(|call| (*call, Action::Notify));
     let told = TOLD.iter().map(|(call, _)| (*call, Action::Notify));
+    let absent = ABSENT.iter().map(|call| (*call, Action::Errno(libc::EOPNOTSUPP)));
     let refused = REFUSED.iter().chain(REFUSED_HERE).map(|call| (*call, EPERM));
-    allowed.chain(notified).chain(told).chain(refused)
+    allowed.chain(notified).chain(told).chain(refused).chain(absent)
 }
 
 fn verdict_on_number(number: c_long) -> Action {
@@ -483,6 +499,14 @@ const REFUSED_HERE: &[c_long] =
 #[cfg(target_arch = "aarch64")]
 const REFUSED_HERE: &[c_long] = &[];
 
+/// Calls that say that the kernel has this and it is off. A program that confines
+/// itself by Landlock would not bind us, who write for it.
+const ABSENT: &[c_long] = &[
+    libc::SYS_landlock_create_ruleset,
+    libc::SYS_landlock_add_rule,
+    libc::SYS_landlock_restrict_self,
+];
+
 /// What ordinary programs need. Calls with a test of their own are not here.
 const ALLOWED: &[c_long] = &[
     // Files.
@@ -514,8 +538,6 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_unlinkat,
     libc::SYS_ftruncate,
     libc::SYS_fallocate,
-    libc::SYS_fchmod,
-    libc::SYS_fchmodat,
     libc::SYS_fchown,
     libc::SYS_fchownat,
     libc::SYS_utimensat,
@@ -553,7 +575,6 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_inotify_rm_watch,
     libc::SYS_memfd_create,
     libc::SYS_memfd_secret,
-    libc::SYS_fchmodat2,
     // Waiting.
     libc::SYS_ppoll,
     libc::SYS_pselect6,
@@ -659,9 +680,6 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_getcpu,
     // Confining itself further.
     libc::SYS_seccomp,
-    libc::SYS_landlock_create_ruleset,
-    libc::SYS_landlock_add_rule,
-    libc::SYS_landlock_restrict_self,
     // Who and where.
     libc::SYS_getuid,
     libc::SYS_geteuid,
@@ -739,7 +757,6 @@ const ALLOWED_HERE: &[c_long] = &[
     libc::SYS_getdents,
     libc::SYS_rmdir,
     libc::SYS_unlink,
-    libc::SYS_chmod,
     libc::SYS_chown,
     libc::SYS_lchown,
     libc::SYS_utime,

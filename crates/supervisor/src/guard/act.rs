@@ -1,8 +1,9 @@
 //! Making, moving and linking names for a caller.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use remit_policy::{Change, FileWrite, Verdict};
@@ -124,7 +125,7 @@ impl Guard {
             return Err(Errno::EXIST.into());
         }
         self.judge_new(caller, &spot, Change::MakeDirectory)?;
-        let mode = Mode::from_bits_retain(mode & 0o7777 & !self.masks.of(caller)?);
+        let mode = Mode::from_bits_retain(mode & MODE & !self.masks.of(caller)?);
         mkdirat(&spot.directory, &spot.name, mode)?;
         self.hand_off(caller, &spot.path)?;
         Ok(Done::Plainly)
@@ -178,17 +179,24 @@ impl Guard {
         }
         self.judge(caller, &old.path, Change::Take)?;
         self.refuse_crossing(&old.path, &new.path)?;
-        self.judge_put(caller, &old, &moved, &new.path)?;
+        let brings = self.judge_put(caller, &old, &moved, &new.path)?;
         if flags.contains(RenameFlags::EXCHANGE) {
             let other = place(&new)?;
             self.judge(caller, &new.path, Change::Take)?;
             self.judge_put(caller, &new, &other, &old.path)?;
         }
-        if self.writing.minds_contents(&new.path) || self.writing.minds_contents(&old.path) {
+        if self.minds_contents(&new.path) || self.minds_contents(&old.path) {
             return self.replace(caller, &old, &moved, &new, flags);
         }
         renameat_with(&old.directory, &old.name, &new.directory, &new.name, flags)?;
         self.hand_off(caller, &new.path)?;
+        if brings == (Change::PutDirectory { empty: false }) {
+            self.hand_off_below(caller, &new)?;
+        }
+        if flags.contains(RenameFlags::EXCHANGE) {
+            self.hand_off(caller, &old.path)?;
+            self.hand_off_below(caller, &old)?;
+        }
         Ok(Done::Plainly)
     }
 
@@ -246,14 +254,58 @@ impl Guard {
         at: &Spot,
         thing: &OwnedFd,
         to: &Path,
-    ) -> Result<(), NotDone> {
+    ) -> Result<Change, NotDone> {
         let change = match FileType::from_raw_mode(fstat(thing)?.st_mode) {
             FileType::Directory if is_empty(at)? => Change::PutDirectory { empty: true },
             FileType::Directory => Change::PutDirectory { empty: false },
             FileType::Symlink => Change::MakeLink,
             _ => Change::PutFile,
         };
-        self.judge(caller, to, change)
+        self.judge(caller, to, change)?;
+        if change == (Change::PutDirectory { empty: false }) {
+            let attempt = FileWrite { path: to.to_path_buf(), change };
+            if let Verdict::Refuse(refusal) = self.writing.judge_taken_out(attempt, &at.path) {
+                return Err(self.refused(caller, to, Box::new(refusal)));
+            }
+        }
+        Ok(change)
+    }
+
+    /// Writes down what a directory that was moved brought along, as far as a few
+    /// levels go.
+    fn hand_off_below(&mut self, caller: &Caller, spot: &Spot) -> Result<(), NotDone> {
+        /// Enough for a virtual environment or a configuration directory; a big
+        /// tree must not hold up everybody else.
+        const MOST: usize = 4096;
+        const DEEPEST: usize = 4;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut seen = 0;
+        let mut waiting = Vec::new();
+        if let Ok(opened) = openat(&spot.directory, &spot.name, flags, Mode::empty()) {
+            waiting.push((opened, spot.path.clone(), 1));
+        }
+        while let Some((opened, path, depth)) = waiting.pop() {
+            for entry in Dir::read_from(&opened)?.flatten() {
+                let name = OsStr::from_bytes(entry.file_name().to_bytes());
+                if name == "." || name == ".." {
+                    continue;
+                }
+                seen += 1;
+                if seen > MOST {
+                    return Ok(());
+                }
+                let below = path.join(name);
+                self.hand_off(caller, &below)?;
+                let may_hold = matches!(entry.file_type(), FileType::Directory | FileType::Unknown);
+                if may_hold
+                    && depth < DEEPEST
+                    && let Ok(further) = openat(&opened, name, flags, Mode::empty())
+                {
+                    waiting.push((further, below, depth + 1));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn link(
@@ -284,6 +336,8 @@ impl Guard {
         self.refuse_known(caller, &known, &old)?;
         let change = match FileType::from_raw_mode(about.st_mode) {
             FileType::Symlink => Change::MakeLink,
+            // A second name would change with the first, after it was judged.
+            _ if self.minds_contents(&new.path) => Change::MakeLink,
             _ => Change::PutFile,
         };
         self.judge_new(caller, &new, change)?;
@@ -310,6 +364,10 @@ impl Guard {
         }
     }
 }
+
+/// The bits of a mode that a caller may set. A set-uid or set-gid file would give
+/// the person's rights to whoever runs it on the host.
+pub(super) const MODE: u32 = 0o1777;
 
 /// Opens what has the name now, without following it.
 pub(super) fn place(spot: &Spot) -> Result<OwnedFd, Errno> {

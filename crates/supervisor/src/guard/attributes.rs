@@ -106,8 +106,7 @@ impl Guard {
     }
 }
 
-/// Changes what is the caller's own, whose user is ours, and lends nothing that
-/// is not lent already.
+/// Changes what is the caller's own, whose user is ours, and lends nothing.
 fn apply(
     thing: &OwnedFd,
     about: &Stat,
@@ -117,7 +116,7 @@ fn apply(
     let is_own = about.st_uid == rustix::process::geteuid().as_raw();
     let link = own(thing);
     match change {
-        AttributeChange::Mode(mode) if is_own && mode & LENDING & !about.st_mode == 0 => {
+        AttributeChange::Mode(mode) if is_own && mode & LENDING == 0 => {
             chmodat(CWD, link, Mode::from_raw_mode(mode & 0o7777), AtFlags::empty())
         }
         AttributeChange::Owner { user, group } => {

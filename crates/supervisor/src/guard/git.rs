@@ -8,10 +8,11 @@
 //! be harmless.
 //! SOURCE: git, setup.c, is_git_directory.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use remit_policy::{Attempt as _, Change, FileWrite, Refusal, Verdict};
+use remit_policy::{Attempt as _, Change, FileWrite, Git, Refusal, Verdict};
 use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
 
 use super::Guard;
@@ -38,8 +39,19 @@ impl Guard {
         }
         let path = &attempt.path;
         let Some(name) = path.file_name() else { return Ok(()) };
-        if !self.writing.is_in_project(path) || path.iter().any(|name| name == ".git") {
+        if !self.writing.is_in_project(path) {
             return Ok(());
+        }
+        if let Some(at) = path.iter().position(|name| folded(name) == ".git") {
+            return self.object_in_git(attempt, at);
+        }
+        if self.writing.git() == Git::Read
+            && let Some(directory) = path
+                .ancestors()
+                .skip(1)
+                .find(|above| self.writing.is_in_project(above) && self.is_repository(above))
+        {
+            return refusal_of(self.writing.judge_in_git(attempt.clone(), directory));
         }
         if let Some(holder) = path.parent()
             && self.would_complete(holder, name)
@@ -49,8 +61,7 @@ impl Guard {
             self.refuse_completed(holder)
                 .map_err(|refusal| Box::new(Refusal { attempt: summary, ..*refusal }))?;
         }
-        let Some(first) = path.iter().position(|name| OBEYED.iter().any(|known| name == *known))
-        else {
+        let Some(first) = path.iter().position(|name| OBEYED.contains(&&*folded(name))) else {
             return Ok(());
         };
         // The directory above the first such name, or above any further one.
@@ -62,13 +73,45 @@ impl Guard {
         Ok(())
     }
 
+    /// Whether a file's contents have to be judged before it is put at this path.
+    pub(super) fn minds_contents(&self, path: &Path) -> bool {
+        let is_configuration = || {
+            let name = path.file_name().map(folded).unwrap_or_default();
+            matches!(&*name, "config" | "config.worktree")
+        };
+        self.writing.minds_contents(path)
+            || (self.writing.git() == Git::Manage
+                && self.writing.is_in_project(path)
+                && is_configuration()
+                && path.parent().is_some_and(|holder| self.is_repository(holder)))
+    }
+
+    /// Nothing in a `.git` becomes another repository, but those that Git keeps
+    /// for submodules and worktrees.
+    fn object_in_git(&self, attempt: &FileWrite, at: usize) -> Result<(), Box<Refusal>> {
+        let path = &attempt.path;
+        let inside: Vec<_> = path.iter().skip(at + 1).map(folded).collect();
+        let [first, .., last] = inside.as_slice() else { return Ok(()) };
+        if matches!(&**first, "modules" | "worktrees") {
+            return Ok(());
+        }
+        match path.parent() {
+            Some(holder) if self.would_complete(holder, OsStr::new(&**last)) => {
+                let nested = FileWrite { path: holder.join(".git"), change: Change::MakeDirectory };
+                refusal_of(self.writing.judge(nested))
+                    .map_err(|refusal| Box::new(Refusal { attempt: attempt.summary(), ..*refusal }))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn would_complete(&self, holder: &Path, name: &OsStr) -> bool {
         let has = |name: &str| self.is_there(&holder.join(name));
-        match name.to_str() {
-            Some("HEAD") => has("commondir") || (has("objects") && has("refs")),
-            Some("objects") => has("HEAD") && has("refs"),
-            Some("refs") => has("HEAD") && has("objects"),
-            Some("commondir") => has("HEAD"),
+        match &*folded(name) {
+            "head" => has("commondir") || (has("objects") && has("refs")),
+            "objects" => has("HEAD") && has("refs"),
+            "refs" => has("HEAD") && has("objects"),
+            "commondir" => has("HEAD"),
             _ => false,
         }
     }
@@ -130,6 +173,11 @@ impl Guard {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         contents(&openat(root, path, flags, Mode::empty()).ok()?).ok()
     }
+}
+
+/// As a file system that ignores case would have it.
+fn folded(name: &OsStr) -> Cow<'_, str> {
+    remit_policy::fold_name(name)
 }
 
 fn refusal_of<A: remit_policy::Attempt>(verdict: Verdict<A>) -> Result<(), Box<Refusal>> {

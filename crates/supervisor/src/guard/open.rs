@@ -128,7 +128,7 @@ impl Guard {
         mode: u32,
     ) -> Result<Done, NotDone> {
         self.judge(caller, &spot.path, Change::Write)?;
-        let mode = Mode::from_bits_retain(mode & 0o7777 & !self.masks.of(caller)?);
+        let mode = Mode::from_bits_retain(mode & act::MODE & !self.masks.of(caller)?);
         // Only what is not there: a link that appears meanwhile is not followed.
         let how = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OURS;
         let file = openat(&spot.directory, &spot.name, how, mode)?;
@@ -251,7 +251,7 @@ impl Guard {
         let directory = self.walker(caller)?.directory(base, &at.path)?;
         let path = path_of(directory.as_fd())?;
         self.judge(caller, &path.join("a file without a name"), Change::Write)?;
-        let mode = Mode::from_bits_retain(mode & 0o7777 & !self.masks.of(caller)?);
+        let mode = Mode::from_bits_retain(mode & act::MODE & !self.masks.of(caller)?);
         let file =
             openat(&directory, ".", (flags - FINDING) | OURS | (flags & OFlags::EXCL), mode)?;
         Ok(Done::File { file, close_on_exec: flags.contains(OFlags::CLOEXEC) })
