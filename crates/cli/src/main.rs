@@ -153,6 +153,9 @@ fn run(arguments: Run) -> ExitCode {
             let _ = write!(out, "{}", prepared.plan());
             return Ok(ExitCode::SUCCESS);
         }
+        if let Some(caution) = prepared.caution() {
+            say::line(&format!("remit: {caution}"));
+        }
         remit_supervisor::run(prepared)
     });
     outcome.unwrap_or_else(|error| {

@@ -85,6 +85,8 @@ impl Attempt for FileWrite {
             Change::PutFile => "put a file at",
             Change::PutDirectory { .. } => "put a directory at",
             Change::Take => "rename or link",
+            Change::Remove => "remove",
+            Change::Attributes => "change mode, owner or times of",
         };
         format!("{verb} `{}`", show::line(&self.path.to_string_lossy()))
     }

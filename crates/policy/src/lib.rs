@@ -24,6 +24,7 @@ mod profiles;
 mod rules;
 mod settings;
 pub mod show;
+mod tiers;
 pub mod verdict;
 pub mod writing;
 
@@ -38,5 +39,6 @@ pub use host::{Host, HostName, Port};
 pub use limits::{Limit, Limits, Resource};
 pub use policy::{AgentNeeds, ApprovalSettings, Policy, PolicyText, RecordSettings, TextKind};
 pub use settings::Sync;
+pub use tiers::{Tier, Tiers};
 pub use verdict::{Permit, Question, Refusal, Verdict};
 pub use writing::{Change, Git, GitRoot, Roots, Writing, fold_name};

@@ -1,6 +1,7 @@
 //! The policy: texts of all layers in, one judge out.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::pattern::HostPattern;
 use crate::profiles::Profiles;
 use crate::rules::{self, RulesSaid};
 use crate::settings::{SettingsText, Source, Stated, Sync};
+use crate::tiers::{Tier, Tiers};
 use crate::verdict::{Permit, Refusal, Verdict};
 use crate::writing::Git;
 
@@ -31,6 +33,7 @@ pub struct Policy {
     network: Network,
     filesystem: Filesystem,
     environment: Environment,
+    tiers: Tiers,
     record: RecordSettings,
     approvals: ApprovalSettings,
     limits: Limits,
@@ -179,6 +182,11 @@ impl Policy {
         &self.environment
     }
 
+    /// Which tiers of the boundary may be used.
+    pub fn tiers(&self) -> &Tiers {
+        &self.tiers
+    }
+
     pub fn record(&self) -> RecordSettings {
         self.record
     }
@@ -218,6 +226,7 @@ struct Everything {
     read: Vec<Said<filesystem::Reading>>,
     agent_write: Vec<PathBuf>,
     environment: Vec<Said<String>>,
+    tiers: Vec<Said<BTreeSet<Tier>>>,
     network: Vec<Said<Decision>>,
     hosts: Vec<Said<(Say, HostPattern)>>,
     commands: Vec<Said<Decision>>,
@@ -236,6 +245,7 @@ impl Everything {
         self.git.extend(stated.git);
         self.read.extend(stated.read);
         self.environment.extend(stated.environment);
+        self.tiers.extend(stated.tiers);
         self.network.extend(stated.network);
         self.hosts.extend(stated.hosts);
         self.commands.extend(stated.commands);
@@ -310,6 +320,7 @@ impl Everything {
             network: Network::new(Settled::new(self.network).expect(complete), hosts),
             filesystem: Filesystem::reconcile(files, place)?,
             environment,
+            tiers: Tiers::settle(&self.tiers),
             record: RecordSettings { sync: Settled::new(self.sync).expect(complete).value() },
             approvals: ApprovalSettings {
                 patience: Settled::new(self.patience).expect(complete).value().0,

@@ -3,7 +3,7 @@
 //! An unknown key, a wrong type or an impossible value refuses the whole file
 //! and names file, line and key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Display};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ use crate::layers::{Decision, Force, Said, Voice};
 use crate::limits::{LimitsSaid, LimitsText};
 use crate::network::Say;
 use crate::pattern::HostPattern;
+use crate::tiers::Tier;
 use crate::writing::Git;
 
 /// When events reach the disk, weakest promise first.
@@ -41,6 +42,7 @@ pub(crate) struct Stated {
     pub(crate) git: Option<Said<Git>>,
     pub(crate) read: Option<Said<Reading>>,
     pub(crate) environment: Vec<Said<String>>,
+    pub(crate) tiers: Option<Said<BTreeSet<Tier>>>,
     pub(crate) network: Option<Said<Decision>>,
     pub(crate) hosts: Vec<Said<(Say, HostPattern)>>,
     pub(crate) commands: Option<Said<Decision>>,
@@ -75,6 +77,7 @@ struct SandboxText {
     git: Option<Spanned<String>>,
     read: Option<Spanned<String>>,
     environment: Texts,
+    tiers: Texts,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -173,6 +176,7 @@ impl SettingsText {
             )?,
             git: speaker.choice("sandbox.git", &sandbox.git, &gits)?,
             environment: speaker.names("sandbox.environment", &sandbox.environment)?,
+            tiers: speaker.tiers("sandbox.tiers", &sandbox.tiers)?,
             network: speaker.choice("network.default", &network.default, &asks)?,
             hosts,
             commands: speaker.choice("commands.default", &commands.default, &decides)?,
@@ -253,6 +257,16 @@ impl Speaker<'_> {
         self.list(key, texts, |text| {
             crate::environment::Environment::check(text).map(|()| text.to_owned())
         })
+    }
+
+    /// One statement for the whole list, for an empty list says something too.
+    fn tiers(&self, key: &str, texts: &Texts) -> Result<Option<Said<BTreeSet<Tier>>>, PolicyError> {
+        let Some(list) = texts else { return Ok(None) };
+        let named = self.list(key, texts, Tier::parse)?;
+        let tiers: BTreeSet<Tier> = named.into_iter().map(|said| said.value).collect();
+        let names: Vec<_> = tiers.iter().map(|tier| format!("{:?}", tier.name())).collect();
+        let rule = format!("{key} = [{}]", names.join(", "));
+        Ok(Some(self.voice.says(tiers, rule, self.source.line(list.span()))))
     }
 
     fn hosts(

@@ -39,6 +39,11 @@ pub enum Change {
     PutDirectory { empty: bool },
     /// What has that name is given another, or a second one.
     Take,
+    /// What has that name is removed: a file, a link or an empty directory. Asked
+    /// only where no mount keeps what was there at the start.
+    Remove,
+    /// Mode, owner or times of what has that name are changed. Asked as `Remove`.
+    Attributes,
 }
 
 /// A Git directory that is not in the workspace and belongs to it: a worktree's
@@ -68,6 +73,9 @@ pub struct Roots {
 pub struct Writing {
     roots: Roots,
     protected: Vec<Protected>,
+    /// What stays as it is where it is there: in a project, and in a Git directory.
+    shut: Vec<Protected>,
+    shut_in_git: Vec<Protected>,
     git: Git,
     git_basis: Basis,
     outside: Basis,
@@ -79,15 +87,24 @@ struct Protected {
     basis: Basis,
 }
 
+impl Protected {
+    fn of(rule: &PathRule) -> Self {
+        let names = rule.path.iter().map(|name| fold::fold(name).into_owned()).collect();
+        Self { names, basis: rule.basis.clone() }
+    }
+}
+
 impl Writing {
     pub fn new(filesystem: &Filesystem, roots: Roots) -> Self {
-        let protected = filesystem.protected.iter().map(|PathRule { path, basis }| Protected {
-            names: path.iter().map(|name| fold::fold(name).into_owned()).collect(),
-            basis: basis.clone(),
-        });
+        let in_git = filesystem.shut_in_git();
         Self {
             roots,
-            protected: protected.collect(),
+            protected: filesystem.protected.iter().map(Protected::of).collect(),
+            shut: filesystem.shut().iter().map(Protected::of).collect(),
+            shut_in_git: in_git
+                .into_iter()
+                .map(|path| Protected::of(&PathRule { path, basis: filesystem.git_basis.clone() }))
+                .collect(),
             git: filesystem.git,
             git_basis: filesystem.git_basis.clone(),
             outside: filesystem.workspace_basis.clone(),
@@ -101,6 +118,10 @@ impl Writing {
             Some(place) => place,
             None => return Verdict::Refuse(self.refuse_outside(&attempt)),
         };
+        if attempt.change == Change::Remove && rest.as_os_str().is_empty() {
+            // A root itself is not in a writable place.
+            return Verdict::Refuse(self.refuse_outside(&attempt));
+        }
         if kind == Kind::Private {
             return permit(attempt, "private to the session");
         }
@@ -110,6 +131,12 @@ impl Writing {
             let basis =
                 Basis { justification: Some(git::NOT_SHARED.to_owned()), ..self.git_basis.clone() };
             return Verdict::Refuse(refusal(&attempt, basis, None));
+        }
+        if matches!(attempt.change, Change::Remove | Change::Attributes) {
+            return match self.keeps(kind, rest) {
+                None => permit(attempt, "inside a writable root"),
+                Some(basis) => Verdict::Refuse(refusal(&attempt, basis, Some(PERSON.to_owned()))),
+            };
         }
         let objection = match kind {
             Kind::Git(_) => git::objection_within(self.git, rest, attempt.change),
@@ -123,8 +150,7 @@ impl Writing {
         if kind == Kind::Project
             && let Some(rule) = self.protects(rest, attempt.change)
         {
-            let instead = "leaving it to the person, outside this session".to_owned();
-            return Verdict::Refuse(refusal(&attempt, rule.basis.clone(), Some(instead)));
+            return Verdict::Refuse(refusal(&attempt, rule.basis.clone(), Some(PERSON.to_owned())));
         }
         permit(attempt, "inside a writable root")
     }
@@ -152,8 +178,7 @@ impl Writing {
             Ok(()) => self.judge(attempt),
             Err(why) => {
                 let basis = Basis { justification: Some(why), ..self.git_basis.clone() };
-                let instead = "leaving it to the person, outside this session".to_owned();
-                Verdict::Refuse(refusal(&attempt, basis, Some(instead)))
+                Verdict::Refuse(refusal(&attempt, basis, Some(PERSON.to_owned())))
             }
         }
     }
@@ -216,16 +241,45 @@ impl Writing {
         }
     }
 
+    /// Whether two paths lie in the same writable root. Between roots nothing is
+    /// moved or linked: each is judged by rules of its own.
+    pub fn are_in_one_root(&self, one: &Path, other: &Path) -> bool {
+        let root = |path: &Path| Some(self.innermost(path)?.1);
+        root(one).is_some_and(|found| root(other) == Some(found))
+    }
+
     /// The innermost root that holds a path, and the way from there.
     fn locate<'p>(&self, path: &'p Path) -> Option<(Kind<'_>, &'p Path)> {
+        self.innermost(path).map(|(kind, _, rest)| (kind, rest))
+    }
+
+    fn innermost<'p>(&self, path: &'p Path) -> Option<(Kind<'_>, &Path, &'p Path)> {
         let Roots { projects, state, private, git } = &self.roots;
         let all = [(Kind::Project, projects), (Kind::State, state), (Kind::Private, private)];
         all.into_iter()
             .flat_map(|(kind, roots)| roots.iter().map(move |root| (kind, root)))
             .chain(git.iter().map(|root| (Kind::Git(root), &root.path)))
-            .filter_map(|(kind, root)| Some((kind, root, path.strip_prefix(root).ok()?)))
+            .filter_map(|(kind, root)| Some((kind, root.as_path(), path.strip_prefix(root).ok()?)))
             .max_by_key(|(_, root, _)| root.as_os_str().len())
-            .map(|(kind, _, rest)| (kind, rest))
+    }
+
+    /// What keeps a thing that is there as it is: neither removed nor changed. The
+    /// directories above it cannot be removed while they hold it.
+    fn keeps(&self, kind: Kind<'_>, rest: &Path) -> Option<Basis> {
+        let rules = match kind {
+            Kind::Project => &self.shut,
+            Kind::Git(_) => &self.shut_in_git,
+            Kind::State | Kind::Private => return None,
+        };
+        let names: Vec<_> = rest.iter().map(fold::fold).collect();
+        // A worktree's `.git` is a file that says where the repository is.
+        if kind == Kind::Project && self.git != Git::Manage && names[..] == [".git"] {
+            return Some(self.git_basis.clone());
+        }
+        let is_kept = |rule: &&Protected| {
+            names.len() >= rule.names.len() && rule.names.iter().zip(&names).all(|(a, b)| *a == **b)
+        };
+        rules.iter().find(is_kept).map(|rule| rule.basis.clone())
     }
 
     /// The rule that protects a path below a project's root.
@@ -254,6 +308,9 @@ impl Writing {
         refusal(attempt, basis, None)
     }
 }
+
+/// What to do instead of changing what a person's programs trust.
+const PERSON: &str = "leaving it to the person, outside this session";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind<'a> {

@@ -6,11 +6,13 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use remit_policy::{Connect, Permit, Refusal};
 use tokio::sync::oneshot;
+
+use crate::names::Names;
 
 /// A judged connection on its way to the listener.
 #[derive(Debug)]
@@ -27,6 +29,9 @@ pub enum Admission {
     Refused(Refusal),
     /// Somebody is being asked. A sender that is dropped refuses.
     Pending(oneshot::Receiver<Result<Permit<Connect>, Refusal>>),
+    /// A conversation with a name server, whichever it was meant for: ours
+    /// answers. Nothing of it leaves the machine.
+    Lookups(Arc<Names>),
 }
 
 /// The meeting place.

@@ -55,15 +55,18 @@ pub async fn serve_streams(listener: OwnedFd, names: Arc<Names>) -> io::Error {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let names = Arc::clone(&names);
-                tokio::spawn(async move {
-                    let talk = converse(stream, &names);
-                    let _ = tokio::time::timeout(Duration::from_secs(30), talk).await;
-                });
+                tokio::spawn(async move { answer_stream(stream, &names).await });
             }
             Err(error) if is_passing(&error) => tokio::time::sleep(Duration::from_millis(10)).await,
             Err(error) => return error,
         }
     }
+}
+
+/// Answers the lookups of one connection, for as long as anybody looks up
+/// anything.
+pub(crate) async fn answer_stream(stream: TcpStream, names: &Names) {
+    let _ = tokio::time::timeout(Duration::from_secs(30), converse(stream, names)).await;
 }
 
 /// SOURCE: RFC 1035 §4.2.2, messages with their length in front.

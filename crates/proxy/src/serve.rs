@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::capture::{Admission, Capture, Captured};
 use crate::dial::{self, DialError};
-use crate::{Carried, Gate, explain};
+use crate::{Carried, Gate, dns, explain};
 
 /// Accepts captured connections until the listener fails. Never ends by itself.
 pub async fn serve<G: Gate>(listener: OwnedFd, capture: Arc<Capture<G>>) -> io::Error {
@@ -58,6 +58,10 @@ fn canonical(peer: SocketAddr) -> SocketAddr {
 async fn carry<G: Gate>(mut stream: TcpStream, peer: SocketAddr, capture: &Capture<G>) {
     let Some(Captured { gate, admission }) = capture.claim(peer).await else {
         return explain::cut(stream);
+    };
+    let admission = match admission {
+        Admission::Lookups(names) => return dns::answer_stream(stream, &names).await,
+        verdict => verdict,
     };
     let permit = match settle(admission, &stream).await {
         Some(Ok(permit)) => permit,
@@ -141,6 +145,8 @@ async fn settle(
             verdict = verdict => verdict.ok(),
             () = hung_up(stream) => None,
         },
+        // Carried elsewhere; nobody gives a verdict on it.
+        Admission::Lookups(_) => None,
     }
 }
 

@@ -23,7 +23,7 @@ pub use linux::{
     launch::{LaunchError, Launched, Sockets, Stdio, Stream, launch},
     limits::{OOM_SCORE, try_cgroup},
     notify,
-    support::{Feature, Support, support},
+    support::{Feature, Need, Support, support},
     watch::{ChildEvent, Control},
 };
 #[cfg(target_os = "macos")]
@@ -31,4 +31,4 @@ pub use macos::{
     Launched, Stopped,
     launch::{LaunchError, launch},
 };
-pub use plan::{Access, Floor, Limits, Mount, Network, Plan};
+pub use plan::{Access, Floor, Limits, Mount, Network, Plan, Tier};

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 /// host, and inside they mean the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
+    /// By which of the kernel's means the rest is enforced.
+    pub tier: Tier,
     /// The mount view, applied in order. What is not mentioned is the host's,
     /// read-only.
     pub mounts: Vec<Mount>,
@@ -27,6 +29,46 @@ pub struct Plan {
     pub program: PathBuf,
     /// Its argument vector, `argv[0]` first.
     pub argv: Vec<OsString>,
+}
+
+/// Which of the kernel's means hold the boundary, strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// Namespaces, Landlock of ABI 6 or later, and the system call filter.
+    Full,
+    /// Namespaces and the filter; the floor has the rights of ABI 1 to 5, which
+    /// keep in neither signals nor abstract sockets. The namespaces do.
+    OldLandlock,
+    /// Namespaces and the filter: the mount view holds alone.
+    NoLandlock,
+    /// Landlock of ABI 6 or later and the filter, in the host's own view of
+    /// files, processes and network. No mounts of the plan are made.
+    NoNamespaces,
+}
+
+impl Tier {
+    pub const ALL: [Tier; 4] =
+        [Tier::Full, Tier::OldLandlock, Tier::NoLandlock, Tier::NoNamespaces];
+
+    /// The name it has everywhere: in settings, events and documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tier::Full => "full",
+            Tier::OldLandlock => "old-landlock",
+            Tier::NoLandlock => "no-landlock",
+            Tier::NoNamespaces => "no-namespaces",
+        }
+    }
+
+    /// Whether the session has a view of files, processes and network of its own.
+    pub fn has_namespaces(self) -> bool {
+        self != Tier::NoNamespaces
+    }
+
+    /// Whether there is a floor under the file boundary.
+    pub fn has_floor(self) -> bool {
+        self != Tier::NoLandlock
+    }
 }
 
 /// What may be done with a place.
@@ -126,22 +168,36 @@ impl Floor {
 impl fmt::Display for Plan {
     /// One step a line, in the order of application.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "tier")?;
+        writeln!(f, "  {}", self.tier.name())?;
         writeln!(f, "view (mounts, in order)")?;
-        writeln!(f, "  read    /  (the host, recursively)")?;
+        if self.tier.has_namespaces() {
+            writeln!(f, "  read    /  (the host, recursively)")?;
+        } else {
+            writeln!(f, "  none: the host's own")?;
+        }
         for mount in &self.mounts {
             writeln!(f, "  {mount}")?;
         }
         writeln!(f, "floor (Landlock)")?;
-        for grant in &self.floor {
+        if !self.tier.has_floor() {
+            writeln!(f, "  none: the view holds alone")?;
+        }
+        for grant in self.floor.iter().filter(|_| self.tier.has_floor()) {
             writeln!(f, "  {grant}")?;
         }
         let Network { gateway, prefix, gateway6, prefix6 } = self.network;
         writeln!(f, "network")?;
-        writeln!(f, "  loopback of its own, no route out")?;
-        writeln!(
-            f,
-            "  captured connections and lookups end at {gateway}/{prefix}, {gateway6}/{prefix6}"
-        )?;
+        if self.tier.has_namespaces() {
+            writeln!(f, "  loopback of its own, no route out")?;
+            writeln!(
+                f,
+                "  captured connections and lookups end at {gateway}/{prefix}, {gateway6}/{prefix6}"
+            )?;
+        } else {
+            writeln!(f, "  the host's own; no datagrams, no servers, no local sockets")?;
+            writeln!(f, "  names stand for {gateway}/{prefix}, {gateway6}/{prefix6}")?;
+        }
         write!(f, "{}", self.limits)?;
         writeln!(f, "environment")?;
         for (name, _) in &self.environment {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use remit_sandbox::notify::{self, Call, Change, FileCall, Stop, Stopped};
 use remit_sandbox::{
-    Access, ChildEvent, Floor, Launched, Limits, Mount, Network, Plan, Stdio, Stream, launch,
+    Access, ChildEvent, Floor, Launched, Limits, Mount, Network, Plan, Stdio, Stream, Tier, launch,
 };
 
 const QUIET: Stdio = Stdio([Stream::Null, Stream::Inherited, Stream::Inherited]);
@@ -15,6 +15,7 @@ const QUIET: Stdio = Stdio([Stream::Null, Stream::Inherited, Stream::Inherited])
 fn plan(workspace: &Path, script: &str) -> Plan {
     let private = |path: &str, mode| Mount::Private { path: PathBuf::from(path), mode };
     Plan {
+        tier: Tier::Full,
         mounts: vec![
             private("/run", 0o755),
             private("/tmp", 0o1777),
@@ -174,6 +175,59 @@ fn privileges_are_gone() {
     let script = "grep -q 'NoNewPrivs:.1' /proc/self/status && grep -q 'Seccomp:.2' /proc/self/status \
                   && test $(grep -c 'Cap...:.0000000000000000' /proc/self/status) = 5";
     assert_eq!(inside(workspace.path(), script), ChildEvent::Exited(0));
+}
+
+/// The same boundary in another tier. Without namespaces nothing is private, so
+/// no temporary directory is granted.
+fn inside_tier(tier: Tier, workspace: &Path, script: &str) -> ChildEvent {
+    let mut plan = plan(workspace, script);
+    plan.tier = tier;
+    if !tier.has_namespaces() {
+        plan.mounts.clear();
+        plan.floor.retain(|grant| !matches!(grant, Floor::List(_)) && grant.path() != "/tmp");
+    }
+    inside_plan(&plan)
+}
+
+#[test]
+fn every_tier_runs_a_command_and_holds_the_rest_of_the_host() {
+    let outside = tempfile::tempdir_in("/var/tmp").expect("a directory");
+    let (target, pipe) = (outside.path().join("written"), outside.path().join("pipe"));
+    let write = format!("echo x > {}", target.display());
+    // Not trapped in any tier: what serves the traps has no say in it.
+    let make = format!("mkfifo {}", pipe.display());
+    for tier in Tier::ALL {
+        let workspace = tempfile::tempdir_in("/var/tmp").expect("a directory");
+        let run = |script: &str| inside_tier(tier, workspace.path(), script);
+        assert_eq!(run("echo hi > file && exit 7"), ChildEvent::Exited(7), "{tier:?}");
+        assert_ne!(run(&make), ChildEvent::Exited(0), "{tier:?}");
+        if tier.has_namespaces() {
+            // Elsewhere whoever opens files for the session has to judge.
+            assert_ne!(run(&write), ChildEvent::Exited(0), "{tier:?}");
+        }
+        assert!(!target.exists() && !pipe.exists(), "{tier:?}");
+        assert_eq!(run("kill -9 $$"), ChildEvent::Signalled(9), "{tier:?}");
+        let supervisor = format!("kill -0 {}", std::process::id());
+        assert_ne!(run(&supervisor), ChildEvent::Exited(0), "{tier:?}");
+    }
+    let both = format!("{write} && {make}");
+    let control = std::process::Command::new("/bin/sh").args(["-c", &both]).status();
+    assert!(control.is_ok_and(|status| status.success()) && target.exists() && pipe.exists());
+}
+
+#[test]
+fn every_tier_ends_what_its_command_leaves_behind() {
+    for tier in Tier::ALL {
+        let workspace = tempfile::tempdir_in("/var/tmp").expect("a directory");
+        // Whoever lives holds the lock.
+        let script = "for i in 1 2 3 4 5 6 7 8; do setsid flock lock sleep 300 & done; sleep 0.2";
+        assert_eq!(inside_tier(tier, workspace.path(), script), ChildEvent::Exited(0), "{tier:?}");
+        let free = std::process::Command::new("flock")
+            .args(["-n", "lock", "true"])
+            .current_dir(workspace.path())
+            .status();
+        assert!(free.is_ok_and(|status| status.success()), "{tier:?}: somebody lives on");
+    }
 }
 
 #[test]

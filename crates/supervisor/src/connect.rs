@@ -36,6 +36,9 @@ pub(crate) struct Connector {
     pub(crate) runtime: tokio::runtime::Handle,
     /// Tells sockets of the session from those that were handed in.
     pub(crate) network: u64,
+    /// Whether network and local sockets are the session's own. If not, nothing
+    /// is reached but by the proxy.
+    pub(crate) is_apart: bool,
     /// File systems that only this session has; found out when first needed.
     pub(crate) private_devices: OnceLock<HashSet<u64>>,
     /// Refusals the agent has been told of in words; once each is enough.
@@ -116,6 +119,8 @@ fn private_devices(task: u32) -> HashSet<u64> {
         .collect()
 }
 
+const NAMES_PORT: u16 = 53;
+
 /// Programs that speak HTTP here expect an answer in HTTP, and get the refusal
 /// as one; elsewhere the refusal is an error number.
 const WEB_PORTS: [u16; 4] = [80, 3128, 8000, 8080];
@@ -167,8 +172,13 @@ impl Connector {
             (SocketKind::Tcp { ipv6 }, Destination::Internet(to)) => {
                 self.stream(task, facts, socket, ipv6, to)
             }
+            (SocketKind::Udp | SocketKind::Netlink, _) if !self.is_apart => Err(errno::EPERM),
             (SocketKind::Udp, Destination::Internet(to)) => {
                 self.datagram(task, facts, socket, to).map(|()| None)
+            }
+            (SocketKind::Local, Destination::LocalAbstract(_)) if !self.is_apart => {
+                let name = "an abstract local socket".to_owned();
+                self.refuse(task, facts, no_local_sockets(name)).map(|()| None)
             }
             (SocketKind::Local, Destination::LocalAbstract(name)) => {
                 // Abstract names belong to the session's own network namespace.
@@ -193,8 +203,14 @@ impl Connector {
         if rustix::net::getpeername(socket).is_ok_and(|peer| peer.is_some()) {
             return Err(errno::EISCONN);
         }
+        if !self.is_apart && to.port() == NAMES_PORT {
+            // Whichever name server it was meant for: ours answers.
+            let attempt = self.gate.journal.attempt();
+            let lookups = Admission::Lookups(Arc::clone(&self.names));
+            return self.hand_over(facts, socket, ipv6, attempt, lookups).map(|()| None);
+        }
         let gateway = IpAddr::from(self.names.gateway());
-        if to == SocketAddr::new(gateway, 53) {
+        if to == SocketAddr::new(gateway, NAMES_PORT) {
             return Ok(Some(Onward::Internet(to)));
         }
         let port = Port::try_from(to.port()).map_err(|_| errno::EADDRNOTAVAIL)?;
@@ -205,7 +221,7 @@ impl Connector {
             // A policy may name the host's loopback as `localhost`, too.
             match localhost(port).map(|tried| self.gate.judge(tried)) {
                 Some(named @ (Verdict::Allow(_) | Verdict::Ask(_))) => verdict = named,
-                _ if self.is_served_inside(task, to) => {
+                _ if self.is_apart && self.is_served_inside(task, to) => {
                     return self.inside(facts, detail, tried, to);
                 }
                 _ => {}
@@ -351,11 +367,15 @@ impl Connector {
             Ok(_) => return self.not_shown(task, facts, path, errno::ECONNREFUSED),
             Err(error) => return self.not_shown(task, facts, path, number(&error)),
         };
+        let shown = remit_policy::show::line(&path.to_string_lossy());
+        if !self.is_apart {
+            let refusal = no_local_sockets(format!("local socket `{shown}`"));
+            return self.refuse(task, facts, refusal).map(|()| None);
+        }
         let private = self.private_devices.get_or_init(|| private_devices(task));
         if private.contains(&place.identity().device) {
             return Ok(Some(Onward::Local(place.fd)));
         }
-        let shown = remit_policy::show::line(&path.to_string_lossy());
         let refusal = Refusal {
             attempt: format!("connect to local socket `{shown}`"),
             basis: Basis::built_in("network: local sockets of the session only"),
@@ -407,6 +427,16 @@ impl Connector {
         if told.insert(text.clone()) {
             notify::tell(task, &text, !self.gate.questions.screen_is_taken());
         }
+    }
+}
+
+/// Without namespaces every local socket may be one of the host's.
+fn no_local_sockets(what: String) -> Refusal {
+    Refusal {
+        attempt: format!("connect to {what}"),
+        basis: Basis::built_in("network: no local sockets in tier no-namespaces"),
+        instead: Some("a pipe, or a pair of sockets".to_owned()),
+        note: None,
     }
 }
 

@@ -10,11 +10,15 @@
 //!
 //! Two layers stand behind it: the view's read-only mounts hold here as well,
 //! because files are opened through the session's own mounts; and the floor lets
-//! the callers themselves make and write nothing in the workspace.
+//! the callers themselves make and write nothing in the workspace. In a tier
+//! without a view of its own the floor is the only one, and what mounts do in the
+//! others is done here ([`HostView`]).
 
 mod act;
+mod attributes;
 mod caller;
 mod git;
+mod host_view;
 mod open;
 mod walk;
 
@@ -37,6 +41,7 @@ use rustix::io::Errno;
 use crate::gate::Gate;
 use crate::process::Facts;
 use caller::{Caller, Masks};
+pub(crate) use host_view::HostView;
 use walk::Walker;
 
 /// Performs trapped file calls; see above. Belongs to one thread.
@@ -47,6 +52,8 @@ pub(crate) struct Guard {
     /// Files known under a name where they must not be written; another name of
     /// theirs does not help.
     known: HashSet<(u64, u64)>,
+    /// Set where the session has no view of its own.
+    view: Option<HostView>,
     /// The session's root directory, once anybody has asked for something.
     root: Option<OwnedFd>,
     masks: Masks,
@@ -91,6 +98,8 @@ pub(crate) enum Done {
     Plainly,
     /// The caller gets this file.
     File { file: OwnedFd, close_on_exec: bool },
+    /// The caller gets this number.
+    Number(i32),
     /// It would wait for another program; somebody else waits instead of us.
     Later(Errand),
 }
@@ -129,10 +138,11 @@ impl Guard {
         gate: Arc<Gate>,
         writing: Writing,
         known: HashSet<(u64, u64)>,
+        view: Option<HostView>,
         turn: File,
     ) -> Self {
         let (masks, told) = (Masks::default(), Told::default());
-        Self { gate, writing, known, root: None, masks, told, turn }
+        Self { gate, writing, known, view, root: None, masks, told, turn }
     }
 
     /// Does what a caller asked for, if it may.
@@ -175,7 +185,7 @@ impl Guard {
 
     fn walker<'a>(&'a self, caller: &'a Caller) -> Result<Walker<'a>, NotDone> {
         let root = self.root.as_ref().ok_or(NotDone::Failed(Errno::ACCESS))?;
-        Ok(Walker { root, caller })
+        Ok(Walker { root, caller, is_hosts: self.view.is_some() })
     }
 
     /// Judges one change of one name, without a word.

@@ -12,7 +12,7 @@ use std::fs;
 use std::time::Instant;
 
 use remit_policy::{Basis, Limits, Resource};
-use remit_sandbox::Plan;
+use remit_sandbox::{Plan, Tier};
 
 use crate::doctor::Finding;
 use crate::session::RunError;
@@ -63,6 +63,9 @@ pub(crate) struct Limited {
     cgroup: Option<Cgroup>,
     /// Why there is none, if one was wanted.
     without: Option<String>,
+    /// What holds elsewhere by default and does not hold here, in words.
+    missing: Vec<String>,
+    tier: Tier,
     begun: Instant,
 }
 
@@ -75,13 +78,16 @@ struct Machine {
 }
 
 impl Machine {
-    fn of_this_host() -> Self {
+    /// In the eyes of a session of this tier.
+    fn for_tier(tier: Tier) -> Self {
         let release = rustix::system::uname();
         let release = release.release().to_string_lossy().into_owned();
         // Before 5.14 it counted all of the user's processes everywhere; root
-        // is exempt. SOURCE: kernel/fork.c, kernel/ucount.c.
-        let counts_processes =
-            version(&release) >= (5, 14) && !rustix::process::geteuid().is_root();
+        // is exempt. SOURCE: kernel/fork.c, kernel/ucount.c. Without a user
+        // namespace the person's other processes are counted too.
+        let counts_processes = tier.has_namespaces()
+            && version(&release) >= (5, 14)
+            && !rustix::process::geteuid().is_root();
         Self { memory: memory_of_the_host(), counts_processes }
     }
 }
@@ -122,13 +128,13 @@ fn amount(limits: &Limits, resource: Resource, machine: Machine) -> Option<u64> 
 
 /// Writes what the kernel is told at the start into the plan.
 pub(crate) fn lower(limits: &Limits, plan: &mut Plan) {
-    let machine = Machine::of_this_host();
+    let machine = Machine::for_tier(plan.tier);
     let amount = |resource| amount(limits, resource, machine);
     plan.limits = remit_sandbox::Limits {
         processes: amount(Resource::Processes).filter(|_| machine.counts_processes),
         open_files: amount(Resource::OpenFiles),
         file_size: amount(Resource::FileSize),
-        tmp: amount(Resource::Tmp),
+        tmp: amount(Resource::Tmp).filter(|_| plan.tier.has_namespaces()),
         cgroup: None,
     };
 }
@@ -136,8 +142,8 @@ pub(crate) fn lower(limits: &Limits, plan: &mut Plan) {
 impl Limited {
     /// Chooses the means for each limit and makes the control group, if this
     /// host has delegated one to us.
-    pub(crate) fn establish(limits: &Limits, session: &str) -> Result<Self, RunError> {
-        let machine = Machine::of_this_host();
+    pub(crate) fn establish(limits: &Limits, session: &str, tier: Tier) -> Result<Self, RunError> {
+        let machine = Machine::for_tier(tier);
         let wanted = [
             (Controller::Memory, amount(limits, Resource::Memory, machine)),
             (Controller::Processes, amount(limits, Resource::Processes, machine)),
@@ -150,7 +156,11 @@ impl Limited {
             Err(why) => (None, Some(why)),
         };
         let in_group = |which| cgroup.as_ref().is_some_and(|cgroup| cgroup.controls(which));
-        let mut held = Vec::new();
+        let unenforceable = |resource: Resource, why: String| {
+            let basis = limits.of(resource).basis.to_string();
+            RunError::Unenforceable { limit: resource.name(), basis, why }
+        };
+        let (mut held, mut missing) = (Vec::new(), Vec::new());
         for resource in Resource::ALL {
             let Some(most) = amount(limits, resource, machine) else { continue };
             let means = match resource {
@@ -162,17 +172,24 @@ impl Limited {
                 // How much a program has run is known only afterwards, so a
                 // share of the processors cannot honestly be counted out.
                 Resource::Cpu => {
-                    let basis = limits.of(resource).basis.to_string();
-                    let why = without.clone().unwrap_or_else(|| NO_CPU.to_owned());
-                    return Err(RunError::Unenforceable { limit: resource.name(), basis, why });
+                    let why = without.as_deref().unwrap_or(NO_CPU);
+                    return Err(unenforceable(resource, format!("{why}; {DELEGATE}")));
                 }
                 Resource::OpenFiles | Resource::FileSize => Means::Rlimit,
-                Resource::Tmp => Means::Mount,
+                Resource::Tmp if tier.has_namespaces() => Means::Mount,
+                Resource::Tmp if limits.of(resource).is_asked_for() => {
+                    let why = format!("{NO_TMP}; take it out, or get a better tier");
+                    return Err(unenforceable(resource, why));
+                }
+                Resource::Tmp => {
+                    missing.push(format!("no limit of temporary files: {NO_TMP}"));
+                    continue;
+                }
                 Resource::Time => Means::Clock,
             };
             held.push(Held { resource, most, means, basis: limits.of(resource).basis.clone() });
         }
-        Ok(Self { held, cgroup, without, begun: Instant::now() })
+        Ok(Self { held, cgroup, without, missing, tier, begun: Instant::now() })
     }
 
     /// Lets process 1 begin in the group, if there is one.
@@ -199,7 +216,7 @@ impl Limited {
         let score = remit_sandbox::OOM_SCORE;
         let standing = format!("ordinary priority, memory killer score at least {score}");
         let without = self.without.iter().map(|why| format!("no cgroup v2 for limits: {why}"));
-        limits.chain([standing]).chain(without).collect()
+        limits.chain([standing]).chain(without).chain(self.missing.iter().cloned()).collect()
     }
 
     fn held(&self, resource: Resource) -> Option<&Held> {
@@ -207,12 +224,15 @@ impl Limited {
     }
 }
 
+const DELEGATE: &str = "take it out, or start Remit in a cgroup that is delegated to you, such as \
+                        by `systemd-run --user --scope`";
+const NO_TMP: &str = "the tier `no-namespaces` has no directories in memory";
 const NO_CPU: &str = "the control group that is delegated to us has no `cpu` controller";
 
 /// How this host would enforce the limits that not every host can.
 pub(crate) fn examine() -> Vec<Finding> {
     let place = cgroup::find(&[Controller::Memory, Controller::Processes, Controller::Cpu]);
-    let machine = Machine::of_this_host();
+    let machine = Machine::for_tier(Tier::Full);
     let has = |which| place.as_ref().is_ok_and(|place| place.controllers.contains(&which));
     let otherwise = |which: Controller, words: &str| match &place {
         _ if has(which) => "cgroup v2, for all processes of a session together".to_owned(),

@@ -6,11 +6,11 @@ use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-use crate::{mounts, repository};
 use remit_policy::{Filesystem, Git, PathRule, Roots};
-use remit_sandbox::{Access, Floor, Limits, Mount, Network, Plan};
+use remit_sandbox::{Access, Floor, Limits, Mount, Network, Plan, Tier};
 
 use crate::changes::Layer;
+use crate::{mounts, repository};
 
 /// The network inside. 198.18.0.0/15 is for benchmarks and routed nowhere
 /// (RFC 2544); the IPv6 range is a unique local one (RFC 4193) of our own.
@@ -26,7 +26,7 @@ const PRIVATE: [(&str, u32); 3] = [("/run", 0o755), ("/tmp", 0o1777), ("/var/tmp
 
 /// Everything of the host that the floor leaves out, because the view has its
 /// own there.
-const OWN: [&str; 6] = ["/run", "/tmp", "/var/tmp", "/dev", "/proc", "/sys"];
+pub(crate) const OWN: [&str; 6] = ["/run", "/tmp", "/var/tmp", "/dev", "/proc", "/sys"];
 
 /// What is to run, already resolved.
 #[derive(Clone, Debug)]
@@ -95,6 +95,7 @@ pub(crate) fn lower(
     }
     mounts.extend(texts());
     Plan {
+        tier: Tier::Full,
         mounts,
         floor: floor(&named, &writable, workspace, program)
             .into_iter()
@@ -112,7 +113,7 @@ pub(crate) fn lower(
 
 /// The command's own file, if it lies where the session has a private directory
 /// instead: the person named it, so it alone is shown there.
-fn covered_program(program: &Path, workspace: &Path) -> Option<PathBuf> {
+pub(crate) fn covered_program(program: &Path, workspace: &Path) -> Option<PathBuf> {
     let file = program.canonicalize().ok()?;
     let covered = PRIVATE.iter().any(|(path, _)| file.starts_with(path));
     (covered && !file.starts_with(workspace)).then_some(file)
@@ -169,9 +170,23 @@ pub(crate) fn exposed(filesystem: &Filesystem, workspace: &Path) -> Option<(Path
     })
 }
 
+/// A hidden path that is there, in a place that is writable, with that place.
+/// Only a mount can hold it.
+pub(crate) fn hidden_in_reach(
+    filesystem: &Filesystem,
+    roots: &Roots,
+) -> Option<(PathBuf, PathBuf)> {
+    let git = roots.git.iter().map(|root| &root.path);
+    let roots: Vec<_> = roots.projects.iter().chain(&roots.state).chain(git).collect();
+    existing(&resolved(&filesystem.hidden)).into_iter().find_map(|path| {
+        let root = roots.iter().find(|root| path.starts_with(root))?;
+        Some((path.clone(), root.to_path_buf()))
+    })
+}
+
 /// The paths with links followed as far as they lead, so that what is covered
 /// is the thing and not its name.
-fn resolved(rules: &[PathRule]) -> BTreeSet<PathBuf> {
+pub(crate) fn resolved(rules: &[PathRule]) -> BTreeSet<PathBuf> {
     let mut known = HashMap::new();
     let named: BTreeSet<PathBuf> =
         rules.iter().map(|rule| resolve(&rule.path, &mut known)).collect();
@@ -200,7 +215,7 @@ fn resolve(path: &Path, known: &mut HashMap<PathBuf, PathBuf>) -> PathBuf {
 }
 
 /// Those that are there. One inside another is covered with it.
-fn existing(all: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+pub(crate) fn existing(all: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     let outermost = |path: &&PathBuf| !path.ancestors().skip(1).any(|above| all.contains(above));
     all.iter().filter(|path| path.exists()).filter(outermost).cloned().collect()
 }
@@ -215,8 +230,13 @@ pub(crate) fn writable(filesystem: &Filesystem, workspace: &Path) -> BTreeSet<Pa
 }
 
 /// The writable places by kind. `state` are the agent's own, as its adapter
-/// names them.
-pub(crate) fn roots(filesystem: &Filesystem, workspace: &Path, state: &[PathBuf]) -> Roots {
+/// names them. `scratch` is the only private one where it is set.
+pub(crate) fn roots(
+    filesystem: &Filesystem,
+    workspace: &Path,
+    state: &[PathBuf],
+    scratch: Option<&Path>,
+) -> Roots {
     let state: Vec<PathBuf> = state.iter().filter_map(|path| path.canonicalize().ok()).collect();
     let all = writable(filesystem, workspace);
     // A root that is mounted once more within a root has its names there as well.
@@ -236,8 +256,11 @@ pub(crate) fn roots(filesystem: &Filesystem, workspace: &Path, state: &[PathBuf]
     } else {
         Vec::new()
     };
-    let private = PRIVATE.iter().map(|(path, _)| *path).chain(["/dev/shm"]);
-    Roots { projects, state, private: private.map(PathBuf::from).collect(), git }
+    let private = match scratch {
+        Some(scratch) => vec![scratch.to_path_buf()],
+        None => PRIVATE.iter().map(|(path, _)| path.into()).chain(["/dev/shm".into()]).collect(),
+    };
+    Roots { projects, state, private, git }
 }
 
 fn is_hidden(filesystem: &Filesystem, path: &Path) -> bool {
@@ -306,7 +329,7 @@ fn within_the_view(mount: Mount) -> Mount {
     }
 }
 
-fn is_under_own(path: &Path) -> bool {
+pub(crate) fn is_under_own(path: &Path) -> bool {
     OWN.iter().any(|own| path.starts_with(own))
 }
 
@@ -381,7 +404,7 @@ fn floor(
 
 /// Whether the caller may not read a path anyway, by its owner and mode. Inside
 /// it has no more rights than outside, so the floor need not go around it.
-fn is_out_of_reach(path: &Path) -> bool {
+pub(crate) fn is_out_of_reach(path: &Path) -> bool {
     // As root, the capability that reads everything is not there inside.
     !rustix::process::geteuid().is_root()
         && rustix::fs::access(path, rustix::fs::Access::READ_OK) == Err(rustix::io::Errno::ACCESS)
@@ -390,7 +413,11 @@ fn is_out_of_reach(path: &Path) -> bool {
 /// Grants reading of a directory's children, going down only where something
 /// beneath is left out. What appears later in a directory gone down into is not
 /// granted.
-fn grant_around(directory: &Path, left_out: &BTreeSet<PathBuf>, grants: &mut Vec<Floor>) {
+pub(crate) fn grant_around(
+    directory: &Path,
+    left_out: &BTreeSet<PathBuf>,
+    grants: &mut Vec<Floor>,
+) {
     let Ok(entries) = fs::read_dir(directory) else {
         return;
     };

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use remit_policy::{Environment, Policy, Roots};
-use remit_sandbox::Plan;
+use remit_sandbox::{Plan, Tier};
 
 use crate::agents::{self, Adapter, Missing};
 use crate::changes::{self, Layer};
@@ -14,7 +14,7 @@ use crate::limits;
 use crate::plan::{self, Command};
 use crate::repository;
 use crate::session::RunError;
-use crate::workspace;
+use crate::{scratch, shared, tier, workspace};
 
 /// What to run, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,11 @@ pub struct Prepared {
     pub places: Places,
     pub workspace: PathBuf,
     pub policy: Policy,
+    /// How the boundary will be held.
+    pub(crate) tier: Tier,
+    /// The session's own directory for temporary files, where the tier has no
+    /// private `/tmp`.
+    pub(crate) scratch: Option<PathBuf>,
     program: Command,
     /// The files that policy of the user and the system was read from.
     pub(crate) policy_files: Vec<PathBuf>,
@@ -62,10 +67,18 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
     for name in repository::hooks(&workspace, &places.home) {
         policy.protect(name, "Git runs these outside the boundary, as core.hooksPath says");
     }
+    let tier = tier::choose(policy.tiers())?;
     if request.overlay {
+        if !tier.has_namespaces() {
+            return Err(RunError::NoOverlay { tier: tier.name() });
+        }
         changes::check(policy.filesystem(), &workspace)?;
     }
-    let environment = environment(&policy, &places, agent);
+    let scratch = (!tier.has_namespaces()).then(scratch::name).transpose()?;
+    let mut environment = environment(&policy, &places, agent);
+    if let Some(scratch) = &scratch {
+        shared::dress(&mut environment, scratch);
+    }
     let program = find(first, &workspace, &environment)?;
     let argv = agent.map_or_else(|| request.command.clone(), |agent| agent.argv(&request.command));
     let command = Command { program, argv, directory: workspace.clone(), environment };
@@ -81,6 +94,8 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         places,
         workspace,
         policy,
+        tier,
+        scratch,
         program: command,
         policy_files: trusted,
         agent,
@@ -162,7 +177,8 @@ fn find(
 impl Prepared {
     /// The writable places, from what is on the host now.
     pub(crate) fn roots(&self) -> Roots {
-        let roots = plan::roots(self.policy.filesystem(), &self.workspace, &self.state);
+        let scratch = self.scratch.as_deref();
+        let roots = plan::roots(self.policy.filesystem(), &self.workspace, &self.state, scratch);
         // A repository elsewhere would be written past the view of the workspace.
         if self.overlay { Roots { git: Vec::new(), ..roots } } else { roots }
     }
@@ -189,8 +205,20 @@ impl Prepared {
     /// The same, with the place that changes go to.
     pub(crate) fn plan_on(&self, layer: Option<&Layer>) -> Plan {
         let (files, roots) = (self.policy.filesystem(), self.roots());
-        let mut plan = plan::lower(files, &self.workspace, &roots, layer, self.program.clone());
+        let command = self.program.clone();
+        let mut plan = match &self.scratch {
+            Some(scratch) => shared::lower(files, &self.workspace, &roots, command, scratch),
+            None => Plan {
+                tier: self.tier,
+                ..plan::lower(files, &self.workspace, &roots, layer, command)
+            },
+        };
         limits::lower(self.policy.limits(), &mut plan);
         plan
+    }
+
+    /// What the person has to know about a boundary that is less than full.
+    pub fn caution(&self) -> Option<&'static str> {
+        tier::caution(self.tier)
     }
 }

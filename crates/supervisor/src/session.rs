@@ -17,7 +17,7 @@ use remit_audit::{AppendError, CreateError, Kind, Record, SessionId, Status, Tex
 use remit_policy::{PolicyError, Writing};
 use remit_proxy::{Capture, Names, Ranges};
 use remit_sandbox::notify;
-use remit_sandbox::{ChildEvent, LaunchError, Launched, Sockets, Stdio};
+use remit_sandbox::{ChildEvent, LaunchError, Launched, Sockets, Stdio, Tier};
 use sha2::{Digest as _, Sha256};
 
 use crate::changes::{Changed, Kept, OverlayError};
@@ -25,14 +25,16 @@ use crate::connect::Connector;
 use crate::desk::{Desk, Questions};
 use crate::files::{LoadError, PlacesError};
 use crate::gate::{Connection, Gate};
-use crate::guard::Guard;
+use crate::guard::{Guard, HostView};
 use crate::journal::Journal;
 use crate::limits::{Limited, Watch};
 use crate::made::Made;
 use crate::plan;
 use crate::prepare::Prepared;
+use crate::scratch::Scratch;
 use crate::stdio::{StreamError, Streams};
 use crate::terminal::{Terminal, TerminalDesk};
+use crate::tier::{self, NoTier};
 use crate::warden::Warden;
 use crate::workspace::WorkspaceError;
 
@@ -90,6 +92,20 @@ pub enum RunError {
     Record { path: PathBuf, source: CreateError },
     #[error("cannot write the record; make room on the disk that holds `{}`", path.display())]
     Write { path: PathBuf, source: AppendError },
+    #[error(transparent)]
+    NoTier(#[from] NoTier),
+    #[error(
+        "cannot hide `{}`, which is in `{}`, where the agent may write: the tier `no-namespaces` has no mounts; \
+         move it, or get a better tier (`remit doctor` says how)",
+        hidden.display(),
+        root.display()
+    )]
+    Unhideable { hidden: PathBuf, root: PathBuf },
+    #[error(
+        "cannot run on a copy-on-write view (`--overlay`) in the tier `{tier}`, which has no mounts; \
+         run without it, or get a better tier (`remit doctor` says how)"
+    )]
+    NoOverlay { tier: &'static str },
     #[error(
         "cannot build the boundary; `remit doctor` says what this host lacks and how to get it"
     )]
@@ -99,10 +115,7 @@ pub enum RunError {
         program.display()
     )]
     NotStarted { program: PathBuf, source: io::Error },
-    #[error(
-        "cannot enforce `limits.{limit}` here ({basis}): {why}; take it out, or start Remit in a \
-         cgroup that is delegated to you, such as by `systemd-run --user --scope`"
-    )]
+    #[error("cannot enforce `limits.{limit}` here ({basis}): {why}")]
     Unenforceable { limit: &'static str, basis: String, why: String },
     #[error("the session was ended: it reached `limits.{limit}`, {most} ({basis})")]
     LimitReached { limit: &'static str, most: String, basis: String },
@@ -122,6 +135,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     made.make(&prepared.missing)?;
     // The record's place is there before the plan is made, so that it is hidden.
     made.directory(&prepared.places.state)?;
+    let scratch = Scratch::make(&prepared)?;
     check_reach(&prepared)?;
     let session = session_id().map_err(system("name the session"))?;
     let kept = prepared
@@ -130,12 +144,13 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         .transpose()?;
     let mut plan = prepared.plan_on(kept.as_ref().map(Kept::layer));
 
-    let limited = Limited::establish(prepared.policy.limits(), &session.to_string())?;
+    let limited = Limited::establish(prepared.policy.limits(), &session.to_string(), plan.tier)?;
     limited.place(&mut plan);
 
     let mut streams = Streams::prepare()?;
     let terminal = person(streams.stdio)?;
-    let mut launched = remit_sandbox::launch(&plan, streams.stdio).map_err(RunError::Launch)?;
+    let mut launched = remit_sandbox::launch(&plan, streams.stdio)
+        .map_err(|error| tier::explain(error, plan.tier, prepared.policy.tiers()))?;
     notify::give_up_privileges().map_err(system("give up privileges"))?;
     streams.carry().map_err(system("carry the standard streams"))?;
     allow_many_descriptors();
@@ -143,7 +158,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     // before there is a record.
     let journal = Journal::new(create_record(&prepared, session)?);
     let applied = [launched.applied.clone(), limited.layers()].concat();
-    let started = started(&prepared, &applied, terminal.is_some());
+    let started = started(&prepared, plan.tier, &applied, terminal.is_some());
     journal
         .write(started)
         .map_err(|source| RunError::Write { path: prepared.places.state.clone(), source })?;
@@ -159,7 +174,9 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         session.to_string(),
     ));
     let directory = session.directory(&prepared.places.state);
-    let guard = Guard::new(Arc::clone(&gate), writing, known, turn);
+    let view = HostView::of(&plan, launched.terminal.as_ref())
+        .map_err(system("look at the session's terminal"))?;
+    let guard = Guard::new(Arc::clone(&gate), writing, known, view, turn);
     let mut watch = Watch::new(&limited, &gate, launched.system_v.take());
     let served = serve(&gate, guard, launched, &mut watch, changes, terminal, &directory);
     let outcome = served.and_then(|event| {
@@ -171,6 +188,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         reached.map_or(Ok(status), Err)
     });
     streams.finish();
+    drop(scratch);
     outcome
 }
 
@@ -191,6 +209,11 @@ fn check_reach(prepared: &Prepared) -> Result<(), RunError> {
     }
     if let Some(link) = plan::unprotectable(filesystem, &prepared.roots()) {
         return Err(RunError::Unprotectable { link });
+    }
+    if !prepared.tier.has_namespaces()
+        && let Some((hidden, root)) = plan::hidden_in_reach(filesystem, &prepared.roots())
+    {
+        return Err(RunError::Unhideable { hidden, root });
     }
     for file in &prepared.policy_files {
         if let Some(root) = plan::in_reach(filesystem, workspace, file) {
@@ -255,7 +278,7 @@ pub(crate) fn session_id() -> io::Result<SessionId> {
     format!("{head}-{tail}").parse().map_err(io::Error::other)
 }
 
-fn started(prepared: &Prepared, applied: &[String], terminal: bool) -> Kind {
+fn started(prepared: &Prepared, tier: Tier, applied: &[String], terminal: bool) -> Kind {
     let uid = rustix::process::getuid().as_raw();
     let kernel = rustix::system::uname();
     let kernel =
@@ -272,8 +295,13 @@ fn started(prepared: &Prepared, applied: &[String], terminal: bool) -> Kind {
         user: event::User { uid, name: wire::person(uid) },
         host: event::Machine { kernel, boot_id: boot_id.trim().to_owned() },
         boundary: event::Boundary {
-            tier: "full".to_owned(),
-            layers: applied.iter().map(|layer| Text::from(layer.as_str())).collect(),
+            tier: tier.name().to_owned(),
+            layers: applied
+                .iter()
+                .map(String::as_str)
+                .chain(tier::gap(tier))
+                .map(Text::from)
+                .collect(),
         },
         terminal,
     }
@@ -300,7 +328,8 @@ fn serve(
         .enable_all()
         .build()
         .map_err(system("start the proxy"))?;
-    let connector = carry(gate, sockets, &runtime).map_err(system("start the proxy"))?;
+    let connector =
+        carry(gate, sockets, control.tier(), &runtime).map_err(system("start the proxy"))?;
     let warden = Warden::new(notifications, changes, Arc::clone(gate), connector, guard)
         .map_err(system("serve trapped calls"))?;
 
@@ -385,6 +414,7 @@ fn bind_within(path: &Path) -> io::Result<UnixListener> {
 fn carry(
     gate: &Arc<Gate>,
     sockets: Sockets,
+    tier: Tier,
     runtime: &tokio::runtime::Runtime,
 ) -> io::Result<Connector> {
     let address = |socket: &OwnedFd| -> io::Result<SocketAddr> {
@@ -404,14 +434,19 @@ fn carry(
         listener6: sockets.stream6.as_ref().map(address).transpose()?,
         runtime: runtime.handle().clone(),
         network: notify::network_of(sockets.stream4.as_fd())?,
+        is_apart: tier.has_namespaces(),
         private_devices: OnceLock::new(),
         told: Mutex::default(),
     };
     for listener in [Some(sockets.stream4), sockets.stream6].into_iter().flatten() {
         runtime.spawn(remit_proxy::serve(listener, Arc::clone(&capture)));
     }
-    runtime.spawn(remit_proxy::serve_datagrams(sockets.names, Arc::clone(&names)));
-    runtime.spawn(remit_proxy::serve_streams(sockets.names_stream, names));
+    if let Some(datagrams) = sockets.names {
+        runtime.spawn(remit_proxy::serve_datagrams(datagrams, Arc::clone(&names)));
+    }
+    if let Some(streams) = sockets.names_stream {
+        runtime.spawn(remit_proxy::serve_streams(streams, names));
+    }
     Ok(connector)
 }
 

@@ -245,6 +245,7 @@ impl Warden {
     fn file(&mut self, call: &Notification, what: FileCall) {
         match self.guard.serve(&self.listener, call, what) {
             Ok(Done::Plainly) => self.listener.answer(call, 0),
+            Ok(Done::Number(number)) => self.listener.answer_number(call, number),
             Ok(Done::File { file, close_on_exec }) => {
                 let given = self.listener.answer_with(call, file.as_fd(), close_on_exec);
                 if let Err(error) = given {

@@ -115,6 +115,17 @@ impl<'w> Lab<'w> {
         fs::read_to_string(self.folder.join("notes")).unwrap_or_default()
     }
 
+    /// Whether a packet was captured that is not between addresses of a loopback.
+    pub fn captured_abroad(&self) -> bool {
+        let packets = Command::new("tcpdump")
+            .args(["-n", "-r"])
+            .arg(self.folder.join("packets"))
+            .args(["not", "(net 127.0.0.0/8 or host ::1)"])
+            .output()
+            .expect("tcpdump");
+        !packets.stdout.is_empty()
+    }
+
     /// How many bytes of packets were captured, beyond the file's own header.
     pub fn captured(&self) -> u64 {
         /// SOURCE: the pcap file format, global header.

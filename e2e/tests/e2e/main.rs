@@ -33,6 +33,7 @@ mod races;
 mod story;
 mod supervisor;
 mod terminal;
+mod tiers;
 mod told;
 mod tools;
 
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         bad_input::all(),
         escapes::all(),
         terminal::all(),
+        tiers::all(),
         told::all(),
         tools::all(),
         supervisor::all(),

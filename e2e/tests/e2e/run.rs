@@ -40,6 +40,14 @@ impl Output {
         self
     }
 
+    /// It failed, or was given a refusal in the place of an answer.
+    #[track_caller]
+    pub fn fails_or_is_refused(self) -> Self {
+        let refused = self.code != 0 || self.out.starts_with("refused:");
+        assert!(refused, "should have been refused: {self:?}");
+        self
+    }
+
     #[track_caller]
     pub fn says(self, needle: &str) -> Self {
         assert!(self.both().contains(needle), "should say `{needle}`: {self:?}");

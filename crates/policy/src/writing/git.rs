@@ -105,7 +105,7 @@ fn repository(git: Git, change: Change) -> Option<&'static str> {
         (_, Change::MakeLink | Change::Take | Change::PutDirectory { empty: false }) => {
             Some(POINTS)
         }
-        (Git::Manage, _) => None,
+        (_, Change::Remove | Change::Attributes) | (Git::Manage, _) => None,
         (_, Change::MakeDirectory | Change::PutDirectory { empty: true }) => Some(MAKES),
         (_, Change::Write | Change::PutFile) => Some(POINTS),
     }

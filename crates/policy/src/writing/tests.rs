@@ -228,3 +228,64 @@ fn what_will_be_run_outside_is_told() {
     assert!(!told("/tmp/venv/bin/python3"));
     assert!(!told("/home/ada/p/bin/tool"));
 }
+
+#[test]
+fn what_is_there_and_trusted_is_neither_removed_nor_changed() {
+    let w = writing("");
+    let git = Some(r#"sandbox.git = "commit""#);
+    for change in [Change::Remove, Change::Attributes] {
+        check(&w, change, "src/main.rs", None);
+        check(&w, change, ".envrc", Some("protect .envrc"));
+        check(&w, change, ".ENVRC", Some("protect .envrc"));
+        check(&w, change, ".vscode/tasks.json", Some("protect .vscode"));
+        check(&w, change, "/srv/more/.envrc", Some("protect .envrc"));
+        check(&w, change, "sub/.envrc", None);
+        // A directory above one is not removed while it holds it.
+        check(&w, change, ".claude", None);
+        check(&w, change, ".claude/settings.json", Some("protect .claude/settings.json"));
+        check(&w, change, ".git", git);
+        for shut in ["config", "hooks", "hooks/pre-commit", "info/attributes", "commondir"] {
+            check(&w, change, &format!(".git/{shut}"), git);
+            check(&w, change, &format!("deep/.git/{shut}"), None);
+        }
+        for free in ["index.lock", "config.lock", "objects/ab/cd", "refs/heads/x"] {
+            check(&w, change, &format!(".git/{free}"), None);
+        }
+        check(&w, change, "/srv/repo.git/objects/ab/cd", None);
+        check(&w, change, "/srv/repo.git/info/attributes", git);
+        check(&w, change, "/srv/repo.git/worktrees/other/HEAD", git);
+        check(&w, change, "/home/ada/.codex/config.toml", None);
+        check(&w, change, "/home/ada/.bashrc", Some("nothing outside the workspace is written"));
+        check(&w, change, "/tmp/.envrc", None);
+    }
+    let outside = Some("nothing outside the workspace is written");
+    for root in ["/home/ada/p", "/srv/more", "/home/ada/.codex", "/tmp"] {
+        check(&w, Change::Remove, root, outside);
+        check(&w, Change::Attributes, root, None);
+    }
+    check(
+        &writing("sandbox.git = 'read'"),
+        Change::Remove,
+        ".git/index.lock",
+        Some(r#"sandbox.git = "read""#),
+    );
+    check(&writing("sandbox.git = 'manage'"), Change::Remove, ".git/config", None);
+    check(
+        &writing("sandbox.git = 'manage'"),
+        Change::Remove,
+        ".git/hooks/x",
+        Some(r#"sandbox.git = "manage""#),
+    );
+}
+
+#[test]
+fn nothing_is_moved_from_one_root_to_another() {
+    let w = writing("");
+    let check = |one: &str, other: &str, expected| {
+        assert_eq!(w.are_in_one_root(one.as_ref(), other.as_ref()), expected, "{one} {other}");
+    };
+    check("/home/ada/p/a", "/home/ada/p/b/c", true);
+    check("/home/ada/p/a", "/srv/more/a", false);
+    check("/home/ada/p/a", "/tmp/a", false);
+    check("/etc/a", "/etc/b", false);
+}

@@ -6,3 +6,4 @@ mod common;
 mod laws;
 mod loading;
 mod network;
+mod tiers;

@@ -5,7 +5,8 @@
 //! made ready in [`Entry`] by the parent. Every failure is reported with its
 //! step and ends the process.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, IntoRawFd as _, OwnedFd, RawFd};
 
 use super::floor::{self, Abi, Grant};
@@ -15,11 +16,12 @@ use super::message::{self, Message, Step};
 use super::netlink;
 use super::sys::{self, Cloned, Errno, NullTerminated, Sys};
 use super::view::{self, Failure, Prepared};
-use crate::plan::Network;
+use crate::plan::{Network, Tier};
 
 /// Everything the child needs, in the kernel's own form.
 #[derive(Debug)]
 pub(crate) struct Entry {
+    pub(crate) tier: Tier,
     pub(crate) steps: Vec<Prepared>,
     pub(crate) abi: Abi,
     pub(crate) grants: Vec<Grant>,
@@ -54,17 +56,17 @@ pub(crate) fn run(mut entry: Entry, control: OwnedFd) -> ! {
     };
     match prepare(&mut entry, control.as_fd()) {
         Err(failure) => fail(failure),
-        Ok(Inside { ruleset, terminal }) => match sys::clone(0) {
+        Ok(Inside { ruleset, terminal }) => match stay(entry.tier).and_then(|()| sys::clone(0)) {
             Err(errno) => fail((Step::Fork, 0, errno)),
             Ok(Cloned::Child) => {
-                match command(&entry, &ruleset, terminal.as_ref(), control.as_fd()) {
+                match command(&entry, ruleset.as_ref(), terminal.as_ref(), control.as_fd()) {
                     Ok(never) => match never {},
                     Err(failure) => fail(failure),
                 }
             }
             Ok(Cloned::Parent(command)) => {
                 drop(ruleset);
-                attend(command, terminal.as_ref(), control.as_fd())
+                attend(entry.tier, command, terminal.as_ref(), control.as_fd())
             }
         },
     }
@@ -83,7 +85,8 @@ fn settle_descriptors(control: OwnedFd) -> Sys<OwnedFd> {
 
 /// What is ready once the view stands.
 struct Inside {
-    ruleset: OwnedFd,
+    /// Absent where there is no Landlock.
+    ruleset: Option<OwnedFd>,
     /// The command's end of our terminal, if it gets one.
     terminal: Option<OwnedFd>,
 }
@@ -91,28 +94,51 @@ struct Inside {
 fn prepare(entry: &mut Entry, control: BorrowedFd<'_>) -> Result<Inside, Failure> {
     let at = |step| move |errno| (step, 0, errno);
     die_with_parent(control).map_err(at(Step::Privileges))?;
-    map_user(entry).map_err(at(Step::MapUser))?;
+    let own = entry.tier.has_namespaces();
+    if own {
+        map_user(entry).map_err(at(Step::MapUser))?;
+    }
     entry.limits.apply().map_err(at(Step::Limits))?;
-    netlink::raise_loopback(&entry.network).map_err(at(Step::Loopback))?;
-    let listeners = listen(&entry.network).map_err(at(Step::Listeners))?;
+    if own {
+        netlink::raise_loopback(&entry.network).map_err(at(Step::Loopback))?;
+    }
+    let listeners = listen(entry).map_err(at(Step::Listeners))?;
     sys::umask(0);
-    view::build(&mut entry.steps)?;
+    if own {
+        view::build(&mut entry.steps)?;
+    }
     // Our own session: no controlling terminal of the host is left to type into.
     sys::new_session().map_err(at(Step::Terminal))?;
     let terminal = if entry.stdio.has_terminal() {
-        let (master, ours) = sys::open_terminal(c"/dev/pts/ptmx").map_err(at(Step::Terminal))?;
+        let makers = if own { c"/dev/pts/ptmx" } else { c"/dev/ptmx" };
+        let (master, ours) = sys::open_terminal(makers).map_err(at(Step::Terminal))?;
         sys::take_terminal(ours.as_fd()).map_err(at(Step::Terminal))?;
         Some((master, ours))
     } else {
         None
     };
-    let ruleset = floor::lay(entry.abi, &entry.grants)
-        .map_err(|(index, errno)| (Step::Floor, index, errno))?;
-    shed_privileges().map_err(at(Step::Privileges))?;
-    let tables = system_v().map_err(at(Step::Limits))?;
+    let ruleset = lay_floor(entry, terminal.as_ref().map(|(_, ours)| ours))?;
+    shed_privileges(entry.tier).map_err(at(Step::Privileges))?;
+    // Without namespaces those tables are the host's.
+    let own = entry.tier.has_namespaces();
+    let tables = if own { system_v().map_err(at(Step::Limits))? } else { None };
     hand_out(control, &listeners, terminal.as_ref().map(|(master, _)| master), tables.as_ref())
         .map_err(at(Step::Listeners))?;
     Ok(Inside { ruleset, terminal: terminal.map(|(_, ours)| ours) })
+}
+
+fn lay_floor(entry: &Entry, terminal: Option<&OwnedFd>) -> Result<Option<OwnedFd>, Failure> {
+    if !entry.tier.has_floor() {
+        return Ok(None);
+    }
+    let ruleset = floor::lay(entry.abi, entry.tier, &entry.grants)
+        .map_err(|(index, errno)| (Step::Floor, index, errno))?;
+    // Elsewhere `/dev` holds no terminals but the session's.
+    if let (Some(terminal), Tier::NoNamespaces) = (terminal, entry.tier) {
+        floor::allow_terminal(&ruleset, terminal.as_fd())
+            .map_err(|errno| (Step::Floor, usize::MAX, errno))?;
+    }
+    Ok(Some(ruleset))
 }
 
 /// The kernel ends us when the supervisor's launching thread ends.
@@ -128,37 +154,49 @@ fn map_user(entry: &Entry) -> Sys<()> {
     sys::write_file(c"/proc/self/gid_map", 0, 0, &entry.gid_map)
 }
 
-/// The sockets that are born inside and served from outside.
+/// The sockets that are made here and served from outside.
 struct Listeners {
     stream4: OwnedFd,
     /// Absent where the kernel has no IPv6.
     stream6: Option<OwnedFd>,
-    names: OwnedFd,
-    names_stream: OwnedFd,
+    /// For lookups, datagrams and streams; absent where the network is the
+    /// host's own, and lookups are captured like any connection.
+    names: Option<(OwnedFd, OwnedFd)>,
 }
 
 /// How many captured connections may wait to be accepted.
 const BACKLOG: libc::c_int = 4096;
 const NAMES_PORT: u16 = 53;
 
-fn listen(network: &Network) -> Sys<Listeners> {
-    let address = network.gateway.octets();
+fn listen(entry: &Entry) -> Sys<Listeners> {
+    let own = entry.tier.has_namespaces();
+    let (address, address6) = if own {
+        (entry.network.gateway.octets(), entry.network.gateway6.octets())
+    } else {
+        (Ipv4Addr::LOCALHOST.octets(), Ipv6Addr::LOCALHOST.octets())
+    };
     let stream4 = sys::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0)?;
     sys::bind4(stream4.as_fd(), address, 0)?;
     sys::listen(stream4.as_fd(), BACKLOG)?;
-    let names = sys::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK, 0)?;
-    sys::bind4(names.as_fd(), address, NAMES_PORT)?;
-    let names_stream = sys::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0)?;
-    sys::bind4(names_stream.as_fd(), address, NAMES_PORT)?;
-    sys::listen(names_stream.as_fd(), 64)?;
-    let stream6 = listen6(network).ok();
-    Ok(Listeners { stream4, stream6, names, names_stream })
+    let stream6 = listen6(address6).ok();
+    let names = if own { Some(listen_for_names(&entry.network)?) } else { None };
+    Ok(Listeners { stream4, stream6, names })
 }
 
-fn listen6(network: &Network) -> Sys<OwnedFd> {
+fn listen_for_names(network: &Network) -> Sys<(OwnedFd, OwnedFd)> {
+    let address = network.gateway.octets();
+    let datagrams = sys::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK, 0)?;
+    sys::bind4(datagrams.as_fd(), address, NAMES_PORT)?;
+    let streams = sys::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0)?;
+    sys::bind4(streams.as_fd(), address, NAMES_PORT)?;
+    sys::listen(streams.as_fd(), 64)?;
+    Ok((datagrams, streams))
+}
+
+fn listen6(address: [u8; 16]) -> Sys<OwnedFd> {
     let stream = sys::socket(libc::AF_INET6, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0)?;
     sys::set_option(stream.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
-    sys::bind6(stream.as_fd(), network.gateway6.octets(), 0)?;
+    sys::bind6(stream.as_fd(), address, 0)?;
     sys::listen(stream.as_fd(), BACKLOG)?;
     Ok(stream)
 }
@@ -185,8 +223,8 @@ fn hand_out(
     let or_control = |fd: Option<&OwnedFd>| fd.map_or(control.as_raw_fd(), |fd| fd.as_raw_fd());
     let fds = [
         sockets.stream4.as_raw_fd(),
-        sockets.names.as_raw_fd(),
-        sockets.names_stream.as_raw_fd(),
+        or_control(sockets.names.as_ref().map(|(datagrams, _)| datagrams)),
+        or_control(sockets.names.as_ref().map(|(_, streams)| streams)),
         or_control(sockets.stream6.as_ref()),
         or_control(master),
         or_control(tables.map(|[shared, _, _]| shared)),
@@ -201,15 +239,20 @@ fn hand_out(
     .send(control, &fds)
 }
 
-fn shed_privileges() -> Sys<()> {
-    // Kernels without keyrings have none to leave.
+fn shed_privileges(tier: Tier) -> Sys<()> {
+    // Kernels without keyrings have none to leave. A container's own filter may
+    // refuse keys to all of us, and ours refuses them to the command anyway.
     match sys::join_new_keyring() {
         Err(Errno(libc::ENOSYS)) | Ok(()) => {}
+        Err(Errno(libc::EPERM)) if !tier.has_namespaces() => {}
         Err(errno) => return Err(errno),
     }
     for capability in 0..=LAST_CAPABILITY {
         match sys::prctl(libc::PR_CAPBSET_DROP, capability, 0) {
             Err(Errno(libc::EINVAL)) => break,
+            // An ordinary user may not drop from a set that `no_new_privs` makes
+            // useless.
+            Err(Errno(libc::EPERM)) if !tier.has_namespaces() => break,
             other => other.map(drop)?,
         }
     }
@@ -224,7 +267,7 @@ enum Never {}
 /// The command's process: last steps, then the command itself.
 fn command(
     entry: &Entry,
-    ruleset: &OwnedFd,
+    ruleset: Option<&OwnedFd>,
     terminal: Option<&OwnedFd>,
     control: BorrowedFd<'_>,
 ) -> Result<Never, Failure> {
@@ -235,7 +278,9 @@ fn command(
         sys::set_foreground(terminal.as_fd(), sys::getpid()).map_err(at(Step::Terminal))?;
     }
     lay_out_streams(entry.stdio, terminal).map_err(at(Step::Terminal))?;
-    sys::landlock_restrict(ruleset.as_fd()).map_err(at(Step::Floor))?;
+    if let Some(ruleset) = ruleset {
+        sys::landlock_restrict(ruleset.as_fd()).map_err(at(Step::Floor))?;
+    }
     sys::drop_capabilities().map_err(at(Step::Privileges))?;
     sys::chdir(&entry.directory).map_err(at(Step::Directory))?;
     sys::close_on_exec_from(CONTROL as u32).map_err(at(Step::Privileges))?;
@@ -265,14 +310,35 @@ fn lay_out_streams(stdio: Stdio, terminal: Option<&OwnedFd>) -> Sys<()> {
     Ok(())
 }
 
+/// Makes ready to outlive everything inside, where no pid namespace ends it with
+/// us: orphans come to us, no signal ends us before we have ended them, and the
+/// supervisor's end is heard as the end of the control socket.
+fn stay(tier: Tier) -> Sys<()> {
+    if tier.has_namespaces() {
+        return Ok(());
+    }
+    sys::become_subreaper()?;
+    sys::open(CHILDREN, libc::O_RDONLY, 0)?;
+    // The command's process unblocks them all again.
+    sys::block_all_signals()?;
+    sys::prctl(libc::PR_SET_PDEATHSIG, 0, 0).map(drop)
+}
+
 /// Process 1 from now on: reaps, passes job control on, and ends with the command.
-fn attend(command: libc::pid_t, terminal: Option<&OwnedFd>, control: BorrowedFd<'_>) -> ! {
-    let Ok(children) = retire(command) else { sys::exit(1) };
+fn attend(
+    tier: Tier,
+    command: libc::pid_t,
+    terminal: Option<&OwnedFd>,
+    control: BorrowedFd<'_>,
+) -> ! {
+    let Ok(children) = retire(command) else { leave(tier, 1) };
     loop {
-        let Ok([told, child]) = sys::poll([control, children.as_fd()], -1) else { sys::exit(1) };
+        let Ok([told, child]) = sys::poll([control, children.as_fd()], -1) else { leave(tier, 1) };
         if child {
             sys::drain(children.as_fd());
-            reap(command, control);
+            if reap(command, control) {
+                leave(tier, 0);
+            }
         }
         if told {
             match message::receive(control) {
@@ -283,7 +349,54 @@ fn attend(command: libc::pid_t, terminal: Option<&OwnedFd>, control: BorrowedFd<
                     let _ = sys::kill(-command, libc::SIGCONT);
                 }
                 // The supervisor is gone, or speaks nonsense: the session ends.
-                _ => sys::exit(1),
+                _ => leave(tier, 1),
+            }
+        }
+    }
+}
+
+/// Ends the session, and this process last. In a pid namespace the kernel ends
+/// everything else with it.
+fn leave(tier: Tier, code: libc::c_int) -> ! {
+    if !tier.has_namespaces() {
+        end_descendants();
+    }
+    sys::exit(code)
+}
+
+/// Our children, one number after another. A child is not reaped between being
+/// listed and being signalled, so the number is still its own.
+const CHILDREN: &CStr = c"/proc/thread-self/children";
+
+/// Ends every descendant. Those whose parent ends become our children, so ending
+/// our children until there are none ends them all.
+fn end_descendants() {
+    loop {
+        if let Ok(list) = sys::open(CHILDREN, libc::O_RDONLY, 0) {
+            end_listed(&list);
+        }
+        match sys::reap() {
+            // Nobody is left.
+            Err(Errno(libc::ECHILD)) => return,
+            // Dying, or held by its tracer for a moment.
+            Ok(false) => drop(sys::poll([], 1)),
+            _ => {}
+        }
+    }
+}
+
+fn end_listed(list: &OwnedFd) {
+    let mut buffer = [0; 1024];
+    let mut number: libc::pid_t = 0;
+    while let Ok(length @ 1..) = sys::read(list.as_fd(), &mut buffer) {
+        for byte in buffer.get(..length).unwrap_or_default() {
+            if byte.is_ascii_digit() {
+                number = number.wrapping_mul(10).wrapping_add(libc::pid_t::from(byte - b'0'));
+            } else {
+                if number > 1 {
+                    let _ = sys::kill(number, libc::SIGKILL);
+                }
+                number = 0;
             }
         }
     }
@@ -301,7 +414,8 @@ fn retire(command: libc::pid_t) -> Sys<OwnedFd> {
     sys::signal_fd(&[libc::SIGCHLD])
 }
 
-fn reap(command: libc::pid_t, control: BorrowedFd<'_>) {
+/// Takes note of children that stopped or ended. Whether the command has ended.
+fn reap(command: libc::pid_t, control: BorrowedFd<'_>) -> bool {
     while let Some(waited) = sys::wait(-1, libc::WNOHANG | libc::WUNTRACED) {
         if waited.pid != command {
             continue;
@@ -310,8 +424,8 @@ fn reap(command: libc::pid_t, control: BorrowedFd<'_>) {
             let _ = Message::Stopped.send(control, &[]);
         } else {
             let _ = Message::Ended { status: waited.status }.send(control, &[]);
-            // The kernel now ends everything else of the session.
-            sys::exit(0);
+            return true;
         }
     }
+    false
 }

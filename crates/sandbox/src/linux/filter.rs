@@ -8,6 +8,10 @@
 
 use libc::{c_long, sock_filter};
 
+use crate::plan::Tier;
+
+mod shared;
+
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action {
@@ -174,17 +178,26 @@ const FCHMODAT: ByArgument = ByArgument {
     otherwise: Action::Allow,
 };
 
-/// Compiles the table for the architecture of this build.
-pub(crate) fn program() -> Vec<sock_filter> {
+/// Compiles the table for the architecture of this build. Without namespaces
+/// the calls of [`shared`] have a fate of their own.
+pub(crate) fn program(tier: Tier) -> Vec<sock_filter> {
     let mut code = vec![load(ARCHITECTURE_OFFSET), jump(libc::BPF_JEQ, AUDIT_ARCHITECTURE, 1, 0)];
     code.push(ret(Verdict::Kill));
     code.push(load(NUMBER_OFFSET));
     // The x32 calls of x86-64 have this bit; elsewhere no number is that large.
     code.push(jump(libc::BPF_JGE, 0x4000_0000, 0, 1));
     code.push(ret(Verdict::Do(ENOSYS)));
-    socket_tests(&mut code);
+    let own = tier.has_namespaces();
+    if !own {
+        shared::tests(&mut code);
+    }
+    if own {
+        socket_tests(&mut code)
+    } else {
+        shared::socket_tests(&mut code)
+    }
     pair_tests(&mut code);
-    control_tests(&mut code);
+    control_tests(&mut code, if own { &[] } else { shared::ATTRIBUTES });
     for test in BY_ARGUMENT {
         argument_test(&mut code, test);
     }
@@ -277,12 +290,7 @@ fn one_of(body: &mut Vec<sock_filter>, values: &[u32]) {
 fn socket_tests(code: &mut Vec<sock_filter>) {
     let refuse = |errno| ret(Verdict::Do(Action::Errno(errno)));
     let allow = || ret(Verdict::Do(Action::Allow));
-    let mut body = vec![load(argument_offset(0))];
-    let mut local = vec![load(argument_offset(1)), mask(0xf)];
-    one_of(&mut local, CONNECTED);
-    local.extend([allow(), refuse(libc::EACCES)]);
-    body.push(jump(libc::BPF_JEQ, LOCAL, 0, local.len() as u8));
-    body.extend(local);
+    let mut body = local_tests();
     one_of(&mut body, INTERNET);
     // Over the jump to the netlink part.
     let mut internet = vec![load(argument_offset(1)), mask(0xff)];
@@ -306,6 +314,19 @@ fn socket_tests(code: &mut Vec<sock_filter>) {
     block(code, libc::SYS_socket, body);
 }
 
+/// The beginning of a chain on `socket(2)`: local sockets. It leaves the family
+/// in the accumulator.
+fn local_tests() -> Vec<sock_filter> {
+    let mut body = vec![load(argument_offset(0))];
+    let mut local = vec![load(argument_offset(1)), mask(0xf)];
+    one_of(&mut local, CONNECTED);
+    local.push(ret(Verdict::Do(Action::Allow)));
+    local.push(ret(Verdict::Do(Action::Errno(libc::EACCES))));
+    body.push(jump(libc::BPF_JEQ, LOCAL, 0, local.len() as u8));
+    body.extend(local);
+    body
+}
+
 /// Pairs are local and connected.
 fn pair_tests(code: &mut Vec<sock_filter>) {
     let refuse = |errno| ret(Verdict::Do(Action::Errno(errno)));
@@ -324,10 +345,11 @@ const BTRFS: u32 = 0x94 << 8;
 /// SOURCE: linux/fs.h, FICLONE, FICLONERANGE, FIDEDUPERANGE.
 const CLONES: &[u32] = &[BTRFS | 9, BTRFS | 13, BTRFS | 54];
 
-fn control_tests(code: &mut Vec<sock_filter>) {
+/// `ioctl(2)`, with `more` requests that are refused.
+fn control_tests(code: &mut Vec<sock_filter>, more: &[u32]) {
     let (allow, refuse) = (|| ret(Verdict::Do(Action::Allow)), || ret(Verdict::Do(EPERM)));
     let mut body = vec![load(argument_offset(1))];
-    one_of(&mut body, TERMINAL_TRICKS);
+    one_of(&mut body, &[TERMINAL_TRICKS, more].concat());
     body.push(refuse());
     body.push(mask(0xffff));
     one_of(&mut body, CLONES);

@@ -5,10 +5,10 @@
 //! read-only mounts hold alone.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use super::sys::{self, Errno, Sys};
-use crate::plan::Floor;
+use crate::plan::{Floor, Tier};
 
 // SOURCE: linux/landlock.h.
 const EXECUTE: u64 = 1;
@@ -23,11 +23,16 @@ const TRUNCATE: u64 = 1 << 14;
 const IOCTL_DEV: u64 = 1 << 15;
 /// Making TCP connections without the supervisor. Handled and never granted.
 const CONNECT_TCP: u64 = 1 << 1;
+/// Serving on a TCP port. Never granted where the network is the host's own.
+const BIND_TCP: u64 = 1;
 /// Abstract sockets and signals do not leave the domain.
 const SCOPES: u64 = 0b11;
 
 /// Rights that make sense for something that is not a directory.
 const FILE_RIGHTS: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV;
+
+/// The last ABI that keeps neither signals nor abstract sockets inside.
+const OLD: u32 = 5;
 
 /// The rights and sizes that one Landlock ABI knows.
 #[derive(Clone, Copy, Debug)]
@@ -45,9 +50,19 @@ impl Abi {
         (1 << count) - 1
     }
 
-    fn ruleset(self) -> Sys<OwnedFd> {
+    /// The ABI that a tier builds on, out of what the kernel has.
+    pub(crate) fn for_tier(self, tier: Tier) -> Self {
+        match tier {
+            // What the record calls old is old, also where a newer one is there.
+            Tier::OldLandlock => Self(self.0.min(OLD)),
+            _ => self,
+        }
+    }
+
+    fn ruleset(self, tier: Tier) -> Sys<OwnedFd> {
+        let tcp = if tier.has_namespaces() { CONNECT_TCP } else { CONNECT_TCP | BIND_TCP };
         let (network, scopes) =
-            (if self.0 >= 4 { CONNECT_TCP } else { 0 }, if self.0 >= 6 { SCOPES } else { 0 });
+            (if self.0 >= 4 { tcp } else { 0 }, if self.0 >= 6 { SCOPES } else { 0 });
         let size = match self.0 {
             0 => return Err(Errno(libc::EOPNOTSUPP)),
             1..=3 => 8,
@@ -66,10 +81,12 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
-    pub(crate) fn new(floor: &Floor, path: CString) -> Self {
+    pub(crate) fn new(floor: &Floor, tier: Tier, path: CString) -> Self {
         let access = match floor {
             Floor::List(_) => READ_DIR,
             Floor::Read(_) => READ_DIR | READ_FILE | EXECUTE,
+            // Where no mount holds protected names, removing is trapped as well.
+            Floor::Write(_) if !tier.has_namespaces() => READ_DIR | READ_FILE | EXECUTE,
             Floor::Write(_) => READ_DIR | READ_FILE | EXECUTE | REMOVE_DIR | REMOVE_FILE,
             Floor::Own(_) => !(MAKE_CHAR | MAKE_BLOCK),
             Floor::Device(_) => READ_DIR | READ_FILE | WRITE_FILE | TRUNCATE | IOCTL_DEV,
@@ -82,8 +99,8 @@ impl Grant {
 /// ruleset, not yet in force. On failure, the number of the grant.
 ///
 /// A path that is not there is granted nothing, which is safe, and passed over.
-pub(crate) fn lay(abi: Abi, grants: &[Grant]) -> Result<OwnedFd, (usize, Errno)> {
-    let ruleset = abi.ruleset().map_err(|errno| (usize::MAX, errno))?;
+pub(crate) fn lay(abi: Abi, tier: Tier, grants: &[Grant]) -> Result<OwnedFd, (usize, Errno)> {
+    let ruleset = abi.ruleset(tier).map_err(|errno| (usize::MAX, errno))?;
     for (index, grant) in grants.iter().enumerate() {
         let place = match sys::open_exact(&grant.path) {
             Ok(place) => place,
@@ -102,4 +119,64 @@ pub(crate) fn lay(abi: Abi, grants: &[Grant]) -> Result<OwnedFd, (usize, Errno)>
         added.map_err(|errno| (index, errno))?;
     }
     Ok(ruleset)
+}
+
+/// Grants one terminal that is held open, and none of its neighbours.
+pub(crate) fn allow_terminal(ruleset: &OwnedFd, terminal: BorrowedFd<'_>) -> Sys<()> {
+    let access = READ_FILE | WRITE_FILE | IOCTL_DEV;
+    sys::landlock_allow(ruleset.as_fd(), access, terminal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linux::sys::Cloned;
+
+    /// In a child under a floor of this ABI: whether each path can be opened.
+    fn opens(abi: Abi, tier: Tier, grants: &[Grant], paths: &[&std::ffi::CStr]) -> Vec<bool> {
+        let ruleset = lay(abi, tier, grants).expect("a floor");
+        match sys::clone(0).expect("a child") {
+            Cloned::Child => {
+                let entered = sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)
+                    .and_then(|_| sys::landlock_restrict(ruleset.as_fd()));
+                if entered.is_err() {
+                    sys::exit(255);
+                }
+                let bits = paths.iter().enumerate().fold(0, |bits, (i, path)| {
+                    bits | i32::from(sys::open(path, libc::O_RDONLY, 0).is_ok()) << i
+                });
+                sys::exit(bits)
+            }
+            Cloned::Parent(pid) => {
+                let status = sys::wait(pid, 0).expect("its end").status;
+                let bits = libc::WEXITSTATUS(status);
+                assert!(libc::WIFEXITED(status) && bits != 255, "the child entered the floor");
+                (0..paths.len()).map(|i| bits & 1 << i != 0).collect()
+            }
+        }
+    }
+
+    #[test]
+    fn a_floor_of_every_abi_up_to_the_kernels_holds_what_is_not_granted() {
+        let real = sys::landlock_abi();
+        assert!(real >= 1, "this kernel has no Landlock, so this test means nothing");
+        let paths = [c"/usr/bin/env", c"/etc/passwd"];
+        for abi in 1..=real {
+            for tier in [Tier::Full, Tier::OldLandlock, Tier::NoNamespaces] {
+                let grants = [Grant::new(&Floor::Read("/usr".into()), tier, c"/usr".into())];
+                let found = opens(Abi(abi), tier, &grants, &paths);
+                assert_eq!(found, [true, false], "ABI {abi}, {tier:?}");
+            }
+        }
+        let unconfined = paths.map(|path| sys::open(path, libc::O_RDONLY, 0).is_ok());
+        assert_eq!(unconfined, [true, true]);
+    }
+
+    #[test]
+    fn the_old_tier_never_builds_on_a_new_abi() {
+        for (found, used) in [(1, 1), (4, 4), (5, 5), (6, 5), (9, 5)] {
+            assert_eq!(Abi(found).for_tier(Tier::OldLandlock).0, used);
+            assert_eq!(Abi(found).for_tier(Tier::Full).0, found);
+        }
+    }
 }

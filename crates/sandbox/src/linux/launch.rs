@@ -8,10 +8,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use super::child::{self, Entry};
 use super::floor::{Abi, Grant};
 use super::message::{self, Message, Received, Step};
-use super::support::LEAST_LANDLOCK;
+use super::support::least_landlock;
 use super::sys::{self, Cloned, Errno, NullTerminated};
 use super::view::Prepared;
-use super::watch::Control;
+use super::watch::{self, Control};
 use super::{filter, limits, notify};
 use crate::plan::{Mount, Plan};
 
@@ -55,7 +55,7 @@ pub struct Launched {
     pub applied: Vec<String>,
 }
 
-/// Sockets of the session's network namespace, served from outside. All are
+/// Sockets that the session's connections and lookups end at, served from outside. All are
 /// non-blocking.
 #[derive(Debug)]
 pub struct Sockets {
@@ -63,10 +63,11 @@ pub struct Sockets {
     pub stream4: OwnedFd,
     /// Captured IPv6 connections arrive here; absent without IPv6.
     pub stream6: Option<OwnedFd>,
-    /// Lookups over UDP.
-    pub names: OwnedFd,
-    /// Lookups over TCP.
-    pub names_stream: OwnedFd,
+    /// Lookups over UDP; absent where the network is the host's own.
+    pub names: Option<OwnedFd>,
+    /// Lookups over TCP; absent where the network is the host's own, and lookups
+    /// arrive as captured connections.
+    pub names_stream: Option<OwnedFd>,
 }
 
 /// Why there is no session. Nothing is left behind.
@@ -74,10 +75,8 @@ pub struct Sockets {
 pub enum LaunchError {
     #[error("`{0}` has a NUL byte in it")]
     Nul(String),
-    #[error(
-        "this kernel's Landlock is too old: ABI {found}, needed {LEAST_LANDLOCK} (0 means none)"
-    )]
-    Landlock { found: u32 },
+    #[error("this kernel's Landlock is too old: ABI {found}, needed {least} (0 means none)")]
+    Landlock { found: u32, least: u32 },
     #[error("cannot create user namespaces and the others under them")]
     Namespaces { source: io::Error },
     #[error("cannot make the session's limits ready")]
@@ -104,35 +103,61 @@ const NAMESPACES: u64 = (libc::CLONE_NEWUSER
 /// the calling *thread* ends, so call it from one that lives as long as the
 /// session does.
 pub fn launch(plan: &Plan, stdio: Stdio) -> Result<Launched, LaunchError> {
-    let abi = sys::landlock_abi();
-    if abi < LEAST_LANDLOCK {
-        return Err(LaunchError::Landlock { found: abi });
+    let found = sys::landlock_abi();
+    let least = least_landlock(plan.tier);
+    if found < least {
+        return Err(LaunchError::Landlock { found, least });
     }
-    let entry = prepare(plan, stdio, Abi(abi))?;
+    let abi = Abi(found).for_tier(plan.tier);
+    let entry = prepare(plan, stdio, abi)?;
     let talk = |errno: Errno| LaunchError::Talk { source: errno.into() };
     let (ours, theirs) = sys::message_pair().map_err(talk)?;
-    let init = match entry.limits.clone(NAMESPACES) {
+    let own = plan.tier.has_namespaces();
+    // What runs beside the session is not ours to end with it.
+    let others = if own { Vec::new() } else { watch::children().collect() };
+    if !own {
+        // Orphans come to us if process 1 is ended by somebody else.
+        sys::become_subreaper().map_err(talk)?;
+    }
+    let init = match entry.limits.clone(if own { NAMESPACES } else { 0 }) {
         Ok(Cloned::Child) => child::run(entry, theirs),
         Ok(Cloned::Parent(pid)) => pid,
-        Err(errno) => {
-            return Err(LaunchError::Namespaces { source: errno.into() });
-        }
+        Err(errno) if own => return Err(LaunchError::Namespaces { source: errno.into() }),
+        Err(errno) => return Err(talk(errno)),
     };
     drop(theirs);
-    let control = Control::new(init, ours);
+    let control = Control::new(init, ours, plan.tier, others);
     let (sockets, terminal, system_v) = ready(plan, &control)?;
     let notifications = filtered(plan, &control)?;
-    let copied = |mount: &Mount| matches!(mount, Mount::Overlay { .. });
-    let overlay = plan.mounts.iter().any(copied).then(|| "copy-on-write workspace".to_owned());
-    let mut applied = vec![
-        "user, mount, pid, net, ipc, uts and cgroup namespaces".to_owned(),
-        format!("mount view of {} steps", plan.mounts.len()),
-        format!("Landlock ABI {abi} with {} grants", plan.floor.len()),
-        "seccomp with notification".to_owned(),
-        "no capabilities, no_new_privs".to_owned(),
-    ];
-    applied.extend(overlay);
+    let applied = applied(plan, abi);
     Ok(Launched { notifications, control, sockets, terminal, system_v, applied })
+}
+
+/// What is in force, and what a lesser tier leaves open, in words.
+fn applied(plan: &Plan, abi: Abi) -> Vec<String> {
+    let mut applied = Vec::new();
+    if plan.tier.has_namespaces() {
+        applied.push("user, mount, pid, net, ipc, uts and cgroup namespaces".to_owned());
+        applied.push(format!("mount view of {} steps", plan.mounts.len()));
+    } else {
+        applied.push(
+            "no namespaces: the host's processes can be listed and its files' names and sizes asked for"
+                .to_owned(),
+        );
+        applied.push("no servers, datagrams, local sockets or shared memory".to_owned());
+        applied.push("removing, and changes of mode, owner and time, by the supervisor".to_owned());
+    }
+    applied.push(if plan.tier.has_floor() {
+        format!("Landlock ABI {} with {} grants", abi.0, plan.floor.len())
+    } else {
+        "no Landlock: the mount view holds alone".to_owned()
+    });
+    applied.push("seccomp with notification".to_owned());
+    applied.push("no capabilities, no_new_privs".to_owned());
+    if plan.mounts.iter().any(|mount| matches!(mount, Mount::Overlay { .. })) {
+        applied.push("copy-on-write workspace".to_owned());
+    }
+    applied
 }
 
 fn prepare(plan: &Plan, stdio: Stdio, abi: Abi) -> Result<Entry, LaunchError> {
@@ -145,6 +170,7 @@ fn prepare(plan: &Plan, stdio: Stdio, abi: Abi) -> Result<Entry, LaunchError> {
         environment.push(c_string(&pair)?);
     }
     Ok(Entry {
+        tier: plan.tier,
         steps: plan
             .mounts
             .iter()
@@ -157,7 +183,7 @@ fn prepare(plan: &Plan, stdio: Stdio, abi: Abi) -> Result<Entry, LaunchError> {
         grants: plan
             .floor
             .iter()
-            .map(|floor| Ok(Grant::new(floor, c_string(floor.path().as_os_str())?)))
+            .map(|floor| Ok(Grant::new(floor, plan.tier, c_string(floor.path().as_os_str())?)))
             .collect::<Result<_, LaunchError>>()?,
         network: plan.network,
         limits: limits::Prepared::new(&plan.limits)
@@ -166,7 +192,7 @@ fn prepare(plan: &Plan, stdio: Stdio, abi: Abi) -> Result<Entry, LaunchError> {
         // every file of its index changed, inside and afterwards outside.
         uid_map: format!("{uid} {uid} 1\n").into_bytes(),
         gid_map: format!("{gid} {gid} 1\n").into_bytes(),
-        filter: filter::program(),
+        filter: filter::program(plan.tier),
         directory: c_string(plan.directory.as_os_str())?,
         program: c_string(plan.program.as_os_str())?,
         argv: NullTerminated::new(
@@ -204,7 +230,14 @@ fn ready(plan: &Plan, control: &Control) -> Result<Ready, LaunchError> {
     else {
         return Err(protocol());
     };
-    let sockets = Sockets { stream4, stream6: stream6.filter(|_| ipv6), names, names_stream };
+    // Where names arrive as captured connections, the other two stand for nothing.
+    let own = plan.tier.has_namespaces();
+    let sockets = Sockets {
+        stream4,
+        stream6: stream6.filter(|_| ipv6),
+        names: Some(names).filter(|_| own),
+        names_stream: Some(names_stream).filter(|_| own),
+    };
     let tables = system_v.then_some([shared, messages, semaphores]);
     Ok((sockets, master.filter(|_| terminal), tables))
 }

@@ -11,6 +11,7 @@
 //!   own copy of the arguments is compared with what was judged, and the process
 //!   is ended if they differ.
 
+mod attributes;
 mod files;
 mod memory;
 mod socket;
@@ -21,8 +22,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::filter;
-pub use files::{FileCall, Named};
-pub use memory::{Unreadable, read_argv, read_path};
+pub use attributes::{Attributes, Change as AttributeChange, Target};
+pub use files::{DONT_FOLLOW, FileCall, Named};
+pub use memory::{Times, Unreadable, read_argv, read_path, read_times};
 pub use socket::{Destination, Socket, SocketKind, network_of, read_destination};
 pub use stop::{Change, Stop, Stopped, acknowledge, changes, next_change};
 
@@ -58,7 +60,8 @@ pub enum Call {
         address: u64,
         length: u32,
     },
-    /// A name is made or changed, or a file opened for writing.
+    /// A name is made or changed, or a file opened for writing; in a tier where
+    /// no read-only view holds it, also a name removed, or a mode changed.
     File(FileCall),
     /// The file mode mask of the caller becomes this.
     Mask(u32),
@@ -96,7 +99,12 @@ impl Listener {
     ///
     /// That the caller is gone by now is no error.
     pub fn answer(&self, notification: &Notification, errno: i32) {
-        let _ = sys::send(self.0.as_fd(), notification.id, errno, 0);
+        let _ = sys::send(self.0.as_fd(), notification.id, 0, errno, 0);
+    }
+
+    /// Answers that the call succeeded and returned this number.
+    pub fn answer_number(&self, notification: &Notification, value: i32) {
+        let _ = sys::send(self.0.as_fd(), notification.id, value.into(), 0, 0);
     }
 
     /// Gives the caller this file as the result of its call, in a descriptor of
@@ -117,12 +125,12 @@ impl Listener {
             Call::Mask(_) => sys::CONTINUE,
             _ => return self.answer(notification, libc::EPERM),
         };
-        let _ = sys::send(self.0.as_fd(), notification.id, 0, flags);
+        let _ = sys::send(self.0.as_fd(), notification.id, 0, 0, flags);
     }
 
     /// Lets an `execve` go on whose task is seized; see [`Stop`].
     pub fn proceed(&self, notification: &Notification, _stop: &Stop) -> io::Result<()> {
-        sys::send(self.0.as_fd(), notification.id, 0, sys::CONTINUE)
+        sys::send(self.0.as_fd(), notification.id, 0, 0, sys::CONTINUE)
     }
 
     /// Whether the caller still waits, so that what was read was really its own
@@ -193,6 +201,15 @@ pub fn give_up_privileges() -> io::Result<()> {
 pub fn act_as_callers() -> io::Result<()> {
     super::sys::drop_capabilities()?;
     sys::clear_own_mask()
+}
+
+/// Adds a watch to a caller's own inotify instance, by a descriptor of the place
+/// to watch. Returns the watch's number.
+pub fn watch(task: u32, instance: RawFd, place: BorrowedFd<'_>, mask: u32) -> io::Result<i32> {
+    let pidfd = sys::pidfd(task as i32)?;
+    let instance = sys::take_descriptor(pidfd.as_fd(), instance)?;
+    // The descriptor's entry is itself a link, whatever it leads to.
+    sys::add_watch(instance.as_fd(), place, mask & !libc::IN_DONT_FOLLOW)
 }
 
 /// Writes a line to the caller's standard error, if that can be done without

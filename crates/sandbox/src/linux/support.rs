@@ -1,13 +1,16 @@
 //! What this host can enforce, found out by asking the kernel.
 
 use super::sys::{self, Cloned, Errno};
+use crate::plan::Tier;
 
 /// One mechanism and whether the kernel offers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feature {
+    pub need: Need,
     pub name: &'static str,
     /// What the boundary uses it for.
     pub purpose: &'static str,
+    /// Whether it is all that the full boundary needs of it.
     pub available: bool,
     /// What was found: a version, or why not.
     pub found: String,
@@ -15,68 +18,110 @@ pub struct Feature {
     pub remedy: &'static str,
 }
 
-/// Everything a full boundary needs.
+/// A mechanism that a tier may need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    Namespaces,
+    Landlock,
+    Notification,
+    Descriptors,
+}
+
+/// What was found on this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Support {
     pub features: Vec<Feature>,
+    landlock: u32,
 }
 
 impl Support {
-    /// Whether the full boundary is possible.
-    pub fn is_full(&self) -> bool {
-        self.features.iter().all(|feature| feature.available)
+    /// Whether the boundary of this tier can be built here.
+    pub fn offers(&self, tier: Tier) -> bool {
+        self.lacks(tier).next().is_none()
+    }
+
+    /// The strongest tier that can be built here.
+    pub fn best(&self) -> Option<Tier> {
+        Tier::ALL.into_iter().find(|tier| self.offers(*tier))
+    }
+
+    /// What a tier needs and this host does not have.
+    pub fn lacks(&self, tier: Tier) -> impl Iterator<Item = &Feature> {
+        self.features.iter().filter(move |feature| match feature.need {
+            Need::Namespaces => tier.has_namespaces() && !feature.available,
+            Need::Landlock => self.landlock < least_landlock(tier),
+            Need::Notification | Need::Descriptors => !feature.available,
+        })
+    }
+}
+
+/// The least Landlock ABI that a tier builds on. ABI 6 keeps signals and abstract
+/// sockets inside.
+pub(crate) fn least_landlock(tier: Tier) -> u32 {
+    match tier {
+        Tier::Full | Tier::NoNamespaces => 6,
+        Tier::OldLandlock => 1,
+        Tier::NoLandlock => 0,
     }
 }
 
 /// Asks the kernel for each mechanism by trying it.
 pub fn support() -> Support {
-    let abi = sys::landlock_abi();
-    Support {
-        features: vec![
-            Feature {
-                name: "user namespaces",
-                purpose: "a view of files, processes and network of its own, without root",
-                available: namespaces().is_ok(),
-                found: namespaces().map_or_else(describe, |()| "created by trying".to_owned()),
-                remedy: "On Ubuntu 24.04 and later install an AppArmor profile that lets `remit` \
-                         create user namespaces, or set kernel.apparmor_restrict_unprivileged_userns=0. \
-                         In a container allow `unshare` (Docker: a seccomp profile with CLONE_NEWUSER). \
-                         Elsewhere raise user.max_user_namespaces.",
-            },
-            Feature {
-                name: "Landlock",
-                purpose: "a floor under the file boundary that holds without the mounts",
-                available: abi >= LEAST_LANDLOCK,
-                found: if abi == 0 { "none".to_owned() } else { format!("ABI {abi}") },
-                remedy: "Boot a kernel of 6.12 or later with CONFIG_SECURITY_LANDLOCK and `landlock` \
-                         in the `lsm=` list.",
-            },
-            Feature {
-                name: "seccomp notification",
-                purpose: "judging programs and connections before they happen",
-                available: sys::seccomp_action_available(libc::SECCOMP_RET_USER_NOTIF),
-                found: if sys::seccomp_action_available(libc::SECCOMP_RET_USER_NOTIF) {
-                    "SECCOMP_RET_USER_NOTIF".to_owned()
-                } else {
-                    "none".to_owned()
-                },
-                remedy: "Boot a kernel of 5.19 or later with CONFIG_SECCOMP_FILTER.",
-            },
-        ],
-    }
+    let landlock = sys::landlock_abi();
+    let notification = sys::seccomp_action_available(libc::SECCOMP_RET_USER_NOTIF);
+    let (namespaces, descriptors) = (namespaces(), sys::descriptors_can_be_taken());
+    let features = vec![
+        Feature {
+            need: Need::Namespaces,
+            name: "user namespaces",
+            purpose: "a view of files, processes and network of its own, without root",
+            available: namespaces.is_ok(),
+            found: found(namespaces, "created by trying"),
+            remedy: "On Ubuntu 24.04 and later install an AppArmor profile that lets `remit` \
+                     create user namespaces, or set kernel.apparmor_restrict_unprivileged_userns=0. \
+                     In a container allow `unshare` (Docker: a seccomp profile with CLONE_NEWUSER). \
+                     Elsewhere raise user.max_user_namespaces.",
+        },
+        Feature {
+            need: Need::Landlock,
+            name: "Landlock",
+            purpose: "a floor under the file boundary that holds without the mounts",
+            available: landlock >= least_landlock(Tier::Full),
+            found: if landlock == 0 { "none".to_owned() } else { format!("ABI {landlock}") },
+            remedy: "Boot a kernel of 6.12 or later with CONFIG_SECURITY_LANDLOCK and `landlock` \
+                     in the `lsm=` list.",
+        },
+        Feature {
+            need: Need::Notification,
+            name: "seccomp notification",
+            purpose: "judging programs and connections before they happen",
+            available: notification,
+            found: if notification { "SECCOMP_RET_USER_NOTIF" } else { "none" }.to_owned(),
+            remedy: "Boot a kernel of 5.19 or later with CONFIG_SECCOMP_FILTER.",
+        },
+        Feature {
+            need: Need::Descriptors,
+            name: "callers' descriptors",
+            purpose: "connecting a program's own socket once that is permitted",
+            available: descriptors.is_ok(),
+            found: found(descriptors, "pidfd_getfd"),
+            remedy: "In a container allow `pidfd_getfd` (Docker: --cap-add=SYS_PTRACE).",
+        },
+    ];
+    Support { features, landlock }
 }
 
-/// ABI 6 keeps signals and abstract sockets inside.
-pub(crate) const LEAST_LANDLOCK: u32 = 6;
-
-fn describe(errno: Errno) -> String {
-    format!("refused: {}", std::io::Error::from(errno))
+fn found(tried: Result<(), Errno>, words: &str) -> String {
+    tried.map_or_else(
+        |errno| format!("refused: {}", std::io::Error::from(errno)),
+        |()| words.to_owned(),
+    )
 }
 
 /// Creates every namespace the boundary uses, in a child that ends at once.
 ///
-/// Mapping the user is part of it: AppArmor lets the namespaces be created but
-/// takes every capability in them away.
+/// A mount is part of it: AppArmor lets the namespaces be created but takes every
+/// capability in them away.
 fn namespaces() -> Result<(), Errno> {
     let flags = libc::CLONE_NEWUSER
         | libc::CLONE_NEWNS
@@ -93,8 +138,10 @@ fn namespaces() -> Result<(), Errno> {
         }
         Cloned::Parent(pid) => match sys::wait(pid, 0) {
             Some(waited) if waited.status == 0 => Ok(()),
-            Some(waited) => Err(Errno(libc::WEXITSTATUS(waited.status))),
-            None => Err(Errno(libc::ECHILD)),
+            Some(waited) if libc::WIFEXITED(waited.status) => {
+                Err(Errno(libc::WEXITSTATUS(waited.status)))
+            }
+            _ => Err(Errno(libc::ECHILD)),
         },
     }
 }

@@ -53,7 +53,17 @@ pub(crate) fn clone(flags: u64) -> Sys<Cloned> {
     // SAFETY: `args` is a clone_args of version 0 (eight u64); without CLONE_VM
     // the child has its own copy of this stack, so returning twice is sound.
     let result = unsafe { libc::syscall(libc::SYS_clone3, args.as_ptr(), mem::size_of_val(&args)) };
-    match check(result)? {
+    let result = match check(result) {
+        // A container's filter cannot look into its arguments and hides it.
+        Err(Errno(libc::ENOSYS)) => {
+            let flags = flags as c_ulong | libc::SIGCHLD as c_ulong;
+            // SAFETY: integers and null pointers only; without CLONE_VM the child
+            // has its own copy of this stack, and a null stack means to use it.
+            check(unsafe { libc::syscall(libc::SYS_clone, flags, 0_u64, 0_u64, 0_u64, 0_u64) })
+        }
+        other => other,
+    };
+    match result? {
         0 => Ok(Cloned::Child),
         pid => Ok(Cloned::Parent(pid as libc::pid_t)),
     }
@@ -101,6 +111,12 @@ pub(crate) fn open_exact(path: &CStr) -> Sys<OwnedFd> {
 pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> Sys<usize> {
     // SAFETY: the pointer and length are of one live slice.
     let n = unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
+    check(n as c_long).map(|n| n as usize)
+}
+
+pub(crate) fn read(fd: BorrowedFd<'_>, bytes: &mut [u8]) -> Sys<usize> {
+    // SAFETY: the pointer and length are of one live, writable slice.
+    let n = unsafe { libc::read(fd.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) };
     check(n as c_long).map(|n| n as usize)
 }
 
@@ -531,6 +547,17 @@ pub(crate) fn block_signals(signals: &[c_int]) -> Sys<()> {
     if result == 0 { Ok(()) } else { Err(Errno(result)) }
 }
 
+/// Blocks every signal that can be blocked.
+pub(crate) fn block_all_signals() -> Sys<()> {
+    // SAFETY: all-zero is a valid, empty signal set.
+    let mut set: libc::sigset_t = unsafe { mem::zeroed() };
+    // SAFETY: `set` is valid and writable.
+    unsafe { libc::sigfillset(&mut set) };
+    // SAFETY: `set` outlives the call; a null old set is allowed.
+    let result = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, ptr::null_mut()) };
+    if result == 0 { Ok(()) } else { Err(Errno(result)) }
+}
+
 /// A descriptor that becomes readable when one of these blocked signals waits.
 pub(crate) fn signal_fd(signals: &[c_int]) -> Sys<OwnedFd> {
     let set = signal_set(signals);
@@ -582,6 +609,45 @@ pub(crate) fn wait(pid: libc::pid_t, flags: c_int) -> Option<Waited> {
     // SAFETY: `status` is one writable int.
     let pid = unsafe { libc::waitpid(pid, &mut status, flags) };
     (pid > 0).then_some(Waited { pid, status })
+}
+
+/// Reaps one child that has ended. False when there are children and none has;
+/// `ECHILD` when there are none.
+pub(crate) fn reap() -> Sys<bool> {
+    // SAFETY: a null status is allowed.
+    let pid = unsafe { libc::waitpid(-1, ptr::null_mut(), libc::WNOHANG | libc::__WALL) };
+    check(pid.into()).map(|pid| pid > 0)
+}
+
+/// Waits until a child has ended, without reaping it.
+pub(crate) fn wait_for_end(pid: libc::pid_t, flags: c_int) -> Sys<bool> {
+    // SAFETY: all-zero is a valid siginfo.
+    let mut about: libc::siginfo_t = unsafe { mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOWAIT | flags;
+    // SAFETY: `about` is one writable siginfo.
+    check(unsafe { libc::waitid(libc::P_PID, pid as libc::id_t, &mut about, flags) }.into())?;
+    // SAFETY: `waitid` filled it in, or left it zero where nothing has changed.
+    Ok(unsafe { about.si_pid() } == pid)
+}
+
+/// Descendants whose parent ends become children of the calling process.
+pub(crate) fn become_subreaper() -> Sys<()> {
+    prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0).map(drop)
+}
+
+/// No more is sent or received by either end.
+pub(crate) fn shut(fd: BorrowedFd<'_>) -> Sys<()> {
+    // SAFETY: takes integers; the borrow keeps the descriptor open.
+    check(unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_RDWR) }.into()).map(drop)
+}
+
+/// Whether another process's descriptors can be taken, tried on ourselves.
+pub(crate) fn descriptors_can_be_taken() -> Sys<()> {
+    // SAFETY: takes integers only.
+    let own = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, getpid(), 0) })?;
+    let number = own.as_raw_fd();
+    // SAFETY: takes integers; `own` is open.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, number, number, 0) }).map(drop)
 }
 
 pub(crate) fn kill(pid: libc::pid_t, signal: c_int) -> Sys<()> {

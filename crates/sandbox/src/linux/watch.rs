@@ -1,16 +1,23 @@
 //! The supervisor's end of the control socket: what becomes of the command.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread;
+use std::time::Duration;
 
 use super::message::{self, Message, Step};
 use super::sys;
+use crate::plan::Tier;
 
 /// The session's process 1 and the line to it. Dropping it ends the session.
 #[derive(Debug)]
 pub struct Control {
     init: libc::pid_t,
     line: OwnedFd,
+    tier: Tier,
+    /// Children that we had before, by what ran here before us.
+    others: Vec<libc::pid_t>,
 }
 
 /// What process 1 tells.
@@ -29,8 +36,13 @@ pub enum ChildEvent {
 }
 
 impl Control {
-    pub(crate) fn new(init: libc::pid_t, line: OwnedFd) -> Self {
-        Self { init, line }
+    pub(crate) fn new(
+        init: libc::pid_t,
+        line: OwnedFd,
+        tier: Tier,
+        others: Vec<libc::pid_t>,
+    ) -> Self {
+        Self { init, line, tier, others }
     }
 
     /// The host's number of the session's process 1.
@@ -38,10 +50,19 @@ impl Control {
         self.init as u32
     }
 
+    /// By which of the kernel's means the session is held.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
     /// Waits for the next event.
     pub fn wait(&self) -> ChildEvent {
         loop {
             let Ok(Some(received)) = message::receive(self.line.as_fd()) else {
+                if !self.tier.has_namespaces() {
+                    // It ends last, after everything inside.
+                    let _ = sys::wait_for_end(self.init, 0);
+                }
                 return ChildEvent::Lost;
             };
             match received.message {
@@ -65,9 +86,47 @@ impl Control {
 
     /// Ends every process of the session, now.
     pub fn end(&self) {
-        // Fails only when it is gone already.
-        let _ = sys::kill(self.init, libc::SIGKILL);
+        if self.tier.has_namespaces() {
+            // Fails only when it is gone already.
+            let _ = sys::kill(self.init, libc::SIGKILL);
+            return;
+        }
+        // Process 1 ends the others when it hears the end of the line, and then
+        // itself. Ended first, it would leave them to us.
+        let _ = sys::shut(self.line.as_fd());
+        if !matches!(sys::wait_for_end(self.init, libc::WNOHANG), Ok(false)) {
+            self.end_orphans();
+        }
     }
+
+    /// Ends what process 1 left behind because somebody else ended it. Orphans
+    /// come to us. Children that we had before the session are nobody's business
+    /// here; they are not reaped, so their numbers stay theirs. We start none
+    /// while a session runs.
+    fn end_orphans(&self) {
+        let is_orphan = |pid: &libc::pid_t| *pid != self.init && !self.others.contains(pid);
+        loop {
+            let orphans: Vec<_> = children().filter(is_orphan).collect();
+            if orphans.is_empty() {
+                return;
+            }
+            for pid in orphans {
+                let _ = sys::kill(pid, libc::SIGKILL);
+                sys::wait(pid, libc::WNOHANG | libc::__WALL);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// The children of every thread of this process.
+pub(super) fn children() -> impl Iterator<Item = libc::pid_t> {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let lists =
+        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| {
+        list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()
+    })
 }
 
 impl AsFd for Control {
@@ -79,6 +138,10 @@ impl AsFd for Control {
 impl Drop for Control {
     fn drop(&mut self) {
         self.end();
+        if !self.tier.has_namespaces() {
+            let _ = sys::wait_for_end(self.init, 0);
+            self.end_orphans();
+        }
         sys::wait(self.init, 0);
     }
 }

@@ -8,6 +8,7 @@ use crate::plan::{Limits, Network};
 
 fn plan(mounts: Vec<Mount>, floor: Vec<Floor>) -> Plan {
     Plan {
+        tier: crate::Tier::Full,
         mounts,
         floor,
         network: Network {

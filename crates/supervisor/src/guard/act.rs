@@ -2,18 +2,21 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use remit_policy::{Change, FileWrite, Verdict};
-use remit_sandbox::notify::{FileCall, Named};
+use remit_sandbox::notify::{
+    AttributeChange, Attributes, DONT_FOLLOW, FileCall, Named, Target, Times, read_times,
+};
 use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, StatxFlags, fstat, linkat, mkdirat, openat,
     renameat_with, statx, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
+use super::attributes::Thing;
 use super::caller::Caller;
 use super::walk::{Link, Spot, path_of};
 use super::{Done, Guard, NotDone};
@@ -28,6 +31,9 @@ pub(super) enum Read {
     Link { from: From, to: From, flags: i32 },
     MakeLink { text: OsString, at: From },
     Truncate { at: From, length: i64 },
+    Remove { at: From, flags: i32 },
+    Change { what: Thing, change: AttributeChange, times: Option<Times> },
+    Watch { instance: RawFd, what: Thing, mask: u32 },
 }
 
 /// A path and where it starts.
@@ -61,6 +67,36 @@ pub(super) fn read(caller: &Caller, call: FileCall) -> Result<Read, Errno> {
             Read::MakeLink { text: caller.path(text)?, at: from(at)? }
         }
         FileCall::Truncate { at, length } => Read::Truncate { at: from(at)?, length },
+        FileCall::Remove { at, flags } => Read::Remove { at: from(at)?, flags },
+        FileCall::Attributes(Attributes { target, change }) => {
+            let what = match target {
+                Target::Descriptor(number) => {
+                    let base = Some(caller.directory(Some(number))?);
+                    Thing { at: From { base, path: OsString::new() }, follow: false }
+                }
+                Target::Path { at, follow } => {
+                    let of_directory = at.directory.is_some();
+                    let at = from(at)?;
+                    if at.path.is_empty() && !of_directory {
+                        return Err(Errno::NOENT);
+                    }
+                    Thing { at, follow }
+                }
+            };
+            let times = match change {
+                AttributeChange::Times(at) => read_times(caller.task, at)
+                    .map_err(|why| Errno::from_raw_os_error(why.errno()))?,
+                _ => None,
+            };
+            Read::Change { what, change, times }
+        }
+        FileCall::Watch { instance, at, mask } => {
+            let at = from(at)?;
+            if at.path.is_empty() {
+                return Err(Errno::NOENT);
+            }
+            Read::Watch { instance, what: Thing { at, follow: mask & DONT_FOLLOW == 0 }, mask }
+        }
     })
 }
 
@@ -73,6 +109,9 @@ impl Guard {
             Read::Link { from, to, flags } => self.link(caller, &from, &to, flags),
             Read::MakeLink { text, at } => self.make_link(caller, &text, &at),
             Read::Truncate { at, length } => self.truncate(caller, at, length),
+            Read::Remove { at, flags } => self.remove(caller, &at, flags),
+            Read::Change { what, change, times } => self.change(caller, what, change, times),
+            Read::Watch { instance, what, mask } => self.watch(caller, instance, what, mask),
         }
     }
 
@@ -139,6 +178,7 @@ impl Guard {
             return Err(Errno::NOTDIR.into());
         }
         self.judge(caller, &old.path, Change::Take)?;
+        self.refuse_crossing(&old.path, &new.path)?;
         let brings = self.judge_put(caller, &old, &moved, &new.path)?;
         if flags.contains(RenameFlags::EXCHANGE) {
             let other = place(&new)?;
@@ -197,6 +237,14 @@ impl Guard {
         renameat_with(&new.directory, &stage, &new.directory, &new.name, RenameFlags::empty())?;
         unlinkat(&old.directory, &old.name, AtFlags::empty())?;
         Ok(Done::Plainly)
+    }
+
+    /// Where each writable root is a mount, the kernel links and moves nothing
+    /// from one to another, nor from outside. What was made under the rules of one
+    /// root would not hold those of the other, and what is hidden would be read.
+    fn refuse_crossing(&self, one: &Path, other: &Path) -> Result<(), Errno> {
+        let crosses = self.view.is_some() && !self.writing.are_in_one_root(one, other);
+        if crosses { Err(Errno::XDEV) } else { Ok(()) }
     }
 
     /// Judges that what lies at one spot is given another path.
@@ -284,6 +332,7 @@ impl Guard {
         if self.writing.is_within(&known) {
             self.judge(caller, &known, Change::Take)?;
         }
+        self.refuse_crossing(&known, &new.path)?;
         self.refuse_known(caller, &known, &old)?;
         let change = match FileType::from_raw_mode(about.st_mode) {
             FileType::Symlink => Change::MakeLink,
@@ -344,7 +393,7 @@ fn mount_of(place: &OwnedFd) -> Result<u64, Errno> {
 }
 
 /// The name as it was given: a slash behind it makes the kernel say what is wrong.
-fn named(spot: &Spot) -> OsString {
+pub(super) fn named(spot: &Spot) -> OsString {
     let mut name = spot.name.clone();
     if spot.slash {
         name.push("/");

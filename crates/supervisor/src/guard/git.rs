@@ -34,6 +34,9 @@ impl Guard {
     /// The objection to a change in what is, or would become, a Git directory
     /// under another name.
     pub(super) fn object_in_bare(&self, attempt: &FileWrite) -> Result<(), Box<Refusal>> {
+        if matches!(attempt.change, Change::Remove | Change::Attributes) {
+            return Ok(());
+        }
         let path = &attempt.path;
         let Some(name) = path.file_name() else { return Ok(()) };
         if !self.writing.is_in_project(path) {

@@ -57,12 +57,19 @@ impl Guard {
         match self.find(caller, at, flags)? {
             Found::Free(spot) => self.create(caller, &spot, flags, mode),
             Found::Open(thing) => {
-                let path = path_of(thing.as_fd())?;
                 let about = fstat(&thing)?;
-                // What has no name any more, and what never had one, is nobody's.
-                let is_file = FileType::from_raw_mode(about.st_mode) == FileType::RegularFile;
-                if is_file && about.st_nlink > 0 {
-                    self.judge_open(caller, &path, &thing)?;
+                match FileType::from_raw_mode(about.st_mode) {
+                    // It would be opened for reading, past the floor.
+                    FileType::Directory => return Err(Errno::ISDIR.into()),
+                    FileType::BlockDevice => return Err(Errno::ACCESS.into()),
+                    FileType::CharacterDevice => {
+                        let path = path_of(thing.as_fd())?;
+                        self.judge_device(caller, &path, &about)?;
+                    }
+                    _ => {
+                        self.judge_held(caller, &thing, &about, Change::Write)?;
+                        self.hand_off(caller, &path_of(thing.as_fd())?)?;
+                    }
                 }
                 self.open_thing(caller, thing, &about, flags)
             }
@@ -70,8 +77,8 @@ impl Guard {
                 match FileType::from_raw_mode(about.st_mode) {
                     FileType::Directory => return Err(Errno::ISDIR.into()),
                     _ if spot.slash => return Err(Errno::NOTDIR.into()),
-                    // The session's own; the view has no other.
-                    FileType::CharacterDevice => {}
+                    FileType::BlockDevice => return Err(Errno::ACCESS.into()),
+                    FileType::CharacterDevice => self.judge_device(caller, &spot.path, &about)?,
                     _ => self.judge_open(caller, &spot.path, &thing)?,
                 }
                 self.open_thing(caller, thing, &about, flags)
@@ -126,6 +133,48 @@ impl Guard {
         let file = openat(&spot.directory, &spot.name, how, mode)?;
         self.hand_off(caller, &spot.path)?;
         Ok(Done::File { file, close_on_exec: flags.contains(OFlags::CLOEXEC) })
+    }
+
+    /// Where the session has a view of its own, its devices are its own too.
+    fn judge_device(&mut self, caller: &Caller, path: &Path, about: &Stat) -> Result<(), NotDone> {
+        if self.view.as_ref().is_none_or(|view| view.allows(about)) {
+            return Ok(());
+        }
+        self.judge(caller, path, Change::Write)?;
+        Err(Errno::ACCESS.into())
+    }
+
+    /// Judges a change of what the caller has open already, by its path. What never
+    /// had one (a pipe, a file in memory) is the caller's own; what has none any
+    /// more is judged by where it was.
+    pub(super) fn judge_held(
+        &mut self,
+        caller: &Caller,
+        thing: &OwnedFd,
+        about: &Stat,
+        change: Change,
+    ) -> Result<(), NotDone> {
+        let path = path_of(thing.as_fd())?;
+        if path.is_relative() {
+            let kind = FileType::from_raw_mode(about.st_mode);
+            let is_own = matches!(kind, FileType::Fifo | FileType::Socket);
+            return if is_own { Ok(()) } else { Err(Errno::ACCESS.into()) };
+        }
+        if about.st_nlink == 0
+            && (self.is_in_memory(&path, about)? || self.writing.is_within(&path))
+        {
+            return Ok(());
+        }
+        self.judge(caller, &path, change)?;
+        self.refuse_known(caller, &path, thing)
+    }
+
+    /// Whether a file without a name is one of `memfd_create`. The kernel calls it
+    /// as if it had lain in the root directory, on a file system of nobody's.
+    fn is_in_memory(&self, path: &Path, about: &Stat) -> Result<bool, Errno> {
+        let root = self.root.as_ref().ok_or(Errno::ACCESS)?;
+        let is_called_so = path.as_os_str().as_encoded_bytes().starts_with(b"/memfd:");
+        Ok(is_called_so && about.st_dev != fstat(root)?.st_dev)
     }
 
     fn judge_open(&mut self, caller: &Caller, path: &Path, thing: &OwnedFd) -> Result<(), NotDone> {
@@ -184,7 +233,14 @@ impl Guard {
     fn open_terminal(&self, caller: &Caller, how: OFlags) -> Result<OwnedFd, Errno> {
         let root = self.root.as_ref().ok_or(Errno::NXIO)?;
         let number = caller.terminal().ok_or(Errno::NXIO)?;
-        openat(root, format!("dev/pts/{number}"), how | OFlags::NOFOLLOW, Mode::empty())
+        let path = format!("dev/pts/{number}");
+        let place = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let place = openat(root, path, place, Mode::empty())?;
+        let about = fstat(&place)?;
+        if self.view.as_ref().is_some_and(|view| !view.is_own_terminal(&about)) {
+            return Err(Errno::NXIO);
+        }
+        rustix::fs::open(own(&place), how, Mode::empty())
     }
 
     /// A file without a name, in the directory that the path leads to.
@@ -227,7 +283,7 @@ impl Guard {
 }
 
 /// The device `/dev/tty`. SOURCE: admin-guide/devices.txt, 5 char 0.
-const TTY: u64 = 5 << 8;
+pub(super) const TTY: u64 = 5 << 8;
 
 impl Errand {
     /// Tries to open the pipe and answers the call unless it has to go on

@@ -48,6 +48,9 @@ const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 pub(super) struct Walker<'a> {
     pub(super) root: &'a OwnedFd,
     pub(super) caller: &'a Caller,
+    /// The root is the host's, where `/proc/self` is us for the kernel and not the
+    /// caller.
+    pub(super) is_hosts: bool,
 }
 
 impl Walker<'_> {
@@ -88,13 +91,13 @@ impl Walker<'_> {
         }
         // The kernel walks in one go where nothing depends on who walks: links
         // below the root when it is the start, none at all otherwise.
-        let (how, from) = if absolute {
-            (ResolveFlags::IN_ROOT, path.as_bytes())
-        } else {
-            (ResolveFlags::NO_SYMLINKS, path.as_bytes())
+        let how = match (absolute, self.is_hosts) {
+            (true, false) => ResolveFlags::IN_ROOT,
+            (true, true) => ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS,
+            (false, _) => ResolveFlags::NO_SYMLINKS,
         };
         let flags = PLACE | OFlags::DIRECTORY;
-        match openat2(base, from, flags, Mode::empty(), how) {
+        match openat2(base, path.as_bytes(), flags, Mode::empty(), how) {
             Ok(directory) => Ok(directory),
             Err(Errno::LOOP | Errno::AGAIN | Errno::XDEV) => self.by_steps(base, path),
             // `/proc/self` leads nowhere for one who is not inside.
@@ -222,9 +225,13 @@ mod tests {
         let caller = Caller::new(std::process::id());
         let open = |path: &Path| rustix::fs::open(path, PLACE, Mode::empty()).expect("a directory");
         let (root, base) = (open(Path::new("/")), open(base));
-        let found = Walker { root: &root, caller: &caller }.spot(Some(base.as_fd()), path.as_ref());
-        let found = found.map(|spot| (spot.path, spot.name));
-        assert_eq!(found, expected.map(|(path, name)| (path.into(), name.into())), "{path}");
+        for is_hosts in [false, true] {
+            let walker = Walker { root: &root, caller: &caller, is_hosts };
+            let found = walker.spot(Some(base.as_fd()), path.as_ref());
+            let found = found.map(|spot| (spot.path, spot.name));
+            let expected = expected.map(|(path, name)| (path.into(), name.into()));
+            assert_eq!(found, expected, "{path}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the session's processes take, seen through the session's own `/proc`
-//! and its directories in memory.
+//! and its directories in memory. Where it has none of its own, its processes are
+//! those that descend from its process 1.
 //!
 //! What this does not see: files without a name that are under way between two
 //! processes, and what the kernel keeps for pipes and sockets. A control group
@@ -7,7 +8,7 @@
 
 mod system_v;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -31,9 +32,18 @@ const PATH_MAX: usize = 4096;
 /// Open places of one session.
 #[derive(Debug)]
 pub(super) struct Inside {
-    processes: OwnedFd,
+    processes: Processes,
     directories: Vec<OwnedFd>,
     system_v: Option<SystemV>,
+}
+
+/// Where the session's processes are listed.
+#[derive(Debug)]
+enum Processes {
+    /// In a `/proc` that shows no others.
+    Own(OwnedFd),
+    /// Among the host's: this one and what descends from it.
+    Below(u32),
 }
 
 /// What was found at one moment.
@@ -64,7 +74,12 @@ impl Inside {
                 directories.push(at(path)?);
             }
         }
-        Ok(Self { processes: at("/proc")?, directories, system_v: None })
+        Ok(Self { processes: Processes::Own(at("/proc")?), directories, system_v: None })
+    }
+
+    /// A process of the host and what descends from it.
+    pub(super) fn below(first: u32) -> Self {
+        Self { processes: Processes::Below(first), directories: Vec::new(), system_v: None }
     }
 
     /// Looks at these tables as well: shared memory, message queues, semaphores.
@@ -167,13 +182,52 @@ impl Inside {
     }
 
     fn processes(&self) -> io::Result<Vec<PathBuf>> {
-        let directory =
-            PathBuf::from(format!("/proc/self/fd/{}", self.processes.as_fd().as_raw_fd()));
-        let entries = fs::read_dir(&directory)?.flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let numbers = names.filter(|name| name.bytes().all(|b| b.is_ascii_digit()));
-        Ok(numbers.map(|number| directory.join(number)).collect())
+        match &self.processes {
+            Processes::Own(listing) => {
+                let directory =
+                    PathBuf::from(format!("/proc/self/fd/{}", listing.as_fd().as_raw_fd()));
+                Ok(numbers(&directory)?.map(|pid| directory.join(pid.to_string())).collect())
+            }
+            Processes::Below(first) => {
+                let known = descendants(*first)?;
+                Ok(known.into_iter().map(|pid| PathBuf::from(format!("/proc/{pid}"))).collect())
+            }
+        }
     }
+}
+
+/// The processes that a `/proc` lists.
+fn numbers(directory: &Path) -> io::Result<impl Iterator<Item = u32>> {
+    let entries = fs::read_dir(directory)?.flatten();
+    Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
+}
+
+/// A process and what descends from it. An orphan is some process's child again
+/// at once, so one whose parent ended while we looked is asked a second time.
+fn descendants(first: u32) -> io::Result<Vec<u32>> {
+    let listed: Vec<u32> = numbers(Path::new("/proc"))?.collect();
+    let mut parents: HashMap<u32, u32> =
+        listed.into_iter().filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let orphans = parents.iter().filter(|(_, parent)| !parents.contains_key(parent));
+    let orphans: Vec<u32> = orphans.map(|(pid, _)| *pid).collect();
+    parents.extend(orphans.into_iter().filter_map(|pid| Some((pid, parent(pid)?))));
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    for (pid, parent) in parents {
+        children.entry(parent).or_default().push(pid);
+    }
+    let (mut found, mut next) = (vec![first], 0);
+    while let Some(pid) = found.get(next) {
+        found.extend(children.remove(pid).unwrap_or_default());
+        next += 1;
+    }
+    Ok(found)
+}
+
+/// SOURCE: proc_pid_stat(5): the parent is the second field after the name, which
+/// is in parentheses and may have some itself.
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Bytes that a process has in memory or swap and that are not the page cache's.
@@ -203,6 +257,27 @@ mod tests {
         assert_eq!(resident(status), (1024 << 10) + (1 << 10));
         assert_eq!(field(status, "Threads:"), 12);
         assert_eq!(field(status, "VmSwap:"), 0);
+    }
+
+    #[test]
+    fn only_what_descends_from_a_process_is_counted_with_it() {
+        let mut child = std::process::Command::new("/bin/sh")
+            .args(["-c", "sleep 60 & sleep 60 & wait"])
+            .spawn()
+            .expect("a shell");
+        let inside = Inside::below(child.id());
+        let tasks = || inside.look().expect("a look").tasks;
+        let soon = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while tasks() < 3 && std::time::Instant::now() < soon {
+            std::thread::yield_now();
+        }
+        assert_eq!(tasks(), 3, "the shell and its two");
+        for pid in descendants(child.id()).expect("a list").into_iter().skip(1) {
+            let pid = rustix::process::Pid::from_raw(pid as i32).expect("a number");
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("ours");
+        }
+        child.wait().expect("its end");
+        assert_eq!(tasks(), 0);
     }
 
     #[test]

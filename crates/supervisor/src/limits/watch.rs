@@ -60,9 +60,13 @@ impl<'s> Watch<'s> {
             let Some(command) = self.gate.command.get() else { continue };
             looks = looks.wrapping_add(1);
             let looked = match &inside {
-                None => Inside::open(*command).map(|opened| {
-                    inside = Some(opened.with(self.system_v.take()));
-                }),
+                None => {
+                    let opened = match self.limited.tier.has_namespaces() {
+                        true => Inside::open(*command),
+                        false => Ok(Inside::below(control.init())),
+                    };
+                    opened.map(|opened| inside = Some(opened.with(self.system_v.take())))
+                }
                 Some(inside) => self.look(inside, looks % THOROUGH == 0, control),
             };
             match looked {

@@ -5,6 +5,8 @@ use std::os::fd::RawFd;
 
 use libc::{c_int, c_long};
 
+use super::attributes::Attributes;
+
 /// A path in the caller's memory and the directory it starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Named {
@@ -48,7 +50,23 @@ pub enum FileCall {
         at: Named,
         length: i64,
     },
+    /// `flags` are those of `unlinkat`. Trapped where no mount holds a name.
+    Remove {
+        at: Named,
+        flags: c_int,
+    },
+    /// Mode, owner or times, trapped where no read-only view holds them.
+    Attributes(Attributes),
+    /// `inotify_add_watch`, trapped where nothing covers what is hidden.
+    Watch {
+        instance: RawFd,
+        at: Named,
+        mask: u32,
+    },
 }
+
+/// `IN_DONT_FOLLOW`: a link at the end of the path is watched itself.
+pub const DONT_FOLLOW: u32 = libc::IN_DONT_FOLLOW;
 
 /// `None` for a call that is not about files.
 pub(super) fn parse(call: c_long, arguments: [u64; 6]) -> Option<FileCall> {
@@ -65,7 +83,11 @@ pub(super) fn parse(call: c_long, arguments: [u64; 6]) -> Option<FileCall> {
         libc::SYS_linkat => FileCall::Link { from: at(a, b), to: at(c, d), flags: e as c_int },
         libc::SYS_symlinkat => FileCall::MakeLink { text: a, at: at(b, c) },
         libc::SYS_truncate => FileCall::Truncate { at: here(a), length: b as i64 },
-        _ => return None,
+        libc::SYS_unlinkat => FileCall::Remove { at: at(a, b), flags: c as c_int },
+        libc::SYS_inotify_add_watch => {
+            FileCall::Watch { instance: a as RawFd, at: here(b), mask: c as u32 }
+        }
+        other => FileCall::Attributes(Attributes::of(other, arguments)?),
     })
 }
 
@@ -80,6 +102,8 @@ fn parse_old(call: c_long, [a, b, c, ..]: [u64; 6]) -> Option<FileCall> {
         libc::SYS_rename => FileCall::Rename { from: here(a), to: here(b), flags: 0 },
         libc::SYS_link => FileCall::Link { from: here(a), to: here(b), flags: 0 },
         libc::SYS_symlink => FileCall::MakeLink { text: a, at: here(b) },
+        libc::SYS_unlink => FileCall::Remove { at: here(a), flags: 0 },
+        libc::SYS_rmdir => FileCall::Remove { at: here(a), flags: libc::AT_REMOVEDIR },
         _ => return None,
     })
 }

@@ -60,6 +60,24 @@ pub fn read_argv(task: u32, address: u64) -> Result<Vec<OsString>, Unreadable> {
     Ok(argv)
 }
 
+/// Two times, of last access and of last change, as seconds and nanoseconds.
+pub type Times = [(i64, i64); 2];
+
+/// Reads the times that `utimensat` is given. A null address means now, and is
+/// `None`.
+pub fn read_times(task: u32, address: u64) -> Result<Option<Times>, Unreadable> {
+    if address == 0 {
+        return Ok(None);
+    }
+    let mut bytes = [0; 32];
+    match sys::read_memory(task as i32, address, &mut bytes) {
+        Ok(32) => {}
+        _ => return Err(Unreadable::Fault),
+    }
+    let number = |at: usize| i64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap_or_default());
+    Ok(Some([(number(0), number(8)), (number(16), number(24))]))
+}
+
 /// A null-terminated array of pointers, read in chunks that end at page bounds.
 struct Pointers {
     task: u32,

@@ -42,8 +42,14 @@ pub(super) fn receive(listener: BorrowedFd<'_>) -> io::Result<RawNotification> {
 /// Lets the call go on in the kernel, with whatever is in memory by then.
 pub(super) const CONTINUE: u32 = 1;
 
-pub(super) fn send(listener: BorrowedFd<'_>, id: u64, error: i32, flags: u32) -> io::Result<()> {
-    let response = libc::seccomp_notif_resp { id, val: 0, error: -error, flags };
+pub(super) fn send(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    val: i64,
+    error: i32,
+    flags: u32,
+) -> io::Result<()> {
+    let response = libc::seccomp_notif_resp { id, val, error: -error, flags };
     // SAFETY: NOTIF_SEND reads one seccomp_notif_resp.
     let result =
         unsafe { libc::ioctl(listener.as_raw_fd(), SECCOMP_IOCTL_NOTIF_SEND as _, &response) };
@@ -115,6 +121,20 @@ pub(super) fn pidfd(pid: pid_t) -> io::Result<OwnedFd> {
 pub(super) fn take_descriptor(pidfd: BorrowedFd<'_>, number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: takes integers; the borrow keeps the pidfd open.
     owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) })
+}
+
+/// Watches what an `O_PATH` descriptor refers to.
+pub(super) fn add_watch(
+    instance: BorrowedFd<'_>,
+    place: BorrowedFd<'_>,
+    mask: u32,
+) -> io::Result<c_int> {
+    let path = format!("/proc/self/fd/{}\0", place.as_raw_fd());
+    // SAFETY: `path` ends with a NUL and outlives the call; the borrows keep both
+    // descriptors open.
+    let number =
+        unsafe { libc::inotify_add_watch(instance.as_raw_fd(), path.as_ptr().cast(), mask) };
+    check(number.into()).map(|number| number as c_int)
 }
 
 /// `connect` with an address in the kernel's form.
@@ -227,10 +247,19 @@ pub(super) fn kill(pid: pid_t) {
 }
 
 /// Gives the calling thread a file mode mask of its own, which is nothing.
+///
+/// A container may refuse `unshare` whatever is asked of it. Then the mask is
+/// cleared for all threads.
+///
+/// INVARIANT: every file and directory that this program makes is given a mode
+/// that needs no mask.
 pub(super) fn clear_own_mask() -> io::Result<()> {
     // SAFETY: takes an integer; only this thread's root, directory and mask stop
     // being shared with the others'.
-    check(unsafe { libc::unshare(libc::CLONE_FS) }.into())?;
+    match check(unsafe { libc::unshare(libc::CLONE_FS) }.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EPERM) => return Err(error),
+        _ => {}
+    }
     // SAFETY: takes an integer.
     unsafe { libc::umask(0) };
     Ok(())
