@@ -298,4 +298,6 @@ fn names(path: &Path) -> impl Iterator<Item = std::borrow::Cow<'_, str>> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -74,6 +74,23 @@ fn unescaped(field: &[u8]) -> PathBuf {
 }
 
 #[cfg(test)]
+mod fuzz {
+    use super::*;
+
+    #[test]
+    fn any_mount_table_is_read() {
+        bolero::check!().with_iterations(20_000).for_each(|bytes: &[u8]| {
+            let mounts: Vec<Mounted> =
+                bytes.split(|byte| *byte == b'\n').filter_map(parse).collect();
+            assert!(mounts.iter().all(|mount| mount.at.is_absolute()));
+            for mount in &mounts {
+                let _ = aliases_of(&mount.at, &mounts);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -403,6 +403,9 @@ fn grant_around(directory: &Path, left_out: &BTreeSet<PathBuf>, grants: &mut Vec
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

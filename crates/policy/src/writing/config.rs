@@ -160,6 +160,9 @@ fn is_submodules_worktree(value: &str) -> bool {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

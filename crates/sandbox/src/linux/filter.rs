@@ -346,7 +346,7 @@ fn verdict_on_number(number: c_long) -> Action {
 }
 
 /// Calls that the supervisor judges or performs for the caller.
-const NOTIFIED: &[c_long] = &[
+pub(super) const NOTIFIED: &[c_long] = &[
     libc::SYS_execve,
     libc::SYS_execveat,
     libc::SYS_connect,
@@ -360,7 +360,7 @@ const NOTIFIED: &[c_long] = &[
 
 /// Older spellings of the same.
 #[cfg(target_arch = "x86_64")]
-const NOTIFIED_HERE: &[c_long] = &[
+pub(super) const NOTIFIED_HERE: &[c_long] = &[
     libc::SYS_creat,
     libc::SYS_mkdir,
     libc::SYS_rename,
@@ -369,7 +369,7 @@ const NOTIFIED_HERE: &[c_long] = &[
     libc::SYS_symlink,
 ];
 #[cfg(target_arch = "aarch64")]
-const NOTIFIED_HERE: &[c_long] = &[libc::SYS_renameat];
+pub(super) const NOTIFIED_HERE: &[c_long] = &[libc::SYS_renameat];
 
 /// Calls we know and refuse: they reach other processes, change the view, load
 /// code into the kernel, or pass by a trap.

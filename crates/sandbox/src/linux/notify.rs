@@ -190,3 +190,6 @@ pub fn tell(task: u32, line: &str, terminal_is_free: bool) -> bool {
     };
     attempt().unwrap_or(false)
 }
+
+#[cfg(test)]
+mod fuzz;
