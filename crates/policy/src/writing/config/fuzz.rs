@@ -1,4 +1,5 @@
 //! What passes here, as Git itself reads it.
+#![expect(clippy::disallowed_types, reason = "a test asks git what it reads")]
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
