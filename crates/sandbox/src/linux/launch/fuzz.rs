@@ -48,7 +48,7 @@ fn a_plan_is_made_ready_whole_or_not_at_all() {
         produce::<Vec<(u8, Vec<u8>)>>().with().len(0..6_usize).values((produce::<u8>(), path))
     };
     let input = (steps(), steps(), produce::<Option<u64>>(), produce::<u32>());
-    check!().with_iterations(5_000).with_generator(input).for_each(|(view, ground, tmp, abi)| {
+    check!().with_iterations(500).with_generator(input).for_each(|(view, ground, tmp, abi)| {
         let mounts: Vec<_> = view.iter().map(|(kind, picks)| mount(*kind, path(picks))).collect();
         let floor: Vec<_> = ground.iter().map(|(kind, picks)| floor(*kind, path(picks))).collect();
         let named = |mount: &Mount| match mount {
