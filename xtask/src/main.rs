@@ -3,11 +3,13 @@
 //! ```text
 //! cargo xtask test [--filter F]     install what tests need, check, build, test
 //! cargo xtask layers                compare ARCHITECTURE.md §4 with the crates
-//! cargo xtask bench [--rounds N]    cold start beside its rivals, into docs/benchmarks.md
+//! cargo xtask fuzz [TARGET] [SECS]  try the laws of parsers and plans for longer
+//! cargo xtask bench [--rounds N]    speed and cost beside rivals, into docs/benchmarks.md
 //! ```
 #![forbid(unsafe_code)]
 
 mod bench;
+mod fuzz;
 mod install;
 mod layers;
 mod process;
@@ -27,9 +29,17 @@ fn main() -> ExitCode {
         ["test"] => test::run(None),
         ["test", "--filter", filter] => test::run(Some(filter)),
         ["layers"] => layers::run(),
+        ["fuzz"] => fuzz::run(None, fuzz::SECONDS),
+        ["fuzz", target] => match target.parse() {
+            Ok(seconds) => fuzz::run(None, seconds),
+            Err(_) => fuzz::run(Some(target), fuzz::SECONDS),
+        },
+        ["fuzz", target, seconds] => {
+            seconds.parse().map_err(Failure::from).and_then(|n| fuzz::run(Some(target), n))
+        }
         ["bench"] => bench::run(bench::ROUNDS),
         ["bench", "--rounds", rounds] => rounds.parse().map_err(Failure::from).and_then(bench::run),
-        _ => Err("usage: cargo xtask test [--filter F] | layers | bench [--rounds N]".into()),
+        _ => Err("usage: cargo xtask test [--filter F] | layers | fuzz [TARGET] [SECONDS] | bench [--rounds N]".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

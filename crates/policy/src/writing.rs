@@ -147,8 +147,11 @@ impl Writing {
                 Basis { justification: Some(why.reason.to_owned()), ..self.git_basis.clone() };
             return Verdict::Refuse(refusal(&attempt, basis, why.instead));
         }
+        // In a root within another the names of both are protected.
+        let projects = self.roots.projects.iter();
+        let mut below = projects.filter_map(|root| attempt.path.strip_prefix(root).ok());
         if kind == Kind::Project
-            && let Some(rule) = self.protects(rest, attempt.change)
+            && let Some(rule) = below.find_map(|rest| self.protects(rest, attempt.change))
         {
             return Verdict::Refuse(refusal(&attempt, rule.basis.clone(), Some(PERSON.to_owned())));
         }
@@ -400,5 +403,7 @@ fn names(path: &Path) -> impl Iterator<Item = std::borrow::Cow<'_, str>> {
     path.iter().skip(1).map(|name: &OsStr| fold::fold(name))
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

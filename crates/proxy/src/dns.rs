@@ -142,12 +142,15 @@ fn is_localhost(name: &HostName) -> bool {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::names::Ranges;
     use simple_dns::Question;
 
-    fn names() -> Names {
+    pub(super) fn names() -> Names {
         Names::new(Ranges {
             gateway: [198, 18, 0, 1].into(),
             prefix: 15,

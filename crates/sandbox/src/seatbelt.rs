@@ -7,6 +7,8 @@
 //! the order of the plan, and what is hidden is denied last. Everything that no
 //! rule names is denied.
 
+#[cfg(test)]
+mod fuzz;
 mod quote;
 #[cfg(test)]
 mod tests;

@@ -113,6 +113,28 @@ fn unescaped(field: &[u8]) -> PathBuf {
 }
 
 #[cfg(test)]
+mod fuzz {
+    use super::*;
+
+    #[test]
+    fn any_mount_table_is_read() {
+        bolero::check!().with_iterations(20_000).for_each(|bytes: &[u8]| {
+            let mounts: Vec<Mounted> =
+                bytes.split(|byte| *byte == b'\n').filter_map(parse).collect();
+            assert!(mounts.iter().all(|mount| mount.at.is_absolute()));
+            let places: Vec<PathBuf> = mounts.iter().map(|mount| mount.at.clone()).collect();
+            let table = Mounts::of(mounts);
+            for place in &places {
+                let _ = table.aliases_of(place);
+            }
+            for line in bytes.split(|byte| *byte == b'\n') {
+                let _ = foreign(line);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -88,7 +88,10 @@ pub(crate) fn lower(
         mounts.push(Mount::Hidden { path, directory: true });
     }
     for path in &hidden {
-        let visible = !is_under_own(path) || writable.iter().any(|root| path.starts_with(root));
+        // Where the session has a directory of its own, it is not seen, but for
+        // writable roots above it and inside it.
+        let meets = |root: &PathBuf| path.starts_with(root) || root.starts_with(path);
+        let visible = !is_under_own(path) || writable.iter().any(meets);
         if visible {
             mounts.push(Mount::Hidden { path: path.clone(), directory: path.is_dir() });
         }
@@ -437,6 +440,9 @@ pub(crate) fn grant_around(
         }
     }
 }
+
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 mod tests {

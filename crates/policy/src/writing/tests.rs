@@ -2,7 +2,7 @@ use super::*;
 use crate::policy::{AgentNeeds, Policy, PolicyText, TextKind};
 use crate::{Layer, Place};
 
-fn writing(settings: &str) -> Writing {
+pub(super) fn writing(settings: &str) -> Writing {
     let text = PolicyText {
         layer: Layer::User,
         kind: TextKind::Settings,

@@ -3,6 +3,7 @@
 
 mod commands;
 mod common;
+mod fuzz;
 mod laws;
 mod loading;
 mod network;

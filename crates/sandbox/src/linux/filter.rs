@@ -391,7 +391,7 @@ fn verdict_on_number(number: c_long) -> Action {
 }
 
 /// Calls that the supervisor judges or performs for the caller.
-const NOTIFIED: &[c_long] = &[
+pub(super) const NOTIFIED: &[c_long] = &[
     libc::SYS_execve,
     libc::SYS_execveat,
     libc::SYS_connect,
@@ -405,7 +405,7 @@ const NOTIFIED: &[c_long] = &[
 
 /// Older spellings of the same.
 #[cfg(target_arch = "x86_64")]
-const NOTIFIED_HERE: &[c_long] = &[
+pub(super) const NOTIFIED_HERE: &[c_long] = &[
     libc::SYS_creat,
     libc::SYS_mkdir,
     libc::SYS_rename,
@@ -414,7 +414,7 @@ const NOTIFIED_HERE: &[c_long] = &[
     libc::SYS_symlink,
 ];
 #[cfg(target_arch = "aarch64")]
-const NOTIFIED_HERE: &[c_long] = &[libc::SYS_renameat];
+pub(super) const NOTIFIED_HERE: &[c_long] = &[libc::SYS_renameat];
 
 /// Calls we refuse and say so: rare ones, each made by a program whose purpose it
 /// is, so that its user should hear why. The supervisor writes them down and

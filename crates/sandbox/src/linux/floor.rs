@@ -93,6 +93,11 @@ impl Grant {
         };
         Self { path, access }
     }
+
+    #[cfg(test)]
+    pub(crate) fn path(&self) -> &[u8] {
+        self.path.to_bytes()
+    }
 }
 
 /// Lays the floor for this process and its descendants to be: returns the

@@ -273,3 +273,6 @@ fn failure(plan: &Plan, step: Step, index: usize, errno: Errno) -> LaunchError {
     };
     LaunchError::Enter { doing: step.words(), what: what.unwrap_or_default(), source: errno.into() }
 }
+
+#[cfg(test)]
+mod fuzz;

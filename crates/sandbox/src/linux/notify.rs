@@ -241,3 +241,6 @@ fn append(task: u32, file: BorrowedFd<'_>, line: &[u8]) -> io::Result<bool> {
     let end = sys::file_size(file)?.saturating_add(line.len() as u64);
     Ok(end <= sys::longest_file(task as i32)? && sys::append(file, line)? == line.len())
 }
+
+#[cfg(test)]
+mod fuzz;

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::*;
 use crate::plan::{Limits, Network};
 
-fn plan(mounts: Vec<Mount>, floor: Vec<Floor>) -> Plan {
+pub(super) fn plan(mounts: Vec<Mount>, floor: Vec<Floor>) -> Plan {
     Plan {
         tier: crate::Tier::Full,
         mounts,
@@ -194,7 +194,7 @@ fn a_path_that_cannot_be_written_exactly_has_no_profile() {
 }
 
 /// What a reader of profiles decides about a path: the last rule that matches.
-fn decides(profile: &str, operation: &str, path: &str) -> bool {
+pub(super) fn decides(profile: &str, operation: &str, path: &str) -> bool {
     let mut allowed = false;
     for form in read(profile) {
         let Form::List(parts) = form else { panic!("a rule") };

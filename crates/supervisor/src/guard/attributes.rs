@@ -24,8 +24,12 @@ pub(super) struct Thing {
     pub(super) follow: bool,
 }
 
-/// Bits that lend the file's owner or group to whoever runs it.
-const LENDING: u32 = 0o6000;
+/// Whether a mode lends the file's owner or group to whoever runs it. On a
+/// directory set-gid is about what is made in it.
+fn lends(mode: u32, about: &Stat) -> bool {
+    let is_directory = FileType::from_raw_mode(about.st_mode) == FileType::Directory;
+    mode & if is_directory { 0o4000 } else { 0o6000 } != 0
+}
 
 impl Guard {
     pub(super) fn remove(
@@ -116,7 +120,7 @@ fn apply(
     let is_own = about.st_uid == rustix::process::geteuid().as_raw();
     let link = own(thing);
     match change {
-        AttributeChange::Mode(mode) if is_own && mode & LENDING == 0 => {
+        AttributeChange::Mode(mode) if is_own && !lends(mode, about) => {
             chmodat(CWD, link, Mode::from_raw_mode(mode & 0o7777), AtFlags::empty())
         }
         AttributeChange::Owner { user, group } => {

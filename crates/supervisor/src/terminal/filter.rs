@@ -16,6 +16,8 @@
 //! It takes the terminal for one that speaks UTF-8.
 
 mod csi;
+#[cfg(test)]
+mod fuzz;
 mod osc;
 #[cfg(test)]
 mod tests;

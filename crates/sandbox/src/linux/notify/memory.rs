@@ -2,9 +2,27 @@
 //! threads may change it at once.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::OsStringExt as _;
 
 use super::sys;
+
+/// Where a caller's addresses lead.
+pub(super) trait Memory {
+    /// Copies what is there and tells how many bytes there were: fewer where it
+    /// ends.
+    fn read(&self, address: u64, into: &mut [u8]) -> io::Result<usize>;
+}
+
+/// The memory of a task, which changes while it is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Task(pub(super) u32);
+
+impl Memory for Task {
+    fn read(&self, address: u64, into: &mut [u8]) -> io::Result<usize> {
+        sys::read_memory(self.0 as i32, address, into)
+    }
+}
 
 /// Why the caller's memory could not be read, as the kernel would have said it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,19 +55,27 @@ const PAGE: usize = 4096;
 
 /// Reads a path from the caller's memory.
 pub fn read_path(task: u32, address: u64) -> Result<OsString, Unreadable> {
-    read_string(task, address, libc::PATH_MAX as usize).map(OsString::from_vec)
+    path(&Task(task), address)
 }
 
 /// Reads an argument vector from the caller's memory. A null vector is empty.
 pub fn read_argv(task: u32, address: u64) -> Result<Vec<OsString>, Unreadable> {
+    argv(&Task(task), address)
+}
+
+fn path(memory: &impl Memory, address: u64) -> Result<OsString, Unreadable> {
+    read_string(memory, address, libc::PATH_MAX as usize).map(OsString::from_vec)
+}
+
+fn argv(memory: &impl Memory, address: u64) -> Result<Vec<OsString>, Unreadable> {
     let mut argv = Vec::new();
     let mut total = 0;
-    let mut pointers = Pointers { task, next: address, chunk: Vec::new() };
+    let mut pointers = Pointers { memory, next: address, chunk: Vec::new() };
     if address == 0 {
         return Ok(argv);
     }
     while let Some(pointer) = pointers.next()? {
-        let word = read_string(task, pointer, LONGEST_ARGUMENT)
+        let word = read_string(memory, pointer, LONGEST_ARGUMENT)
             .map_err(|why| if why == Unreadable::TooLong { Unreadable::TooMuch } else { why })?;
         total += word.len() + 1 + size_of::<u64>();
         if total > MOST_ARGUMENT_BYTES {
@@ -79,20 +105,19 @@ pub fn read_times(task: u32, address: u64) -> Result<Option<Times>, Unreadable> 
 }
 
 /// A null-terminated array of pointers, read in chunks that end at page bounds.
-struct Pointers {
-    task: u32,
+struct Pointers<'m, M> {
+    memory: &'m M,
     next: u64,
     chunk: Vec<u64>,
 }
 
-impl Pointers {
+impl<M: Memory> Pointers<'_, M> {
     fn next(&mut self) -> Result<Option<u64>, Unreadable> {
         if self.chunk.is_empty() {
             let room = PAGE - (self.next as usize % PAGE);
             // A pointer may straddle a page; then read just that one.
             let mut bytes = vec![0; if room < 8 { 8 } else { room.min(256) & !7 }];
-            let got = sys::read_memory(self.task as i32, self.next, &mut bytes)
-                .map_err(|_| Unreadable::Fault)?;
+            let got = self.memory.read(self.next, &mut bytes).map_err(|_| Unreadable::Fault)?;
             if got < 8 {
                 return Err(Unreadable::Fault);
             }
@@ -106,7 +131,7 @@ impl Pointers {
 }
 
 /// A NUL-terminated string of at most `longest` bytes with its NUL.
-fn read_string(task: u32, address: u64, longest: usize) -> Result<Vec<u8>, Unreadable> {
+fn read_string(memory: &impl Memory, address: u64, longest: usize) -> Result<Vec<u8>, Unreadable> {
     let mut text = Vec::new();
     let mut at = address;
     while text.len() < longest {
@@ -115,7 +140,7 @@ fn read_string(task: u32, address: u64, longest: usize) -> Result<Vec<u8>, Unrea
         let want = room.min(longest - text.len()).min(128.max(text.len()));
         let start = text.len();
         text.resize(start + want, 0);
-        let got = sys::read_memory(task as i32, at, &mut text[start..]).unwrap_or(0);
+        let got = memory.read(at, &mut text[start..]).unwrap_or(0);
         if got == 0 {
             return Err(Unreadable::Fault);
         }
@@ -128,3 +153,6 @@ fn read_string(task: u32, address: u64, longest: usize) -> Result<Vec<u8>, Unrea
     }
     Err(Unreadable::TooLong)
 }
+
+#[cfg(test)]
+mod fuzz;

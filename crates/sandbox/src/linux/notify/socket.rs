@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt as _;
 
+use super::memory::{Memory, Task};
 use super::sys;
 
 /// Where a socket is asked to go.
@@ -28,12 +29,16 @@ pub enum Destination {
 ///
 /// IPv4 addresses mapped into IPv6 come out as IPv4.
 pub fn read_destination(task: u32, address: u64, length: u32) -> Result<Destination, i32> {
+    destination(&Task(task), address, length)
+}
+
+fn destination(memory: &impl Memory, address: u64, length: u32) -> Result<Destination, i32> {
     // SOURCE: linux/socket.h, struct sockaddr_storage.
     if !(2..=128).contains(&length) {
         return Err(libc::EINVAL);
     }
     let mut bytes = vec![0; length as usize];
-    match sys::read_memory(task as i32, address, &mut bytes) {
+    match memory.read(address, &mut bytes) {
         Ok(got) if got == bytes.len() => parse_destination(&bytes),
         _ => Err(libc::EFAULT),
     }
@@ -187,6 +192,9 @@ fn encode(address: SocketAddr) -> Vec<u8> {
     }
     bytes
 }
+
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 mod tests {
