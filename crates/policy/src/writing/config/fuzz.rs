@@ -106,7 +106,7 @@ fn as_git_reads(text: &[u8]) -> Option<Vec<(String, String, String, String)>> {
 
 #[track_caller]
 fn compare(text: &[u8]) {
-    if check(text, b"").is_err() {
+    if check(text, b"", None).is_err() {
         return;
     }
     for (section, sub, name, value) in as_git_reads(text).unwrap_or_default() {
