@@ -20,18 +20,33 @@ pub(super) fn identify(stream: &UnixStream) -> io::Result<String> {
     if peer.uid != geteuid() {
         return denied("another user connected");
     }
-    for namespace in ["user", "pid"] {
-        let theirs =
-            fs::read_link(format!("/proc/{}/ns/{namespace}", Pid::as_raw(Some(peer.pid))))?;
-        if theirs != fs::read_link(format!("/proc/self/ns/{namespace}"))? {
-            return denied("a confined process connected");
-        }
+    if is_elsewhere(Pid::as_raw(Some(peer.pid)))? {
+        return denied("a confined process connected");
     }
     Ok(format!(
         "{} at another terminal (pid {})",
         person(peer.uid.as_raw()),
         Pid::as_raw(Some(peer.pid))
     ))
+}
+
+/// Whether a process lives in other namespaces than we do, by what everybody may
+/// read: we have no right to look into a peer of root's that has capabilities.
+///
+/// That two user namespaces map the same users is possible, but nobody leaves a
+/// pid namespace below ours.
+fn is_elsewhere(process: i32) -> io::Result<bool> {
+    let users = |of: &str| fs::read_to_string(format!("/proc/{of}/uid_map"));
+    let process = process.to_string();
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    Ok(!is_of_our_numbers(&status) || users(&process)? != users("self")?)
+}
+
+/// SOURCE: proc_pid_status(5): NSpid has one number for each pid namespace, from
+/// that of the reader's `/proc` down to the process's own.
+fn is_of_our_numbers(status: &str) -> bool {
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    line.is_some_and(|numbers| numbers.split_whitespace().count() == 1)
 }
 
 /// A user's name as `/etc/passwd` has it, else `uid 1000`.
@@ -45,5 +60,18 @@ pub fn person(uid: u32) -> String {
     match name {
         Some(name) if !name.is_empty() => crate::words::plain(name),
         _ => format!("uid {uid}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_of_another_pid_namespace_is_known_by_its_second_number() {
+        assert!(is_of_our_numbers("Name:\tNSpid: 1 2\nNSpid:\t4711\n"));
+        assert!(!is_of_our_numbers("Name:\tx\nNSpid:\t4711\t2\n"));
+        assert!(!is_of_our_numbers("Name:\tx\n"));
+        assert!(!is_elsewhere(std::process::id() as i32).expect("our own status"));
     }
 }
