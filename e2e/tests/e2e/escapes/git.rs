@@ -15,6 +15,9 @@ scenarios! { "escapes":
     a06_what_a_pointer_leads_to_cannot_be_changed [Program("python3"), Program("git")],
     a06_ordinary_work_is_not_hindered [Program("git")],
     a07_a_planted_repository_is_not_run_by_remit [Program("git")],
+    git_nothing_prepared_among_git_s_own_files_leaves_them [Program("git")],
+    c21_a_set_uid_file_cannot_be_left_behind [Program("python3")],
+    e01_two_sessions_take_turns [Program("python3")],
     git_read_protects_all_of_it [Program("git")],
     git_manage_makes_repositories_and_no_programs [Program("git")],
 }
@@ -280,6 +283,72 @@ fn a07_a_planted_repository_is_not_run_by_remit(world: &World) {
     assert!(!marker.exists(), "something of ours started Git in the planted repository");
     world.outside("cd evil && git status");
     assert!(marker.exists(), "the control obeys it");
+}
+
+fn git_nothing_prepared_among_git_s_own_files_leaves_them(world: &World) {
+    let nested = "git init -q nest && git -C nest commit -q --allow-empty -m one";
+    world.outside(nested).succeeds();
+    let attempts = [
+        ("whole", "cd nest/.git && mkdir -p x/.git/objects x/.git/refs && echo 'ref: refs/heads/main' > x/.git/HEAD && echo planted > x/.git/config && mv x ../../whole"),
+        ("bare", "cd nest/.git/objects && mkdir -p b/objects b/refs && echo planted > b/HEAD && echo planted > b/config && mv b ../../../bare"),
+        ("moved", "cd nest/.git && mkdir -p lfs/y && echo planted > lfs/y/file && mv lfs/y ../../moved"),
+    ];
+    for (target, script) in attempts {
+        let output = world.inside(script).fails();
+        assert!(!world.workspace.join(target).exists(), "{target}: {output:?}");
+        world.outside("rm -rf nest").succeeds();
+        world.outside(nested).succeeds();
+        world.outside(script).succeeds();
+        assert!(world.workspace.join(target).exists(), "the control makes {target}");
+    }
+}
+
+fn c21_a_set_uid_file_cannot_be_left_behind(world: &World) {
+    let script = "cp /bin/true by-chmod; chmod 4755 by-chmod; chmod u+s by-chmod; \
+        python3 -c 'import os; os.umask(0); os.close(os.open(\"by-mode\", os.O_CREAT | os.O_WRONLY, 0o6777)); fd = os.open(\"by-chmod\", os.O_RDONLY); os.fchmod(fd, 0o4755)'";
+    let lends = |name: &str| {
+        use std::os::unix::fs::PermissionsExt as _;
+        let about = fs::metadata(world.workspace.join(name)).expect("a file");
+        about.permissions().mode() & 0o4000 != 0
+    };
+    world.inside(script);
+    assert!(!lends("by-chmod") && !lends("by-mode"));
+    world.outside(&format!("rm by-*; {script}")).succeeds();
+    assert!(lends("by-chmod") && lends("by-mode"), "the control leaves both");
+}
+
+/// One of two that make the halves of a repository in turn, and stop when both
+/// halves are there.
+const HALF: &str = r#"
+import os, sys, time
+role = sys.argv[1]; end = time.time() + float(sys.argv[2])
+os.makedirs("D/refs", exist_ok=True)
+def whole(): return all(os.path.exists("D/" + name) for name in ("HEAD", "objects", "refs"))
+while time.time() < end and not whole():
+    tick = int(time.time() * 500)
+    while int(time.time() * 500) == tick: pass
+    try:
+        if role == "A": os.close(os.open("D/HEAD", os.O_CREAT | os.O_WRONLY))
+        else: os.mkdir("D/objects")
+    except OSError: pass
+    time.sleep(0.0005)
+    if whole(): break
+    try:
+        if role == "A": os.unlink("D/HEAD")
+        else: os.rmdir("D/objects")
+    except OSError: pass
+print("whole" if whole() else "never")
+"#;
+
+fn e01_two_sessions_take_turns(world: &World) {
+    world.write(&world.workspace.join("half.py"), HALF);
+    let other = world.start(&["run", "--", "python3", "half.py", "B", "3"]);
+    let one = world.inside("python3 half.py A 3");
+    let other = other.finish();
+    for output in [&one, &other] {
+        assert!(output.out.contains("never"), "{output:?}");
+    }
+    world.outside("rm -rf D; python3 half.py B 20 & python3 half.py A 20; wait").says("whole");
 }
 
 fn git_read_protects_all_of_it(world: &World) {
