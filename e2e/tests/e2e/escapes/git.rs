@@ -289,9 +289,18 @@ fn git_nothing_prepared_among_git_s_own_files_leaves_them(world: &World) {
     let nested = "git init -q nest && git -C nest commit -q --allow-empty -m one";
     world.outside(nested).succeeds();
     let attempts = [
-        ("whole", "cd nest/.git && mkdir -p x/.git/objects x/.git/refs && echo 'ref: refs/heads/main' > x/.git/HEAD && echo planted > x/.git/config && mv x ../../whole"),
-        ("bare", "cd nest/.git/objects && mkdir -p b/objects b/refs && echo planted > b/HEAD && echo planted > b/config && mv b ../../../bare"),
-        ("moved", "cd nest/.git && mkdir -p lfs/y && echo planted > lfs/y/file && mv lfs/y ../../moved"),
+        (
+            "whole",
+            "cd nest/.git && mkdir -p x/.git/objects x/.git/refs && echo 'ref: refs/heads/main' > x/.git/HEAD && echo planted > x/.git/config && mv x ../../whole",
+        ),
+        (
+            "bare",
+            "cd nest/.git/objects && mkdir -p b/objects b/refs && echo planted > b/HEAD && echo planted > b/config && mv b ../../../bare",
+        ),
+        (
+            "moved",
+            "cd nest/.git && mkdir -p lfs/y && echo planted > lfs/y/file && mv lfs/y ../../moved",
+        ),
     ];
     for (target, script) in attempts {
         let output = world.inside(script).fails();
