@@ -2,6 +2,7 @@
 //! not.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -35,8 +36,12 @@ impl Made {
             path.ancestors().take_while(|above| above.symlink_metadata().is_err()).collect();
         for above in absent.into_iter().rev() {
             let failed = |source| RunError::Make { path: above.to_path_buf(), source };
-            fs::DirBuilder::new().mode(0o700).create(above).map_err(failed)?;
-            self.0.push(above.to_path_buf());
+            match fs::DirBuilder::new().mode(0o700).create(above) {
+                Ok(()) => self.0.push(above.to_path_buf()),
+                // Another session that starts at this moment made it.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && is_directory(above) => {}
+                Err(source) => return Err(failed(source)),
+            }
         }
         Ok(())
     }
@@ -44,6 +49,10 @@ impl Made {
     pub(crate) fn keep(&mut self) {
         self.0.clear();
     }
+}
+
+fn is_directory(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|about| about.is_dir())
 }
 
 impl Drop for Made {
