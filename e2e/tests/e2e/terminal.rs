@@ -253,7 +253,7 @@ fn the_clipboard_is_out_of_reach(world: &World) {
     // Copies its first word, then tells what the clipboard answers.
     world.write(
         &world.workspace.join("clip.sh"),
-        "printf '\\033]52;c;%s\\007' $(printf %s $1 | base64)\nprintf '\\033]52;c;?\\007'\nIFS= read -rs -t 2 -d '' answer\nprintf '%s' \"$answer\" > answer-$1\n",
+        "printf '\\033]52;c;%s\\007' $(printf %s $1 | base64)\nprintf '\\033]52;c;?\\007'\nIFS= read -rs -t 2 -d '' answer\nprintf '%s' \"$answer\" > answer.part; mv answer.part answer-$1\n",
     );
     let screen = Screen::new(world);
     screen.runs("tmux set-option -s set-clipboard on; tmux set-buffer before");
