@@ -220,12 +220,12 @@ mod tests {
     #[test]
     fn a_typed_path_is_one_inside_the_workspace() {
         let check = |path: &str, expected: Option<&str>| {
-            let found = inside(Path::new(path), Path::new("/home/a/work")).ok();
+            let found = inside(Path::new(path), Path::new("/home/a/project")).ok();
             assert_eq!(found.as_deref(), expected.map(Path::new), "{path}");
         };
         check("src/main.rs", Some("src/main.rs"));
         check("./src//x/", Some("src/x"));
-        check("/home/a/work/src", Some("src"));
+        check("/home/a/project/src", Some("src"));
         check("/home/a/other", None);
         check("../x", None);
         check("a/../b", None);

@@ -66,7 +66,7 @@ fn a01_a_missing_protected_name_cannot_be_made(world: &World) {
     none_works(world, "", &attempts);
     for name in protected_names() {
         let left = Look::at(&world.workspace.join(name));
-        assert!(left.is_nothing(), "no placeholder of `{name}`: {left:?}");
+        assert!(left.is_nothing(), "nothing is left behind of `{name}`: {left:?}");
     }
 }
 
