@@ -82,6 +82,30 @@ pub enum Kind {
         basis: Basis,
         attempt: u64,
     },
+    /// A request of HTTP about to be passed on.
+    Request {
+        process: Process,
+        /// Host and port of the connection it came on.
+        destination: String,
+        scheme: String,
+        method: Text,
+        /// Without the query.
+        path: Text,
+        verdict: Verdict,
+        basis: Basis,
+        attempt: u64,
+    },
+    RequestEnded {
+        attempt: u64,
+        /// Absent when no answer came.
+        status: Option<u16>,
+        /// Bytes of its body.
+        sent: u64,
+        /// Bytes of the answer's body.
+        received: u64,
+    },
+    /// Something that was seen of a connection.
+    ConnectFact { attempt: u64, fact: Fact },
     ConnectEnded {
         attempt: u64,
         /// Bytes from the agent to the host.
@@ -194,6 +218,9 @@ impl Kind {
             Kind::SessionStarted { .. } => "session_started",
             Kind::Exec { .. } => "exec",
             Kind::Connect { .. } => "connect",
+            Kind::Request { .. } => "request",
+            Kind::RequestEnded { .. } => "request_ended",
+            Kind::ConnectFact { .. } => "connect_fact",
             Kind::ConnectEnded { .. } => "connect_ended",
             Kind::Question { .. } => "question",
             Kind::Answer { .. } => "answer",
@@ -249,6 +276,33 @@ pub struct Process {
     pub program: Text,
 }
 
+/// What was seen of a connection that its name does not say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fact {
+    /// What is spoken, and whether it was ended here to judge requests.
+    Protocol {
+        name: String,
+        inspected: bool,
+    },
+    SshHostKey {
+        algorithm: String,
+        fingerprint: String,
+    },
+    SshCommand {
+        command: Text,
+    },
+    Database {
+        user: Text,
+        database: Text,
+    },
+    /// A named secret was put into the request of this number.
+    Credential {
+        name: String,
+        request: u64,
+    },
+}
+
 /// What a person does with the changes of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -296,6 +350,7 @@ impl<A> From<&remit_policy::Verdict<A>> for Verdict {
 pub enum Tried {
     Exec,
     Connect,
+    Request,
     /// A name to be made or changed, or a file to be opened for writing.
     Write,
     /// A system call that nobody inside may make. Once for each program that is

@@ -41,6 +41,9 @@ impl Attempt for Exec {
 pub struct Connect {
     pub host: Host,
     pub port: Port,
+    /// The executable file of the process that connects, as seen inside the
+    /// boundary, links followed. Absent when it is not known.
+    pub program: Option<PathBuf>,
 }
 
 impl Connect {
@@ -58,7 +61,7 @@ impl Connect {
                 Err(_) => Host::Name(HostName::parse(host).ok()?),
             },
         };
-        Some(Self { host, port })
+        Some(Self { host, port, program: None })
     }
 }
 

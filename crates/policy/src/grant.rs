@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Connect, Exec};
+use crate::host::{Host, Port};
+use crate::request::{Method, Request};
 
 /// What a person may say to a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,11 +48,12 @@ pub struct Answer {
 /// What one session-wide yes covers: exactly the same again.
 ///
 /// It covers the same program with the same arguments in the same directory, or
-/// the same host and port. It does not cover a prefix, a program or a domain.
+/// the same host and port whichever program asks. It does not cover a prefix, a program or a domain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Grant {
     Exec { program: Option<PathBuf>, argv: Vec<OsString>, cwd: PathBuf },
-    Connect(Connect),
+    Connect { host: Host, port: Port },
+    Request { host: Host, port: Port, method: Method, path: String },
 }
 
 impl From<&Exec> for Grant {
@@ -61,7 +64,15 @@ impl From<&Exec> for Grant {
 
 impl From<&Connect> for Grant {
     fn from(connect: &Connect) -> Self {
-        Self::Connect(connect.clone())
+        Self::Connect { host: connect.host.clone(), port: connect.port }
+    }
+}
+
+impl From<&Request> for Grant {
+    fn from(request: &Request) -> Self {
+        let Connect { host, port, .. } = request.connect.clone();
+        let path = request.target.path().to_owned();
+        Self::Request { host, port, method: request.method.clone(), path }
     }
 }
 

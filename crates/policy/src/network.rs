@@ -76,7 +76,7 @@ impl Network {
     pub(crate) fn address(&self, permitted: &Connect, answer: IpAddr) -> Result<(), Refusal> {
         let permitted = canonical(permitted.clone());
         let there =
-            Connect { host: Host::Address(address::canonical(answer)), port: permitted.port };
+            Connect { host: Host::Address(address::canonical(answer)), ..permitted.clone() };
         let refuse = |basis: Basis, instead: Option<&str>| {
             Err(Refusal {
                 attempt: match &permitted.host {

@@ -19,6 +19,7 @@ use crate::limits::{Limits, LimitsSaid};
 use crate::network::{Network, Say};
 use crate::pattern::HostPattern;
 use crate::profiles::Profiles;
+use crate::request::{Handling, Request};
 use crate::rules::{self, RulesSaid};
 use crate::settings::{SettingsText, Source, Stated, Sync};
 use crate::tiers::{Tier, Tiers};
@@ -148,6 +149,20 @@ impl Policy {
     /// an IPv4 address written as IPv6 has become that IPv4 address.
     pub fn connect(&self, attempt: Connect, grants: &Grants) -> Verdict<Connect> {
         self.network.connect(attempt, grants)
+    }
+
+    /// How a permitted connection is to be treated. Ask again after the policy changed.
+    pub fn handling(&self, _permitted: &Connect) -> Handling {
+        Handling::default()
+    }
+
+    /// Judges a request on a permitted connection. The permit says what to send:
+    /// its target may be spelt more plainly than the one that came.
+    pub fn request(&self, attempt: Request, _grants: &Grants) -> Verdict<Request> {
+        Verdict::Allow(Permit::new(
+            attempt,
+            Basis::built_in("network: no statement about requests"),
+        ))
     }
 
     /// Verdict on a connection to a server that the session itself runs, on its

@@ -7,37 +7,102 @@
 //! knows neither rules nor the record.
 #![forbid(unsafe_code)]
 
+mod agent;
 mod capture;
 mod dial;
 mod dns;
 mod explain;
+mod flow;
 mod names;
+mod relay;
 mod serve;
+mod shared;
+mod sniff;
 
 pub use capture::{Admission, Capture, Captured};
 pub use dns::{serve_datagrams, serve_streams};
 pub use names::{Names, Ranges};
 pub use serve::serve;
+pub use shared::Shared;
 
+use std::future::Future;
 use std::net::IpAddr;
 
-use remit_policy::{Connect, Refusal};
+use remit_policy::{Connect, Handling, Host, Permit, Port, Refusal, Request};
 
 /// What the proxy asks and tells about one captured connection, of the one who
-/// judges and records.
-pub trait Gate: Send + Sync + 'static {
+/// judges and records. Cheap to clone; all clones speak of the same connection.
+pub trait Gate: Clone + Send + Sync + 'static {
     /// Checks one address that a permitted name really has, or that was given
     /// literally, before it is dialled.
     fn address(&self, permitted: &Connect, answer: IpAddr) -> Result<(), Refusal>;
 
+    /// How the permitted connection is to be treated.
+    fn handling(&self, permitted: &Connect) -> Handling;
+
+    /// A connection asked for in the words of a proxy protocol, by the process
+    /// that this gate speaks of. Judged, written down, asked about; what comes
+    /// back speaks of the new connection.
+    fn connect(
+        &self,
+        host: Host,
+        port: Port,
+    ) -> impl Future<Output = Result<(Self, Permit<Connect>), Refusal>> + Send;
+
+    /// A request on the permitted connection. Judged, written down, asked about.
+    fn request(&self, request: Request) -> impl Future<Output = Result<Requested, Refusal>> + Send;
+
+    /// The request of this number was answered, or broke off.
+    fn answered(&self, number: u64, answered: Answered);
+
+    /// Something was seen of the connection that its name does not say.
+    fn noted(&self, fact: Fact);
+
     /// The connection was refused here, after its permit: writes it down.
     fn refused(&self, refusal: &Refusal);
 
-    /// The permitted connection could not be made.
+    /// The permitted connection could not be made, or broke.
     fn failed(&self, error: String);
 
     /// The connection ended.
     fn ended(&self, carried: Carried);
+
+    /// Ends when a change of the policy no longer permits the connection.
+    fn revoked(&self) -> impl Future<Output = Refusal> + Send;
+}
+
+/// A request that may be sent, and the number it has in the record.
+#[derive(Debug)]
+pub struct Requested {
+    pub number: u64,
+    pub permit: Permit<Request>,
+}
+
+/// What came of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Absent when no answer came.
+    pub status: Option<u16>,
+    /// Bytes of its body.
+    pub sent: u64,
+    /// Bytes of the answer's body.
+    pub received: u64,
+}
+
+/// What was seen of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// What is spoken, in the field's usual word: `tls`, `http`, `ssh`,
+    /// `postgresql`, `other`; and whether it was ended here to judge requests.
+    Protocol { name: &'static str, inspected: bool },
+    /// SHA-256 of the server's SSH key, as `SHA256:…` in base64 without padding.
+    SshHostKey { algorithm: String, fingerprint: String },
+    /// A command that was run over SSH.
+    SshCommand(String),
+    /// The database that a PostgreSQL client asked for.
+    Database { user: String, database: String },
+    /// A named secret was put into the request of this number.
+    Credential { name: String, request: u64 },
 }
 
 /// What a connection carried, and how it ended.

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -214,12 +214,13 @@ impl Connector {
             return Ok(Some(Onward::Internet(to)));
         }
         let port = Port::try_from(to.port()).map_err(|_| errno::EADDRNOTAVAIL)?;
-        let tried = Connect { host: self.names.host(to.ip()), port };
+        let program = Some(PathBuf::from(&facts.program));
+        let tried = Connect { host: self.names.host(to.ip()), port, program };
         let detail = vec![Text::from(tried.to_string().as_str())];
         let mut verdict = self.gate.judge(tried.clone());
         if to.ip().is_loopback() && matches!(verdict, Verdict::Refuse(_)) {
             // A policy may name the host's loopback as `localhost`, too.
-            match localhost(port).map(|tried| self.gate.judge(tried)) {
+            match localhost(port, tried.program.clone()).map(|tried| self.gate.judge(tried)) {
                 Some(named @ (Verdict::Allow(_) | Verdict::Ask(_))) => verdict = named,
                 _ if self.is_apart && self.is_served_inside(task, to) => {
                     return self.inside(facts, detail, tried, to);
@@ -440,9 +441,9 @@ fn no_local_sockets(what: String) -> Refusal {
     }
 }
 
-fn localhost(port: Port) -> Option<Connect> {
+fn localhost(port: Port, program: Option<PathBuf>) -> Option<Connect> {
     let host = Host::Name(HostName::parse("localhost").ok()?);
-    Some(Connect { host, port })
+    Some(Connect { host, port, program })
 }
 
 fn done(result: io::Result<()>) -> Result<(), i32> {

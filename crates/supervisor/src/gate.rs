@@ -10,10 +10,10 @@ use std::time::Instant;
 use remit_approvals::{Ask, QuestionId};
 use remit_audit::{AppendError, Kind, Text, Tried, event};
 use remit_policy::{
-    Answer, Attempt, Basis, Choice, Connect, Exec, Grant, Grants, Permit, Policy, Question,
-    Refusal, Verdict,
+    Answer, Attempt, Basis, Choice, Connect, Exec, Grant, Grants, Handling, Host, Permit, Policy,
+    Port, Question, Refusal, Request, Verdict,
 };
-use remit_proxy::Carried;
+use remit_proxy::{Answered, Carried, Fact, Requested};
 
 use crate::desk::{CannotAsk, Questions, Waiting};
 use crate::journal::Journal;
@@ -156,6 +156,7 @@ impl Gate {
             kind: match A::TRIED {
                 Tried::Exec => "exec".to_owned(),
                 Tried::Connect => "connect".to_owned(),
+                Tried::Request => "request".to_owned(),
                 Tried::Write => "write".to_owned(),
                 Tried::Call => "call".to_owned(),
             },
@@ -355,16 +356,75 @@ impl Recorded for Connect {
     }
 }
 
+impl Recorded for Request {
+    const TRIED: Tried = Tried::Request;
+
+    fn judge(self, policy: &Policy, grants: &Grants) -> Verdict<Self> {
+        policy.request(self, grants)
+    }
+
+    fn grant(&self) -> Grant {
+        self.into()
+    }
+
+    fn event(&self, facts: &Facts, verdict: event::Verdict, basis: Basis, attempt: u64) -> Kind {
+        Kind::Request {
+            process: facts.event(),
+            destination: self.connect.to_string(),
+            scheme: self.scheme.to_string(),
+            method: Text::from(self.method.as_str()),
+            path: Text::from(self.target.path()),
+            verdict,
+            basis,
+            attempt,
+        }
+    }
+
+    fn detail(&self) -> Vec<Text> {
+        vec![Text::from(self.to_string().as_str())]
+    }
+
+    fn particulars(&self, facts: &Facts) -> Vec<(String, String)> {
+        vec![
+            label("method", self.method.as_str()),
+            label("host", self.connect.to_string()),
+            label("path", self.target.path()),
+            label("by", format!("{} (process {})", facts.program.to_string_lossy(), facts.process)),
+        ]
+    }
+}
+
 fn label(label: &str, value: impl Into<String>) -> (String, String) {
     (label.to_owned(), value.into())
 }
 
 /// One captured connection, as the proxy sees the gate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Connection {
     pub(crate) gate: Arc<Gate>,
     pub(crate) attempt: u64,
     pub(crate) facts: Facts,
+}
+
+impl Connection {
+    /// Judges what was tried on this connection, asking if need be.
+    async fn admitted<A: Recorded>(&self, tried: A) -> Result<(u64, Permit<A>), Refusal> {
+        let summary = tried.summary();
+        let judged = self.gate.admit(&self.facts, tried).map_err(|_| Refusal {
+            attempt: summary,
+            basis: Basis::built_in("evidence: what cannot be written down is refused"),
+            instead: None,
+            note: None,
+        })?;
+        match judged {
+            Judged::Permitted { attempt, permit } => Ok((attempt, permit)),
+            Judged::Refused { refusal, .. } => Err(refusal),
+            Judged::Asked(asked) => {
+                let attempt = asked.attempt;
+                self.gate.settle(*asked).await.map(|permit| (attempt, permit))
+            }
+        }
+    }
 }
 
 // A record that fails in one of these ends the session; nothing was permitted
@@ -372,6 +432,36 @@ pub(crate) struct Connection {
 impl remit_proxy::Gate for Connection {
     fn address(&self, permitted: &Connect, answer: IpAddr) -> Result<(), Refusal> {
         self.gate.policy.address(permitted, answer)
+    }
+
+    fn handling(&self, permitted: &Connect) -> Handling {
+        self.gate.policy.handling(permitted)
+    }
+
+    async fn connect(&self, host: Host, port: Port) -> Result<(Self, Permit<Connect>), Refusal> {
+        let tried = Connect { host, port, program: Some(self.facts.program.clone()) };
+        let (attempt, permit) = self.admitted(tried).await?;
+        Ok((Self { attempt, ..self.clone() }, permit))
+    }
+
+    async fn request(&self, request: Request) -> Result<Requested, Refusal> {
+        let (number, permit) = self.admitted(request).await?;
+        Ok(Requested { number, permit })
+    }
+
+    fn answered(&self, number: u64, answered: Answered) {
+        let Answered { status, sent, received } = answered;
+        let _ =
+            self.gate.journal.write(Kind::RequestEnded { attempt: number, status, sent, received });
+    }
+
+    fn noted(&self, fact: Fact) {
+        let _ =
+            self.gate.journal.write(Kind::ConnectFact { attempt: self.attempt, fact: seen(fact) });
+    }
+
+    async fn revoked(&self) -> Refusal {
+        std::future::pending().await
     }
 
     fn refused(&self, refusal: &Refusal) {
@@ -387,5 +477,24 @@ impl remit_proxy::Gate for Connection {
         let Carried { sent, received, reason } = carried;
         let (attempt, reason) = (self.attempt, reason.to_owned());
         let _ = self.gate.journal.write(Kind::ConnectEnded { attempt, sent, received, reason });
+    }
+}
+
+fn seen(fact: Fact) -> event::Fact {
+    match fact {
+        Fact::Protocol { name, inspected } => {
+            event::Fact::Protocol { name: name.to_owned(), inspected }
+        }
+        Fact::SshHostKey { algorithm, fingerprint } => {
+            event::Fact::SshHostKey { algorithm, fingerprint }
+        }
+        Fact::SshCommand(command) => {
+            event::Fact::SshCommand { command: Text::from(command.as_str()) }
+        }
+        Fact::Database { user, database } => event::Fact::Database {
+            user: Text::from(user.as_str()),
+            database: Text::from(database.as_str()),
+        },
+        Fact::Credential { name, request } => event::Fact::Credential { name, request },
     }
 }

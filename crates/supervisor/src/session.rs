@@ -426,6 +426,7 @@ fn carry(
         gateway6: plan::NETWORK.gateway6,
     }));
     let capture = Arc::new(Capture::<Connection>::default());
+    let shared = Arc::new(remit_proxy::Shared::new(Arc::clone(&names)));
     let connector = Connector {
         gate: Arc::clone(gate),
         names: Arc::clone(&names),
@@ -439,7 +440,7 @@ fn carry(
         told: Mutex::default(),
     };
     for listener in [Some(sockets.stream4), sockets.stream6].into_iter().flatten() {
-        runtime.spawn(remit_proxy::serve(listener, Arc::clone(&capture)));
+        runtime.spawn(remit_proxy::serve(listener, Arc::clone(&capture), Arc::clone(&shared)));
     }
     if let Some(datagrams) = sockets.names {
         runtime.spawn(remit_proxy::serve_datagrams(datagrams, Arc::clone(&names)));

@@ -137,7 +137,8 @@ impl Teller<'_> {
                 self.joined.failures(*attempt, row(Mark::None, depth, text))
             }
             Kind::Connect { process, host, port, attempt, verdict, basis, .. } => {
-                let connect = remit_policy::Connect { host: host.clone(), port: *port };
+                let connect =
+                    remit_policy::Connect { host: host.clone(), port: *port, program: None };
                 let depth = self.tree.depth_below(process);
                 if self.joined.told_elsewhere(*attempt, *verdict) {
                     return None;
@@ -163,6 +164,18 @@ impl Teller<'_> {
                 });
                 self.joined.failures(*attempt, row)
             }
+            Kind::Request {
+                process, destination, scheme, method, path, attempt, verdict, ..
+            } => {
+                if *verdict != Verdict::Allow {
+                    return None;
+                }
+                let depth = self.tree.depth_below(process) + 1;
+                let text =
+                    format!("{} {scheme}://{destination}{}", method.escaped(), path.escaped());
+                self.joined.failures(*attempt, row(Mark::None, depth, text))
+            }
+            Kind::RequestEnded { .. } | Kind::ConnectFact { .. } => return None,
             Kind::Question { id, attempt, process, summary, .. } => {
                 self.totals.questions += 1;
                 let depth = self.tree.depth(process);
