@@ -1,16 +1,20 @@
 //! One permitted connection: seen, dialled, carried.
 
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
-use bytes::Bytes;
-use remit_policy::{Connect, Handling, Permit, Refusal};
+use bytes::{Bytes, BytesMut};
+use remit_policy::{Attempt as _, Basis, Connect, Handling, Permit, Refusal};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::agent::{Agent, Counts};
+use crate::agent::Agent;
 use crate::dial::{self, DialError};
+use crate::meter::{Caps, Meter};
 use crate::relay::relay;
 use crate::shared::Shared;
+use crate::sniff::{self, Protocol};
 use crate::{Carried, Gate, explain};
 
 /// A permitted connection on its way.
@@ -21,7 +25,7 @@ pub(crate) struct Flow<G> {
     pub(crate) connect: Connect,
     pub(crate) handling: Handling,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) counts: Arc<Counts>,
+    pub(crate) meter: Arc<Meter>,
     /// Spent on dialling.
     permit: Option<Permit<Connect>>,
 }
@@ -35,12 +39,17 @@ pub(crate) enum Stop {
     Failed(String),
 }
 
+/// How long a program may be silent before the host is dialled, in case that it
+/// is the host who speaks first. What speaks TLS or HTTP is faster.
+const SILENCE: Duration = Duration::from_millis(20);
+
 impl<G: Gate> Flow<G> {
     pub(crate) fn new(gate: G, permit: Permit<Connect>, shared: Arc<Shared>) -> Self {
         let connect = permit.attempt().clone();
         let handling = gate.handling(&connect);
-        let counts = Arc::default();
-        Self { gate, connect, handling, shared, counts, permit: Some(permit) }
+        let there = shared.destination(&connect.host, connect.port);
+        let meter = Arc::new(Meter::new(there, Caps::default(), Arc::clone(&shared)));
+        Self { gate, connect, handling, shared, meter, permit: Some(permit) }
     }
 
     /// The way to the host, once.
@@ -56,34 +65,176 @@ impl<G: Gate> Flow<G> {
         }
     }
 
-    pub(crate) fn carried(&self, reason: &'static str) -> Carried {
-        let (sent, received) = (self.counts.sent.load(Relaxed), self.counts.received.load(Relaxed));
-        Carried { sent, received, reason }
+    /// A refusal of this connection by a rule that is built in.
+    pub(crate) fn refusal(&self, rule: &str, instead: &str) -> Refusal {
+        Refusal {
+            attempt: self.connect.summary(),
+            basis: Basis::built_in(rule),
+            instead: Some(instead.to_owned()),
+            note: None,
+        }
+    }
+
+    /// Whether the program has to speak before the host is dialled: because what
+    /// it says decides, or because its port is known for that.
+    fn hears_agent_first(&self) -> bool {
+        let Handling { inspect, requests_only, opaque, ssh } = &self.handling;
+        *inspect || *requests_only || ssh.is_some() || (!opaque && self.expected().is_some())
+    }
+
+    /// What is spoken on the port, where everybody knows that.
+    fn expected(&self) -> Option<Protocol> {
+        match u16::from(self.connect.port) {
+            80 => Some(Protocol::Http),
+            443 => Some(Protocol::Tls),
+            _ => None,
+        }
+    }
+
+    /// Refuses what is not spoken on this port, and what cannot be judged as the
+    /// policy demands.
+    fn check(&self, spoken: Protocol) -> Result<(), Refusal> {
+        let Handling { requests_only, opaque, ssh, .. } = &self.handling;
+        if *requests_only && !matches!(spoken, Protocol::Http | Protocol::Tls) {
+            return Err(self.refusal(
+                "network: only requests that can be judged",
+                "HTTP, alone or in TLS, to this host",
+            ));
+        }
+        if ssh.is_some() && spoken != Protocol::Ssh {
+            return Err(self.refusal("network: only SSH commands that can be judged", "SSH"));
+        }
+        match self.expected() {
+            Some(expected) if spoken != expected && !opaque => Err(self.refusal(
+                match expected {
+                    Protocol::Http => "network: HTTP on port 80",
+                    _ => "network: TLS on port 443",
+                },
+                "another port, or this host in `network.opaque`",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    async fn run(&mut self, mut stream: TcpStream, ahead: Bytes) -> &'static str {
+        let mut upstream = None;
+        if ahead.is_empty() && !self.hears_agent_first() && is_silent(&stream).await {
+            let mut host = match self.dial().await {
+                Ok(host) => host,
+                Err(stop) => return self.stop(stream, None, stop).await,
+            };
+            if let Err(error) = self.hear_host(&mut stream, &mut host).await {
+                return self.broke(&error);
+            }
+            upstream = Some(host);
+        }
+        let (ahead, spoken) = match sniff::first(&mut stream, ahead).await {
+            Ok((ahead, _)) if ahead.is_empty() => return "closed",
+            Ok(first) => first,
+            Err(error) => return self.broke(&error),
+        };
+        if let Err(refusal) = self.check(spoken) {
+            return self.stop(stream, Some(spoken), Stop::Refused(refusal)).await;
+        }
+        self.plain(stream, ahead, upstream, spoken).await
+    }
+
+    /// Carries what need not be looked into.
+    async fn plain(
+        &mut self,
+        stream: TcpStream,
+        ahead: Bytes,
+        upstream: Option<TcpStream>,
+        spoken: Protocol,
+    ) -> &'static str {
+        let upstream = match upstream {
+            Some(upstream) => upstream,
+            None => match self.dial().await {
+                Ok(upstream) => upstream,
+                Err(stop) => return self.stop(stream, Some(spoken), stop).await,
+            },
+        };
+        let agent = Agent::new(stream, ahead, Arc::clone(&self.meter));
+        match relay(agent, upstream, &self.shared.pipes, &self.meter).await {
+            Ok(()) => "closed",
+            Err(error) => self.broke(&error),
+        }
+    }
+
+    /// Passes on what the host says before the program does. What the program
+    /// then says is looked at like any first bytes.
+    async fn hear_host(&self, agent: &mut TcpStream, host: &mut TcpStream) -> io::Result<()> {
+        let mut said = BytesMut::new();
+        loop {
+            tokio::select! {
+                speaks = agent.readable() => return speaks,
+                heard = host.read_buf(&mut said) => {
+                    if heard? == 0 {
+                        // The end is passed on once the program has spoken or ended.
+                        return agent.shutdown().await;
+                    }
+                    self.meter.receives(said.len());
+                    agent.write_all_buf(&mut said).await?;
+                }
+            }
+        }
+    }
+
+    /// Writes down why it does not go on, and says so to the program.
+    async fn stop(&self, stream: TcpStream, spoken: Option<Protocol>, stop: Stop) -> &'static str {
+        match &stop {
+            Stop::Refused(refusal) => {
+                self.gate.refused(refusal);
+                explain::refuse(stream, spoken, refusal).await;
+                "refused"
+            }
+            Stop::Failed(why) => {
+                self.gate.failed(why.clone());
+                explain::fail(stream, spoken, why).await;
+                "failed"
+            }
+        }
+    }
+
+    /// A connection that carried something broke off.
+    fn broke(&self, error: &io::Error) -> &'static str {
+        if !Meter::is_spent(error) {
+            return "broken off";
+        }
+        self.gate.refused(
+            &self.refusal(
+                "network: the upload cap is reached",
+                "less, or a greater `network.upload`",
+            ),
+        );
+        "refused"
     }
 }
 
-/// Carries a permitted connection to its end.
+/// Whether the program lets the other side speak first.
+async fn is_silent(stream: &TcpStream) -> bool {
+    tokio::time::timeout(SILENCE, stream.readable()).await.is_err()
+}
+
+/// Carries a permitted connection to its end. `ahead` was read from it already.
 pub(crate) async fn carry<G: Gate>(
     stream: TcpStream,
+    ahead: Bytes,
     gate: G,
     permit: Permit<Connect>,
     shared: Arc<Shared>,
 ) {
-    let mut flow = Flow::new(gate, permit, shared);
-    let upstream = match flow.dial().await {
-        Ok(upstream) => upstream,
-        Err(Stop::Refused(refusal)) => {
-            flow.gate.refused(&refusal);
-            return explain::refuse(stream, &refusal).await;
-        }
-        Err(Stop::Failed(why)) => {
-            flow.gate.failed(why.clone());
-            return explain::fail(stream, &why).await;
-        }
-    };
     let _ = stream.set_nodelay(true);
-    let agent =
-        Agent::new(stream, Bytes::new(), Arc::clone(&flow.counts), Arc::clone(&flow.shared));
-    let reason = relay(agent, upstream, &flow.counts).await;
-    flow.gate.ended(flow.carried(reason));
+    let mut flow = Flow::new(gate, permit, shared);
+    let gate = flow.gate.clone();
+    let reason = tokio::select! {
+        biased;
+        refusal = gate.revoked() => {
+            gate.refused(&refusal);
+            "revoked"
+        }
+        reason = flow.run(stream, ahead) => reason,
+    };
+    let (sent, received) = flow.meter.read();
+    flow.gate.ended(Carried { sent, received, reason });
 }

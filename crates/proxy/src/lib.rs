@@ -13,6 +13,7 @@ mod dial;
 mod dns;
 mod explain;
 mod flow;
+mod meter;
 mod names;
 mod relay;
 mod serve;
