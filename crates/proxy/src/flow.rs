@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use remit_policy::{Attempt as _, Basis, Connect, Handling, Permit, Refusal};
@@ -38,10 +37,6 @@ pub(crate) enum Stop {
     /// It could not be made, or broke. Not written down yet.
     Failed(String),
 }
-
-/// How long a program may be silent before the host is dialled, in case that it
-/// is the host who speaks first. What speaks TLS or HTTP is faster.
-const SILENCE: Duration = Duration::from_millis(20);
 
 impl<G: Gate> Flow<G> {
     pub(crate) fn new(gate: G, permit: Permit<Connect>, shared: Arc<Shared>) -> Self {
@@ -118,7 +113,7 @@ impl<G: Gate> Flow<G> {
 
     async fn run(&mut self, mut stream: TcpStream, ahead: Bytes) -> &'static str {
         let mut upstream = None;
-        if ahead.is_empty() && !self.hears_agent_first() && is_silent(&stream).await {
+        if ahead.is_empty() && !self.hears_agent_first() {
             let mut host = match self.dial().await {
                 Ok(host) => host,
                 Err(stop) => return self.stop(stream, None, stop).await,
@@ -167,7 +162,7 @@ impl<G: Gate> Flow<G> {
         let mut said = BytesMut::new();
         loop {
             tokio::select! {
-                speaks = agent.readable() => return speaks,
+                speaks = async { agent.peek(&mut [0]).await } => return speaks.map(drop),
                 heard = host.read_buf(&mut said) => {
                     if heard? == 0 {
                         // The end is passed on once the program has spoken or ended.
@@ -209,11 +204,6 @@ impl<G: Gate> Flow<G> {
         );
         "refused"
     }
-}
-
-/// Whether the program lets the other side speak first.
-async fn is_silent(stream: &TcpStream) -> bool {
-    tokio::time::timeout(SILENCE, stream.readable()).await.is_err()
 }
 
 /// Carries a permitted connection to its end. `ahead` was read from it already.
