@@ -13,6 +13,7 @@ mod dial;
 mod dns;
 mod explain;
 mod flow;
+mod http;
 mod names;
 mod relay;
 mod serve;
