@@ -14,6 +14,7 @@ mod dns;
 mod explain;
 mod flow;
 mod meter;
+mod http;
 mod names;
 mod relay;
 mod serve;
