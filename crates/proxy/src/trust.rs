@@ -4,9 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use sha1::{Digest as _, Sha1};
 
-/// A certificate as text, with a line that says whose it is.
+/// A certificate as text.
 ///
 /// SOURCE: RFC 7468 §5.1.
 pub fn pem(certificate: &[u8]) -> String {
@@ -14,11 +16,7 @@ pub fn pem(certificate: &[u8]) -> String {
     // Base64 is ASCII, so that lines can be cut anywhere.
     let lines: Vec<&str> =
         (0..text.len()).step_by(64).map(|at| &text[at..text.len().min(at + 64)]).collect();
-    format!(
-        "# The authority of this Remit session.\n\
-         -----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-        lines.join("\n")
-    )
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
 /// A list in PEM with one more certificate. The rest stays as it is.
@@ -27,8 +25,14 @@ pub fn pem_with(list: &[u8], certificate: &[u8]) -> Vec<u8> {
     if !with.is_empty() && !with.ends_with(b"\n") {
         with.push(b'\n');
     }
+    with.extend(b"# The authority of this Remit session.\n");
     with.extend(pem(certificate).bytes());
     with
+}
+
+/// The certificates in a list in PEM. What is none is left out.
+pub fn certificates(list: &[u8]) -> Vec<Vec<u8>> {
+    CertificateDer::pem_slice_iter(list).flatten().map(|certificate| certificate.to_vec()).collect()
 }
 
 /// The password that Java's own list has everywhere. It keeps no secret.
@@ -90,9 +94,6 @@ fn java_sealed(count: u32, entries: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject as _;
-
     use super::*;
     use crate::Authority;
 
@@ -104,10 +105,8 @@ mod tests {
     fn a_list_with_one_more_is_the_list_and_one_more() {
         let [one, two] = [certificate(), certificate()];
         let list = pem_with(pem(&one).trim_end().as_bytes(), &two);
-        let read: Vec<Vec<u8>> = CertificateDer::pem_slice_iter(&list)
-            .map(|certificate| certificate.expect("well-formed").to_vec())
-            .collect();
-        assert_eq!(read, [one, two]);
+        assert_eq!(certificates(&list), [one, two]);
+        assert_eq!(certificates(b"no list"), [[0_u8; 0]; 0]);
         assert!(list.split(|b| *b == b'\n').all(|line| line.len() <= 64));
     }
 

@@ -31,8 +31,11 @@ pub struct Authority {
     key: KeyPair,
     valid: Span,
     /// What is answered with, made once for each host and protocol.
-    made: Mutex<HashMap<(Host, Option<Http>), Arc<ServerConfig>>>,
+    made: Mutex<HashMap<Answering, Arc<ServerConfig>>>,
 }
+
+/// As which host, and in which protocol.
+type Answering = (Host, Option<Http>);
 
 /// Why there is no authority, or no certificate of it.
 #[derive(Debug, thiserror::Error)]

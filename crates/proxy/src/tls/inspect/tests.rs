@@ -115,7 +115,8 @@ const ASKED: &str = "api.example:443";
 async fn program_and_host_agree_on_a_protocol_through_us() {
     let world = world();
     let both: &[&[u8]] = &[b"h2", b"http/1.1"];
-    let cases: [(&[&[u8]], Option<Http>, Option<&[u8]>, Http); 5] = [
+    type Case<'a> = (&'a [&'a [u8]], Option<Http>, Option<&'a [u8]>, Http);
+    let cases: [Case<'_>; 5] = [
         (both, Some(Http::Two), Some(b"h2"), Http::Two),
         (both, Some(Http::One), Some(b"http/1.1"), Http::One),
         (both, None, None, Http::One),
