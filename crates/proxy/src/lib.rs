@@ -20,12 +20,16 @@ mod relay;
 mod serve;
 mod shared;
 mod sniff;
+#[cfg_attr(not(test), allow(dead_code, unused_imports, reason = "called from `flow`"))]
+mod tls;
+pub mod trust;
 
 pub use capture::{Admission, Capture, Captured};
 pub use dns::{serve_datagrams, serve_streams};
 pub use names::{Names, Ranges};
 pub use serve::serve;
 pub use shared::Shared;
+pub use tls::{Authority, AuthorityError, RootsError, Tls, Upstream};
 
 use std::future::Future;
 use std::net::IpAddr;
