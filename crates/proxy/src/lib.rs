@@ -9,6 +9,7 @@
 
 mod agent;
 mod capture;
+mod credentials;
 mod dial;
 mod dns;
 mod explain;
@@ -21,6 +22,9 @@ mod shared;
 mod sniff;
 
 pub use capture::{Admission, Capture, Captured};
+pub use credentials::{
+    AwsKey, Bound, Credentials, CredentialsError, Form, Loaded, Secret, SecretError,
+};
 pub use dns::{serve_datagrams, serve_streams};
 pub use names::{Names, Ranges};
 pub use serve::serve;
