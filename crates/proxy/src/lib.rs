@@ -9,6 +9,7 @@
 
 mod agent;
 mod capture;
+mod credentials;
 mod dial;
 mod dns;
 mod explain;
@@ -25,6 +26,9 @@ mod tls;
 pub mod trust;
 
 pub use capture::{Admission, Capture, Captured};
+pub use credentials::{
+    AwsKey, Bound, Credentials, CredentialsError, Form, Loaded, Secret, SecretError,
+};
 pub use dns::{serve_datagrams, serve_streams};
 pub use names::{Names, Ranges};
 pub use serve::serve;
