@@ -4,17 +4,18 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use remit_policy::{Attempt as _, Basis, Connect, Handling, Permit, Refusal};
+use remit_policy::{Attempt as _, Basis, Connect, Handling, Permit, Refusal, Scheme};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::agent::Agent;
 use crate::dial::{self, DialError};
+use crate::http::Inspected;
 use crate::meter::{Caps, Meter};
 use crate::relay::relay;
 use crate::shared::Shared;
 use crate::sniff::{self, Protocol};
-use crate::{Carried, Gate, explain};
+use crate::{Carried, Gate, explain, tls};
 
 /// A permitted connection on its way.
 #[derive(Debug)]
@@ -25,8 +26,26 @@ pub(crate) struct Flow<G> {
     pub(crate) handling: Handling,
     pub(crate) shared: Arc<Shared>,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) spoken: Option<Protocol>,
+    /// Whether TLS or SSH was ended here.
+    pub(crate) is_inspected: bool,
     /// Spent on dialling.
     permit: Option<Permit<Connect>>,
+}
+
+/// A connection whose first bytes were read.
+struct Begun {
+    stream: TcpStream,
+    ahead: Bytes,
+    /// Dialled already, where the host may have spoken first.
+    upstream: Option<TcpStream>,
+}
+
+/// What comes after a look.
+enum Next {
+    Ended(&'static str),
+    /// The rest is carried as it is.
+    Carry(Agent, TcpStream),
 }
 
 /// Why a permitted connection does not go on.
@@ -44,7 +63,16 @@ impl<G: Gate> Flow<G> {
         let handling = gate.handling(&connect);
         let there = shared.destination(&connect.host, connect.port);
         let meter = Arc::new(Meter::new(there, Caps::default(), Arc::clone(&shared)));
-        Self { gate, connect, handling, shared, meter, permit: Some(permit) }
+        Self {
+            gate,
+            connect,
+            handling,
+            shared,
+            meter,
+            spoken: None,
+            is_inspected: false,
+            permit: Some(permit),
+        }
     }
 
     /// The way to the host, once.
@@ -128,32 +156,128 @@ impl<G: Gate> Flow<G> {
             Ok(first) => first,
             Err(error) => return self.broke(&error),
         };
+        self.spoken = Some(spoken);
         if let Err(refusal) = self.check(spoken) {
             return self.stop(stream, Some(spoken), Stop::Refused(refusal)).await;
         }
-        self.plain(stream, ahead, upstream, spoken).await
+        // Boxed, so that a connection that is only carried takes little memory.
+        let began = Begun { stream, ahead, upstream };
+        let next = match spoken {
+            Protocol::Http if !self.handling.opaque => Box::pin(self.http(began)).await,
+            Protocol::Tls => Box::pin(self.tls(began)).await,
+            _ => Box::pin(self.other(began, spoken)).await,
+        };
+        match next {
+            Next::Ended(reason) => reason,
+            Next::Carry(agent, upstream) => {
+                match relay(agent, upstream, &self.shared.pipes, &self.meter).await {
+                    Ok(()) => "closed",
+                    Err(error) => self.broke(&error),
+                }
+            }
+        }
     }
 
-    /// Carries what need not be looked into.
-    async fn plain(
+    /// What need not be looked into.
+    async fn other(&mut self, began: Begun, spoken: Protocol) -> Next {
+        match self.both(began, spoken).await {
+            Ok((agent, upstream)) => Next::Carry(agent, upstream),
+            Err(reason) => Next::Ended(reason),
+        }
+    }
+
+    /// Requests in the clear.
+    async fn http(&mut self, began: Begun) -> Next {
+        let (agent, upstream) = match self.both(began, Protocol::Http).await {
+            Ok(both) => both,
+            Err(reason) => return Next::Ended(reason),
+        };
+        let inspected = self.inspected(Scheme::Http);
+        Next::Ended(inspected.one(agent, upstream).await)
+    }
+
+    /// TLS: carried when it names the host that was permitted, or ended here.
+    async fn tls(&mut self, began: Begun) -> Next {
+        let Begun { mut stream, ahead, upstream } = began;
+        let mut read = BytesMut::from(ahead);
+        let seen = match tls::read(&mut stream, &mut read).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                let stop = Stop::Failed(format!("`{}`: {error}", self.connect));
+                return Next::Ended(self.stop(stream, Some(Protocol::Tls), stop).await);
+            }
+        };
+        let way = match tls::judge(&self.connect, &self.handling, &seen.hello) {
+            Ok(way) => way,
+            Err(refusal) => {
+                let stop = Stop::Refused(refusal);
+                return Next::Ended(self.stop(stream, Some(Protocol::Tls), stop).await);
+            }
+        };
+        let began = Begun { stream, ahead: read.freeze(), upstream };
+        let (mut agent, mut upstream) = match self.both(began, Protocol::Tls).await {
+            Ok(both) => both,
+            Err(reason) => return Next::Ended(reason),
+        };
+        if way == tls::Way::Inspect {
+            return Next::Ended(self.inspect(&seen.hello, agent, upstream).await);
+        }
+        match tls::greet(&self.connect, &seen, &mut agent, &mut upstream).await {
+            Ok(()) => Next::Carry(agent, upstream),
+            Err(stop) => {
+                let (stream, _) = agent.into_parts();
+                Next::Ended(self.stop(stream, Some(Protocol::Other), stop).await)
+            }
+        }
+    }
+
+    /// Ends TLS here, begins it anew, and judges the requests in it.
+    async fn inspect(
         &mut self,
-        stream: TcpStream,
-        ahead: Bytes,
-        upstream: Option<TcpStream>,
-        spoken: Protocol,
+        hello: &tls::Hello,
+        agent: Agent,
+        upstream: TcpStream,
     ) -> &'static str {
+        let Some(tls) = self.shared.tls.clone() else {
+            let refusal = self.refusal(
+                "network: inspection needs an authority, which this session was started without",
+                "the same in a new session",
+            );
+            let (stream, _) = agent.into_parts();
+            return self.stop(stream, Some(Protocol::Tls), Stop::Refused(refusal)).await;
+        };
+        self.is_inspected = true;
+        match tls::inspect(&tls, &self.connect, hello, agent, upstream).await {
+            Ok(tls::Inspected { agent, upstream, http }) => {
+                let inspected = self.inspected(Scheme::Https);
+                match http {
+                    tls::Http::One => inspected.one(agent, upstream).await,
+                    tls::Http::Two => Arc::new(inspected).two(agent, upstream).await,
+                }
+            }
+            Err(stop) => self.note(&stop),
+        }
+    }
+
+    fn inspected(&self, scheme: Scheme) -> Inspected<G, ()> {
+        Inspected { gate: self.gate.clone(), connect: self.connect.clone(), scheme, hooks: () }
+    }
+
+    /// The agent's side and the way to the host, which is dialled now if it was not.
+    async fn both(
+        &mut self,
+        began: Begun,
+        spoken: Protocol,
+    ) -> Result<(Agent, TcpStream), &'static str> {
+        let Begun { stream, ahead, upstream } = began;
         let upstream = match upstream {
             Some(upstream) => upstream,
             None => match self.dial().await {
                 Ok(upstream) => upstream,
-                Err(stop) => return self.stop(stream, Some(spoken), stop).await,
+                Err(stop) => return Err(self.stop(stream, Some(spoken), stop).await),
             },
         };
-        let agent = Agent::new(stream, ahead, Arc::clone(&self.meter));
-        match relay(agent, upstream, &self.shared.pipes, &self.meter).await {
-            Ok(()) => "closed",
-            Err(error) => self.broke(&error),
-        }
+        Ok((Agent::new(stream, ahead, Arc::clone(&self.meter)), upstream))
     }
 
     /// Passes on what the host says before the program does. What the program
@@ -177,15 +301,23 @@ impl<G: Gate> Flow<G> {
 
     /// Writes down why it does not go on, and says so to the program.
     async fn stop(&self, stream: TcpStream, spoken: Option<Protocol>, stop: Stop) -> &'static str {
+        let reason = self.note(&stop);
         match &stop {
+            Stop::Refused(refusal) => explain::refuse(stream, spoken, refusal).await,
+            Stop::Failed(why) => explain::fail(stream, spoken, why).await,
+        }
+        reason
+    }
+
+    /// Writes down why it does not go on.
+    fn note(&self, stop: &Stop) -> &'static str {
+        match stop {
             Stop::Refused(refusal) => {
                 self.gate.refused(refusal);
-                explain::refuse(stream, spoken, refusal).await;
                 "refused"
             }
             Stop::Failed(why) => {
                 self.gate.failed(why.clone());
-                explain::fail(stream, spoken, why).await;
                 "failed"
             }
         }

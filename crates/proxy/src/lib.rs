@@ -14,14 +14,13 @@ mod dial;
 mod dns;
 mod explain;
 mod flow;
-mod meter;
 mod http;
+mod meter;
 mod names;
 mod relay;
 mod serve;
 mod shared;
 mod sniff;
-#[cfg_attr(not(test), allow(dead_code, unused_imports, reason = "called from `flow`"))]
 mod tls;
 pub mod trust;
 

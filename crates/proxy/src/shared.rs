@@ -8,12 +8,15 @@ use remit_policy::{Host, Port};
 
 use crate::names::Names;
 use crate::relay::Pipes;
+use crate::tls::Tls;
 
 /// One for a session; connections hold it by reference count.
 #[derive(Debug)]
 pub struct Shared {
     pub(crate) names: Arc<Names>,
     pub(crate) pipes: Pipes,
+    /// Absent where nothing is inspected.
+    pub(crate) tls: Option<Arc<Tls>>,
     /// Bytes that left the session so far, on all connections.
     pub(crate) uploaded: AtomicU64,
     /// The same by destination.
@@ -25,9 +28,16 @@ impl Shared {
         Self {
             names,
             pipes: Pipes::default(),
+            tls: None,
             uploaded: AtomicU64::new(0),
             destinations: Mutex::default(),
         }
+    }
+
+    /// Inspects TLS where the policy says so.
+    #[must_use]
+    pub fn inspecting(self, tls: Tls) -> Self {
+        Self { tls: Some(Arc::new(tls)), ..self }
     }
 
     /// What was sent to a destination so far.
