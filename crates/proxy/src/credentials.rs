@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use http::HeaderName;
-use remit_policy::{Basis, Refusal, Request};
+use remit_policy::{Attempt as _, Basis, Refusal, Request};
 
 pub use secret::{Secret, SecretError};
 
@@ -177,6 +177,15 @@ impl Credentials {
         variables
     }
 
+    /// The text with the placeholder wherever it has a secret, for what is written
+    /// down or shown.
+    pub fn masked(&self, text: &str) -> String {
+        let Some(finder) = &self.echoes else { return text.to_owned() };
+        let mut bytes = text.as_bytes().to_vec();
+        finder.replace(&mut bytes);
+        String::from_utf8(bytes).expect("secrets and placeholders are ASCII")
+    }
+
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
@@ -188,11 +197,21 @@ impl Credentials {
             What::Secret => "secret",
             What::Placeholder => "placeholder",
         };
-        refusal(
+        self.refusal(
             request,
             format!("the {what} of credential `{name}` goes only where it is bound"),
             format!("requests over HTTPS to the hosts, methods and paths of `credentials.{name}`"),
         )
+    }
+
+    /// What a program put into a path may be a secret, and refusals are written down.
+    fn refusal(&self, request: &Request, rule: String, instead: String) -> Refusal {
+        Refusal {
+            attempt: self.masked(&request.summary()),
+            basis: Basis::built_in(rule),
+            instead: Some(instead),
+            note: None,
+        }
     }
 }
 
@@ -324,16 +343,6 @@ fn check(all: &[Held]) -> Result<(), CredentialsError> {
         }
     }
     Ok(())
-}
-
-fn refusal(request: &Request, rule: String, instead: String) -> Refusal {
-    use remit_policy::Attempt as _;
-    Refusal {
-        attempt: request.summary(),
-        basis: Basis::built_in(rule),
-        instead: Some(instead),
-        note: None,
-    }
 }
 
 #[cfg(test)]
