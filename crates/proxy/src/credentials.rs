@@ -75,6 +75,27 @@ pub struct AwsKey {
     pub session: Option<Secret>,
 }
 
+impl AwsKey {
+    /// Parses `ID:SECRET`, or `ID:SECRET:TOKEN` of a key that expires.
+    ///
+    /// # Errors
+    ///
+    /// If there are other than two or three parts, or one of them is no [`Secret`].
+    pub fn parse(text: &str) -> Result<Self, SecretError> {
+        let parts: Vec<_> = text.trim_end_matches(['\r', '\n']).split(':').collect();
+        let (id, secret, session) = match parts[..] {
+            [id, secret] => (id, secret, None),
+            [id, secret, session] => (id, secret, Some(Secret::parse(session)?)),
+            _ => return Err(SecretError::AWS),
+        };
+        // Slashes and commas would end it within a signature.
+        if !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(SecretError::AWS);
+        }
+        Ok(Self { id: Secret::parse(id)?, secret: Secret::parse(secret)?, session })
+    }
+}
+
 /// Which requests a credential is for. The policy says so.
 pub trait Bound: fmt::Debug + Send + Sync {
     fn applies(&self, request: &Request) -> bool;
@@ -180,10 +201,17 @@ impl Credentials {
     /// The text with the placeholder wherever it has a secret, for what is written
     /// down or shown.
     pub fn masked(&self, text: &str) -> String {
-        let Some(finder) = &self.echoes else { return text.to_owned() };
-        let mut bytes = text.as_bytes().to_vec();
-        finder.replace(&mut bytes);
-        String::from_utf8(bytes).expect("secrets and placeholders are ASCII")
+        String::from_utf8(self.masked_bytes(text.as_bytes()))
+            .expect("secrets and placeholders are ASCII")
+    }
+
+    /// The same for what may be no text, as long as it was.
+    pub fn masked_bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        if let Some(finder) = &self.echoes {
+            finder.replace(&mut bytes);
+        }
+        bytes
     }
 
     pub fn is_empty(&self) -> bool {

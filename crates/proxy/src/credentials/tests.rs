@@ -133,3 +133,14 @@ fn what_cannot_be_told_apart_or_put_in_refuses_to_load() {
     let key = AwsKey { id: secret("AKIAIOSFODNN7EXAMPLE"), secret: secret(TOKEN), session: None };
     check(vec![named("a", "AWS_KEY", Form::Aws(key))], "SECRET_ACCESS_KEY");
 }
+
+#[test]
+fn a_key_of_aws_has_two_or_three_parts() {
+    let key = AwsKey::parse("AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG\n").unwrap();
+    assert_eq!((key.id.expose(), key.session), ("AKIAIOSFODNN7EXAMPLE", None));
+    let key = AwsKey::parse("AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG:token-1234567").unwrap();
+    assert_eq!(key.session.unwrap().expose(), "token-1234567");
+    for bad in ["", "AKIAIOSFODNN7EXAMPLE", "AKIA/IOSFODNN7EXA:wJalrXUtnFEMI", "a:b:c:d", ":"] {
+        assert!(AwsKey::parse(bad).is_err(), "{bad}");
+    }
+}
