@@ -15,11 +15,14 @@ mod dns;
 mod explain;
 mod flow;
 mod http;
+mod meter;
 mod names;
 mod relay;
 mod serve;
 mod shared;
 mod sniff;
+mod tls;
+pub mod trust;
 
 pub use capture::{Admission, Capture, Captured};
 pub use credentials::{
@@ -29,6 +32,7 @@ pub use dns::{serve_datagrams, serve_streams};
 pub use names::{Names, Ranges};
 pub use serve::serve;
 pub use shared::Shared;
+pub use tls::{Authority, AuthorityError, RootsError, Tls, Upstream};
 
 use std::future::Future;
 use std::net::IpAddr;
