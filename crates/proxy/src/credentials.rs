@@ -20,9 +20,10 @@ mod spell;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use http::HeaderName;
-use remit_policy::{Attempt as _, Basis, Refusal, Request};
+use http::{HeaderName, HeaderValue};
+use remit_policy::{Attempt as _, Basis, Credential, CredentialUse, Refusal, Request};
 
+pub(crate) use hooks::PutIn;
 pub use secret::{Secret, SecretError};
 
 use find::Finder;
@@ -50,7 +51,7 @@ pub struct Loaded {
     pub bound: Box<dyn Bound>,
 }
 
-/// How a secret is put into a request.
+/// How a secret is put into a request, with the secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `authorization: Bearer SECRET`.
@@ -73,6 +74,27 @@ pub struct AwsKey {
     pub secret: Secret,
     /// The token of a key that expires.
     pub session: Option<Secret>,
+}
+
+impl Form {
+    /// The form that the policy names, filled with the text of a secret as it was
+    /// found. A line end after it is not part of it.
+    pub fn fill(uses: &CredentialUse, text: &str) -> Result<Self, SecretError> {
+        Ok(match uses {
+            CredentialUse::Bearer => Form::Bearer(Secret::parse(text)?),
+            CredentialUse::Basic { user } => {
+                Form::Basic { user: user.clone(), password: Secret::parse(text)? }
+            }
+            CredentialUse::Header { name } => {
+                let name = name.parse().map_err(|_| SecretError::HEADER)?;
+                Form::Header { name, secret: Secret::parse(text)? }
+            }
+            CredentialUse::Query { name } => {
+                Form::Query { name: name.clone(), secret: Secret::parse(text)? }
+            }
+            CredentialUse::Aws => Form::Aws(AwsKey::parse(text)?),
+        })
+    }
 }
 
 impl AwsKey {
@@ -99,6 +121,12 @@ impl AwsKey {
 /// Which requests a credential is for. The policy says so.
 pub trait Bound: fmt::Debug + Send + Sync {
     fn applies(&self, request: &Request) -> bool;
+}
+
+impl Bound for Credential {
+    fn applies(&self, request: &Request) -> bool {
+        Credential::applies(self, request)
+    }
 }
 
 /// Why credentials cannot be held.
@@ -214,6 +242,13 @@ impl Credentials {
         bytes
     }
 
+    /// The value of `proxy-authorization` for a proxy that is told this credential.
+    /// `None` if there is none of the name, or it is no `bearer` or `basic` one.
+    pub(crate) fn authorization(&self, name: &str) -> Option<HeaderValue> {
+        let held = self.held.iter().find(|held| held.loaded.name == name)?;
+        slot::authorization(&held.loaded.form)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
@@ -228,7 +263,7 @@ impl Credentials {
         self.refusal(
             request,
             format!("the {what} of credential `{name}` goes only where it is bound"),
-            format!("requests over HTTPS to the hosts, methods and paths of `credentials.{name}`"),
+            format!("requests to the hosts, methods and paths of `credentials.{name}`, encrypted"),
         )
     }
 

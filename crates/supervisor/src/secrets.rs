@@ -10,22 +10,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use remit_proxy::Credentials;
+use remit_policy::{Credential, CredentialSource};
+use remit_proxy::{Credentials, Form, Loaded};
 use rustix::fs::OFlags;
 
-/// Where a secret is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A file, by its absolute path.
-    File(PathBuf),
-    /// A variable of our own environment.
-    Variable(String),
-    /// An item of the person's keyring (Secret Service), by its attributes
-    /// `service` and `username`, or `service` and `account`.
-    Keyring { service: String, account: String },
+/// Why a session has not the credentials that its policy names. It does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    #[error("cannot read the secret of credential `{name}`")]
+    Source { name: String, source: SourceError },
+    #[error("cannot use the secret of credential `{name}`")]
+    Secret { name: String, source: remit_proxy::SecretError },
+    #[error("cannot hold the credentials of this session")]
+    Together(#[from] remit_proxy::CredentialsError),
+    #[error("cannot draw placeholders: the kernel gives no randomness")]
+    Randomness,
 }
 
-/// Why a secret could not be read. The session does not start without it.
+/// Why a secret could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     #[error("cannot read `{}`", .path.display())]
@@ -57,36 +59,48 @@ const KEYRING_PATIENCE: Duration = Duration::from_secs(60);
 
 const LARGEST: u64 = 64 << 10;
 
-/// Reads the text of a secret. It may have a line end after it.
-pub fn read(source: &Source) -> Result<String, SourceError> {
-    match source {
-        Source::File(path) => read_file(path),
-        Source::Variable(name) => std::env::var(name).map_err(|_| SourceError::Unset(name.clone())),
-        Source::Keyring { service, account } => {
-            ask_keyring(Path::new(KEYRING_TOOL), service, account, KEYRING_PATIENCE)
-        }
+/// Reads every secret that the policy names, and draws a placeholder for each.
+pub fn load(named: &[Credential]) -> Result<Credentials, CredentialError> {
+    let mut loaded = Vec::new();
+    for credential in named {
+        let name = || credential.name.clone();
+        let text = read(&credential.source)
+            .map_err(|source| CredentialError::Source { name: name(), source })?;
+        let form = Form::fill(&credential.uses, &text)
+            .map_err(|source| CredentialError::Secret { name: name(), source })?;
+        let (expose, bound) = (credential.expose.clone(), Box::new(credential.clone()));
+        loaded.push(Loaded { name: name(), form, expose, bound });
     }
+    let mut entropy = [0; 32];
+    getrandom::fill(&mut entropy).map_err(|_| CredentialError::Randomness)?;
+    Ok(Credentials::new(loaded, &entropy)?)
 }
 
 /// Takes secrets out of an environment and puts placeholders in.
 ///
-/// A variable that is a source does not pass, whatever the policy lets through, and
-/// where another has a secret in its value, the placeholder stands there.
-pub fn dress(
-    environment: &mut Vec<(OsString, OsString)>,
-    sources: &[Source],
-    credentials: &Credentials,
-) {
+/// Where a variable that passes has a secret in its value, the placeholder stands
+/// there. The policy withholds those that secrets are read from.
+pub fn dress(environment: &mut Vec<(OsString, OsString)>, credentials: &Credentials) {
     let exposed = credentials.variables();
-    environment.retain(|(name, _)| {
-        let is_source = |it: &Source| matches!(it, Source::Variable(source) if name == &**source);
-        !sources.iter().any(is_source) && !exposed.iter().any(|(it, _)| name == &**it)
-    });
+    environment.retain(|(name, _)| !exposed.iter().any(|(it, _)| name == &**it));
     for (_, value) in environment.iter_mut() {
         *value = OsString::from_vec(credentials.masked_bytes(value.as_bytes()));
     }
     environment.extend(exposed.into_iter().map(|(name, value)| (name.into(), value.into())));
     environment.sort();
+}
+
+/// Reads the text of a secret. It may have a line end after it.
+fn read(source: &CredentialSource) -> Result<String, SourceError> {
+    match source {
+        CredentialSource::File(path) => read_file(path),
+        CredentialSource::Variable(name) => {
+            std::env::var(name).map_err(|_| SourceError::Unset(name.clone()))
+        }
+        CredentialSource::Keyring { service, account } => {
+            ask_keyring(Path::new(KEYRING_TOOL), service, account, KEYRING_PATIENCE)
+        }
+    }
 }
 
 fn read_file(path: &Path) -> Result<String, SourceError> {
@@ -166,7 +180,7 @@ fn run(tool: &Path, arguments: &[&str], end: Instant) -> Result<Option<String>, 
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use remit_proxy::{Bound, Form, Loaded, Secret};
+    use remit_policy::{Layer, Place, Policy, PolicyText, TextKind};
 
     use super::*;
 
@@ -181,7 +195,7 @@ mod tests {
     fn a_file_is_read_only_if_nobody_else_can() {
         let directory = tempfile::tempdir().unwrap();
         let check = |text: &[u8], mode, words: &str| {
-            let read = read(&Source::File(file(directory.path(), text, mode)));
+            let read = read(&CredentialSource::File(file(directory.path(), text, mode)));
             let said = read.unwrap_or_else(|error| error.to_string());
             assert!(said.contains(words), "{said}");
         };
@@ -197,10 +211,10 @@ mod tests {
     fn what_is_no_file_or_not_there_is_named() {
         let directory = tempfile::tempdir().unwrap();
         for path in [directory.path().to_path_buf(), directory.path().join("absent")] {
-            let error = read(&Source::File(path.clone())).unwrap_err();
+            let error = read(&CredentialSource::File(path.clone())).unwrap_err();
             assert_eq!(error.to_string(), format!("cannot read `{}`", path.display()));
         }
-        let error = read(&Source::Variable("REMIT_TEST_NOT_SET".into())).unwrap_err();
+        let error = read(&CredentialSource::Variable("REMIT_TEST_NOT_SET".into())).unwrap_err();
         assert!(error.to_string().contains("`REMIT_TEST_NOT_SET` is not set"));
     }
 
@@ -239,36 +253,63 @@ mod tests {
         assert!(error.to_string().contains("libsecret-tools"), "{error}");
     }
 
-    #[derive(Debug)]
-    struct Never;
-
-    impl Bound for Never {
-        fn applies(&self, _: &remit_policy::Request) -> bool {
-            false
-        }
+    /// What the policy says of credentials.
+    fn named(text: &str) -> Policy {
+        let text = PolicyText {
+            layer: Layer::User,
+            kind: TextKind::Settings,
+            file: "config.toml".to_owned(),
+            text: text.to_owned(),
+        };
+        let place = Place { home: "/home/alice".into(), workspace: "/home/alice/work".into() };
+        Policy::compile(&[text], None, &crate::agents::none(), &place).unwrap()
     }
 
     #[test]
     fn the_environment_has_placeholders_and_no_secrets() {
+        let directory = tempfile::tempdir().unwrap();
         let secret = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
-        let form = Form::Bearer(Secret::parse(secret).unwrap());
-        let expose = Some("FORGE_TOKEN".to_owned());
-        let loaded = Loaded { name: "forge".into(), form, expose, bound: Box::new(Never) };
-        let credentials = Credentials::new(vec![loaded], &[7; 32]).unwrap();
+        let path = file(directory.path(), secret.as_bytes(), 0o600);
+        let policy = named(&format!(
+            "[credentials.forge]\nsource = {{ file = \"{}\" }}\nhosts = [\"api.example.com\"]\n\
+             as = \"bearer\"\nexpose = \"FORGE_TOKEN\"\n",
+            path.display()
+        ));
+        let credentials = load(policy.credentials()).unwrap();
         let mut environment: Vec<(OsString, OsString)> = [
-            ("SOURCE", secret.to_owned()),
             ("FORGE_TOKEN", secret.to_owned()),
             ("REMOTE", format!("https://me:{secret}@git.example/x")),
             ("PATH", "/usr/bin".to_owned()),
         ]
         .map(|(name, value)| (name.into(), value.into()))
         .into();
-        dress(&mut environment, &[Source::Variable("SOURCE".into())], &credentials);
+        dress(&mut environment, &credentials);
         let names: Vec<_> = environment.iter().map(|(name, _)| name.to_str().unwrap()).collect();
         assert_eq!(names, ["FORGE_TOKEN", "PATH", "REMOTE"]);
         let text = format!("{environment:?}");
         assert!(!text.contains(&secret[4..]), "{text}");
         let placeholder = &credentials.variables()[0].1;
         assert_eq!(text.matches(placeholder.as_str()).count(), 2, "{text}");
+        // Another session draws another.
+        let again = load(policy.credentials()).unwrap();
+        assert_ne!(again.variables(), credentials.variables());
+    }
+
+    #[test]
+    fn a_credential_without_a_usable_secret_refuses_and_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = file(directory.path(), b"short", 0o600);
+        let policy = |path: &Path| {
+            named(&format!(
+                "[credentials.forge]\nsource = {{ file = \"{}\" }}\n\
+                 hosts = [\"api.example.com\"]\nas = \"bearer\"\n",
+                path.display()
+            ))
+        };
+        let error = load(policy(&path).credentials()).unwrap_err();
+        assert_eq!(error.to_string(), "cannot use the secret of credential `forge`");
+        let error = load(policy(&directory.path().join("absent")).credentials()).unwrap_err();
+        assert_eq!(error.to_string(), "cannot read the secret of credential `forge`");
+        assert!(load(&[]).unwrap().is_empty());
     }
 }

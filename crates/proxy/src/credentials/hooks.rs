@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use remit_policy::{Refusal, Request, Scheme};
+use remit_policy::{Refusal, Request};
 
 use super::find::{Finder, Stream};
 use super::slot::{self, Slot, decoded_bytes};
@@ -137,11 +137,9 @@ impl Credentials {
         Ok(dressed)
     }
 
-    /// A secret never travels in the clear.
     fn bound(&self, request: &Request) -> Vec<usize> {
         let applies = |of: &usize| self.held[*of].loaded.bound.applies(request);
-        let all = (0..self.held.len()).filter(applies);
-        if request.scheme == Scheme::Https { all.collect() } else { Vec::new() }
+        (0..self.held.len()).filter(applies).collect()
     }
 
     /// One credential for each place: the only one that is bound, or the one whose

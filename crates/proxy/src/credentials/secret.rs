@@ -15,6 +15,7 @@ pub struct Secret(String);
 pub struct SecretError(&'static str);
 
 impl SecretError {
+    pub(super) const HEADER: Self = Self("it is put into a header whose name is none");
     pub(super) const AWS: Self = Self(
         "a key of AWS is written `ID:SECRET` or `ID:SECRET:TOKEN`, the ID in letters and digits",
     );

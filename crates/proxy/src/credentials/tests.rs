@@ -6,13 +6,13 @@ use crate::http::hooks::Draft;
 pub(super) const ENTROPY: [u8; 32] = [7; 32];
 pub(super) const TOKEN: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
 
-/// Bound to requests whose summary has this in it.
+/// Bound to encrypted requests to this host.
 #[derive(Debug)]
 struct To(&'static str);
 
 impl Bound for To {
     fn applies(&self, request: &Request) -> bool {
-        request.to_string().contains(self.0)
+        request.to_string().contains(&format!("https://{}:", self.0))
     }
 }
 
@@ -143,4 +143,17 @@ fn a_key_of_aws_has_two_or_three_parts() {
     for bad in ["", "AKIAIOSFODNN7EXAMPLE", "AKIA/IOSFODNN7EXA:wJalrXUtnFEMI", "a:b:c:d", ":"] {
         assert!(AwsKey::parse(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn a_proxy_is_told_what_authorises() {
+    let basic = Form::Basic { user: "me".into(), password: secret("hunter2hunter2") };
+    let name = HeaderName::from_static("x-key");
+    let credentials = held(vec![
+        loaded("basic", basic, "none"),
+        loaded("header", Form::Header { name, secret: secret(TOKEN) }, "none"),
+    ]);
+    assert_eq!(credentials.authorization("basic").unwrap(), "Basic bWU6aHVudGVyMmh1bnRlcjI=");
+    assert_eq!(credentials.authorization("header"), None);
+    assert_eq!(credentials.authorization("absent"), None);
 }
