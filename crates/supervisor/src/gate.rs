@@ -13,7 +13,7 @@ use remit_policy::{
     Answer, Attempt, Basis, Choice, Connect, Exec, Grants, Handling, Host, Permit, Policy, Port,
     Question, Refusal, Request, Verdict,
 };
-use remit_proxy::{Answered, Carried, Fact, Requested};
+use remit_proxy::{Answered, Carried, Credentials, Fact, Requested};
 
 use crate::desk::{CannotAsk, Questions, Waiting};
 use crate::journal::Journal;
@@ -23,6 +23,8 @@ use crate::process::Facts;
 #[derive(Debug)]
 pub(crate) struct Gate {
     policy: Policy,
+    /// The secrets that are put in on the way out.
+    pub(crate) credentials: Arc<Credentials>,
     grants: Mutex<Grants>,
     pub(crate) journal: Journal,
     pub(crate) questions: Questions,
@@ -75,12 +77,14 @@ pub(crate) trait Recorded: Attempt + Sized {
 impl Gate {
     pub(crate) fn new(
         policy: Policy,
+        credentials: Arc<Credentials>,
         journal: Journal,
         questions: Questions,
         session: String,
     ) -> Self {
         Self {
             policy,
+            credentials,
             grants: Mutex::default(),
             journal,
             questions,

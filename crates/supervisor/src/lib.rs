@@ -31,6 +31,7 @@ mod process;
 mod repository;
 mod resolve;
 mod scratch;
+pub mod secrets;
 pub mod session;
 mod shared;
 mod signals;

@@ -3,8 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use remit_policy::{Environment, Policy, Roots};
+use remit_proxy::Credentials;
 use remit_sandbox::{Plan, Tier};
 
 use crate::agents::{self, Adapter, Missing};
@@ -14,7 +16,7 @@ use crate::limits;
 use crate::plan::{self, Command};
 use crate::repository;
 use crate::session::RunError;
-use crate::{scratch, shared, tier, workspace};
+use crate::{scratch, secrets, shared, tier, workspace};
 
 /// What to run, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Prepared {
     pub places: Places,
     pub workspace: PathBuf,
     pub policy: Policy,
+    /// The secrets that are put in on the way out.
+    pub(crate) credentials: Arc<Credentials>,
     /// How the boundary will be held.
     pub(crate) tier: Tier,
     /// The session's own directory for temporary files, where the tier has no
@@ -76,6 +80,8 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
     }
     let scratch = (!tier.has_namespaces()).then(scratch::name).transpose()?;
     let mut environment = environment(&policy, &places, agent);
+    let credentials = secrets::load(policy.credentials())?;
+    secrets::dress(&mut environment, &credentials);
     if let Some(scratch) = &scratch {
         shared::dress(&mut environment, scratch);
     }
@@ -94,6 +100,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         places,
         workspace,
         policy,
+        credentials: Arc::new(credentials),
         tier,
         scratch,
         program: command,

@@ -32,6 +32,7 @@ use crate::made::Made;
 use crate::plan;
 use crate::prepare::Prepared;
 use crate::scratch::Scratch;
+use crate::secrets::CredentialError;
 use crate::stdio::{StreamError, Streams};
 use crate::terminal::{Terminal, TerminalDesk};
 use crate::tier::{self, NoTier};
@@ -49,6 +50,8 @@ pub enum RunError {
     Load(#[from] LoadError),
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     #[error(transparent)]
     Overlay(#[from] OverlayError),
     #[error(transparent)]
@@ -169,6 +172,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     let writing = Writing::new(prepared.policy.filesystem(), prepared.judged(roots));
     let gate = Arc::new(Gate::new(
         prepared.policy,
+        prepared.credentials,
         journal,
         Questions::new(prepared.queue),
         session.to_string(),
@@ -426,7 +430,8 @@ fn carry(
         gateway6: plan::NETWORK.gateway6,
     }));
     let capture = Arc::new(Capture::<Connection>::default());
-    let shared = Arc::new(remit_proxy::Shared::new(Arc::clone(&names)));
+    let shared = remit_proxy::Shared::new(Arc::clone(&names));
+    let shared = Arc::new(shared.holding(Arc::clone(&gate.credentials)));
     let connector = Connector {
         gate: Arc::clone(gate),
         names: Arc::clone(&names),
