@@ -274,6 +274,24 @@ pub struct Process {
     pub started: u64,
     /// The file it runs, before the exec where that is what it tries.
     pub program: Text,
+    /// Told of what reaches for the network, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// The judged programs behind a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// The attempt by which what the process runs was started, by itself or by
+    /// the one it was forked from.
+    pub exec: u64,
+    /// SHA-256 of its arguments as they were judged, each followed by a NUL, in
+    /// lower-case hexadecimal.
+    pub argv_digest: String,
+    /// The attempts of the programs it was started under, nearest first. Of a
+    /// chain of more than eight the middle is left out.
+    pub above: Vec<u64>,
 }
 
 /// What was seen of a connection that its name does not say.

@@ -91,7 +91,8 @@ impl Connector {
                 return Err(errno::EPERM);
             }
             let destination = notify::read_destination(call.task, address, length)?;
-            let facts = Facts::of(call.task).map_err(|_| errno::ESRCH)?;
+            let mut facts = Facts::of(call.task).map_err(|_| errno::ESRCH)?;
+            facts.origin = self.gate.lineage.of(&facts);
             if !still_waiting() {
                 return Err(errno::ESRCH);
             }

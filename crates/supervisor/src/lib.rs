@@ -23,6 +23,7 @@ mod gate;
 mod guard;
 mod journal;
 mod limits;
+mod lineage;
 mod made;
 mod mounts;
 mod plan;
