@@ -160,7 +160,7 @@ impl Connector {
         }
         let gateway = IpAddr::from(self.names.gateway());
         if to == SocketAddr::new(gateway, NAMES_PORT) {
-            return Ok(Some(Onward::Internet(to)));
+            return Ok(Some(Onward::internet(ipv6, to)));
         }
         let port = Port::try_from(to.port()).map_err(|_| errno::EADDRNOTAVAIL)?;
         let program = Some(PathBuf::from(&facts.program));
@@ -172,7 +172,7 @@ impl Connector {
             match localhost(port, tried.program.clone()).map(|tried| self.gate.judge(tried)) {
                 Some(named @ (Verdict::Allow(_) | Verdict::Ask(_))) => verdict = named,
                 _ if self.is_apart && self.is_served_inside(task, to) => {
-                    return self.inside(facts, detail, tried, to);
+                    return self.inside(facts, detail, tried, Onward::internet(ipv6, to));
                 }
                 _ => {}
             }
@@ -244,7 +244,7 @@ impl Connector {
             Some(listener) if ipv6 => listener,
             _ => self.listener4,
         };
-        let onward = Onward::Internet(if ipv6 { mapped(to) } else { to });
+        let onward = Onward::internet(ipv6, to);
         let begun = onward.attempt(socket, Duration::ZERO);
         if !matches!(begun, None | Some(0 | errno::EINPROGRESS)) {
             return begun.map_or(Ok(None), Err);
@@ -268,13 +268,13 @@ impl Connector {
         facts: &Facts,
         detail: Vec<Text>,
         tried: Connect,
-        to: SocketAddr,
+        to: Onward,
     ) -> Result<Option<Onward>, i32> {
         let verdict = self.gate.policy().connect_inside(tried);
         match self.gate.conclude(facts, detail, verdict).map_err(|_| errno::EIO)? {
             Judged::Permitted { permit, .. } => {
                 let _ = permit.spend();
-                Ok(Some(Onward::Internet(to)))
+                Ok(Some(to))
             }
             _ => Err(errno::EACCES),
         }
@@ -418,15 +418,7 @@ fn meant(to: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, to.port())
 }
 
-/// An address as an IPv6 socket has to be given it.
-fn mapped(to: SocketAddr) -> SocketAddr {
-    match to.ip() {
-        IpAddr::V4(v4) => SocketAddr::new(v4.to_ipv6_mapped().into(), to.port()),
-        IpAddr::V6(_) => to,
-    }
-}
-
-/// The other way round, as both sides of the capture compare it.
+/// An address as both sides of the capture compare it: mapped ones as IPv4.
 fn canonical(from: SocketAddr) -> SocketAddr {
     SocketAddr::new(from.ip().to_canonical(), from.port())
 }

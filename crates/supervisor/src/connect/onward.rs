@@ -1,7 +1,7 @@
 //! Taking a caller's socket somewhere without waiting for it on the thread that
 //! everybody waits for.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
@@ -41,6 +41,14 @@ impl Errand {
 }
 
 impl Onward {
+    /// An address in the only form that a TCP socket of its family takes.
+    pub(super) fn internet(ipv6: bool, to: SocketAddr) -> Self {
+        Self::Internet(match to.ip() {
+            IpAddr::V4(v4) if ipv6 => SocketAddr::new(v4.to_ipv6_mapped().into(), to.port()),
+            _ => to,
+        })
+    }
+
     /// See [`Errand::attempt`].
     pub(super) fn attempt(&self, socket: &Socket, waited: Duration) -> Option<i32> {
         let flags = match fcntl_getfl(socket) {
@@ -76,5 +84,65 @@ impl Onward {
         })
         .err()
         .unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::os::fd::{AsRawFd as _, OwnedFd};
+    use std::time::Instant;
+
+    use rustix::net::{AddressFamily, SocketType, socket};
+
+    use super::*;
+
+    /// A socket as a caller has it, and as we take it from the caller.
+    fn caller(family: AddressFamily) -> (OwnedFd, Socket) {
+        let theirs = socket(family, SocketType::STREAM, None).expect("a socket");
+        let ours = Socket::of(std::process::id(), theirs.as_raw_fd()).expect("the same socket");
+        (theirs, ours)
+    }
+
+    #[test]
+    fn a_socket_of_either_family_reaches_an_ipv4_server() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
+        let to = listener.local_addr().expect("its address");
+        for (family, ipv6) in [(AddressFamily::INET, false), (AddressFamily::INET6, true)] {
+            let (theirs, ours) = caller(family);
+            let errand = Errand::new(ours, Onward::internet(ipv6, to));
+            let since = Instant::now();
+            let number = loop {
+                if let Some(number) = errand.attempt(since.elapsed()) {
+                    break number;
+                }
+                assert!(since.elapsed() < Duration::from_secs(10), "never connected");
+            };
+            assert_eq!(number, 0, "{family:?}");
+            let flags = fcntl_getfl(&theirs).expect("flags");
+            assert!(!flags.contains(OFlags::NONBLOCK), "the caller's flags are as they were");
+        }
+    }
+
+    #[test]
+    fn a_server_whose_queue_is_full_holds_nobody_up() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
+        // SOURCE: listen(2), calling it again changes the length of the queue.
+        rustix::net::listen(&listener, 0).expect("a queue of one");
+        let to = listener.local_addr().expect("its address");
+        let since = Instant::now();
+        let mut waiting = Vec::new();
+        for _ in 0..4 {
+            let (theirs, ours) = caller(AddressFamily::INET);
+            let errand = Errand::new(ours, Onward::internet(false, to));
+            waiting.push((errand.attempt(Duration::ZERO), errand, theirs));
+        }
+        assert!(since.elapsed() < Duration::from_secs(1), "waited {:?}", since.elapsed());
+        let (late, errand, theirs) = waiting.last().expect("the last");
+        assert_eq!(*late, None, "it waits, elsewhere");
+        // A caller that gives up after a while is told so.
+        let limit = Some(Duration::from_millis(1));
+        sockopt::set_socket_timeout(theirs, sockopt::Timeout::Send, limit).expect("a limit");
+        assert!(errand.attempt(Duration::from_secs(1)).is_some_and(|number| number != 0));
     }
 }
