@@ -146,6 +146,32 @@ fn a_command_runs_and_its_status_comes_out() {
 }
 
 #[test]
+fn a_socket_that_is_handed_out_is_of_the_sessions_network() {
+    let workspace = tempfile::tempdir().expect("a directory");
+    let plan = plan(workspace.path(), "while ! [ -e done ]; do sleep 0.05; done");
+    let changes = notify::changes().expect("a signal descriptor");
+    let Launched { notifications, control, sockets, .. } =
+        launch(&plan, QUIET).expect("a boundary");
+    let networks = std::thread::scope(|scope| {
+        let serving = scope.spawn(|| serve(&notifications, changes.as_fd()));
+        let waiting = scope.spawn(|| control.wait());
+        let network = |socket| notify::network_of(socket).expect("a network");
+        let given = [(); 3].map(|()| network(control.socket().expect("a socket").as_fd()));
+        let host = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let networks = (given, network(sockets.stream4.as_fd()), network(host.as_fd()));
+        std::fs::write(workspace.path().join("done"), "").expect("a file");
+        assert_eq!(waiting.join().expect("the end"), ChildEvent::Exited(0));
+        control.end();
+        serving.join().expect("the serving thread");
+        networks
+    });
+    let (given, session, host) = networks;
+    assert_eq!(given, [session; 3]);
+    assert_ne!(session, host);
+    assert!(control.socket().is_err(), "nobody is there to make one");
+}
+
+#[test]
 fn the_workspace_is_the_hosts_and_writable() {
     let workspace = tempfile::tempdir_in("/var/tmp").expect("a directory");
     let script = "echo hi > file && cat file && ls /proc >/dev/null";

@@ -341,18 +341,32 @@ fn attend(
             }
         }
         if told {
-            match message::receive(control) {
-                Ok(Some(received)) if received.message == Message::Continue => {
+            match message::receive(control).map(|received| received.map(|it| it.message)) {
+                Ok(Some(Message::Continue)) => {
                     if let Some(terminal) = terminal {
                         let _ = sys::set_foreground(terminal.as_fd(), command);
                     }
                     let _ = sys::kill(-command, libc::SIGCONT);
                 }
+                Ok(Some(Message::MakeSocket)) if tier.has_namespaces() => give_socket(control),
                 // The supervisor is gone, or speaks nonsense: the session ends.
                 _ => leave(tier, 1),
             }
         }
     }
+}
+
+/// Hands out a socket by which the supervisor reaches a server of the session.
+/// It speaks both IPv6 and IPv4, where the kernel has IPv6.
+fn give_socket(control: BorrowedFd<'_>) {
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK;
+    let made =
+        sys::socket(libc::AF_INET6, kind, 0).or_else(|_| sys::socket(libc::AF_INET, kind, 0));
+    // Where the answer cannot be sent nobody is left to wait for it.
+    let _ = match made {
+        Ok(socket) => Message::Socket { errno: 0 }.send(control, &[socket.as_raw_fd()]),
+        Err(Errno(errno)) => Message::Socket { errno }.send(control, &[]),
+    };
 }
 
 /// Ends the session, and this process last. In a pid namespace the kernel ends
