@@ -84,13 +84,20 @@ impl Connect {
     }
 }
 
+impl Connect {
+    /// The domain that somebody registered and the host belongs to, if any.
+    pub fn domain(&self) -> Option<HostName> {
+        registrable(&self.host)
+    }
+}
+
 impl Attempt for Connect {
     fn summary(&self) -> String {
         format!("connect to `{self}`")
     }
 
     fn choices(&self) -> Vec<Choice> {
-        let domain = registrable(&self.host).map(|_| Choice::Domain);
+        let domain = self.domain().map(|_| Choice::Domain);
         let mut choices = vec![Choice::Once, Choice::Session, Choice::Host];
         choices.extend(domain);
         choices.push(Choice::Refuse);
@@ -101,7 +108,7 @@ impl Attempt for Connect {
         match choice {
             Choice::Session => Some(self.into()),
             Choice::Host => Some(Grant::Host(self.host.clone())),
-            Choice::Domain => registrable(&self.host).map(Grant::Domain),
+            Choice::Domain => self.domain().map(Grant::Domain),
             Choice::Once | Choice::Refuse => None,
         }
     }

@@ -69,9 +69,7 @@ pub(crate) struct CredentialSaid {
 /// # Errors
 ///
 /// [`PolicyError`] if two have one name.
-pub(crate) fn settle(
-    mut said: Vec<Said<CredentialSaid>>,
-) -> Result<Vec<Credential>, PolicyError> {
+pub(crate) fn settle(mut said: Vec<Said<CredentialSaid>>) -> Result<Vec<Credential>, PolicyError> {
     said.sort_by(|a, b| a.value.name.cmp(&b.value.name));
     if let Some([first, second]) =
         said.array_windows().find(|[first, second]| first.value.name == second.value.name)
@@ -98,8 +96,7 @@ impl Credential {
         let connect = crate::network::canonical(request.connect.clone());
         let mut named = false;
         self.hosts.visit(&connect.host, connect.port, |_| named = true);
-        let private =
-            request.scheme == Scheme::Https || crate::network::is_loopback(&connect.host);
+        let private = request.scheme == Scheme::Https || crate::network::is_loopback(&connect.host);
         named && private && Read::of(request).is_some_and(|read| read.is_within(&self.scope))
     }
 

@@ -42,7 +42,8 @@ impl Environment {
 
     /// The built-in names, and no others.
     pub(crate) fn built_in() -> Self {
-        let mut environment = Self { names: BTreeSet::new(), beginnings: BTreeSet::new(), withheld: BTreeSet::new() };
+        let mut environment =
+            Self { names: BTreeSet::new(), beginnings: BTreeSet::new(), withheld: BTreeSet::new() };
         for name in PASS_NAMES {
             environment.pass(name).expect("built-in variables are names or beginnings");
         }

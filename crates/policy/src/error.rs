@@ -47,9 +47,7 @@ impl PolicyError {
                 key: basis.rule.clone(),
                 reason,
             },
-            None => {
-                PolicyError::Place { reason: format!("`{}` (built-in): {reason}", basis.rule) }
-            }
+            None => PolicyError::Place { reason: format!("`{}` (built-in): {reason}", basis.rule) },
         }
     }
 }

@@ -132,7 +132,10 @@ impl Filesystem {
         hidden.extend(said.hide.into_iter().map(PathRule::from));
         if let Some(rule) = hidden.iter().find(|rule| place.workspace.starts_with(&rule.path)) {
             let workspace = place.workspace.display();
-            return Err(PolicyError::about(&rule.basis, format!("it would hide the workspace `{workspace}`")));
+            return Err(PolicyError::about(
+                &rule.basis,
+                format!("it would hide the workspace `{workspace}`"),
+            ));
         }
         let mut write = Vec::new();
         for root in said.write {

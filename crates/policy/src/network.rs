@@ -87,11 +87,7 @@ impl Statement {
 }
 
 impl Network {
-    pub(crate) fn new(
-        default: Settled<Decision>,
-        data: DataRules,
-        said: Vec<Said<About>>,
-    ) -> Self {
+    pub(crate) fn new(default: Settled<Decision>, data: DataRules, said: Vec<Said<About>>) -> Self {
         let mut index = Index::default();
         let mut statements = Vec::with_capacity(said.len());
         let offer = offer(&default, &said);
@@ -222,8 +218,7 @@ impl Network {
             let statement = &self.statements[hit.statement];
             match statement.say {
                 Say::Decide(decision)
-                    if decision != Decision::Allow
-                        && statement.scope.may_have_program(program) =>
+                    if decision != Decision::Allow && statement.scope.may_have_program(program) =>
                 {
                     about.push((decision, statement));
                 }
@@ -362,7 +357,8 @@ fn offer(default: &Settled<Decision>, said: &[Said<About>]) -> Option<String> {
         .collect();
     // Strangers to the agent first: it knows its own hosts.
     allowed.sort_by_key(|s| s.basis.origin.is_none());
-    let hosts: Vec<_> = allowed.iter().take(SHOWN).map(|s| format!("`{}`", s.value.hosts)).collect();
+    let hosts: Vec<_> =
+        allowed.iter().take(SHOWN).map(|s| format!("`{}`", s.value.hosts)).collect();
     let more = match allowed.len().saturating_sub(SHOWN) {
         0 => String::new(),
         more => format!(" and {more} more"),

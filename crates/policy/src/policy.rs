@@ -17,9 +17,9 @@ use crate::environment::{self, Environment};
 use crate::error::PolicyError;
 use crate::filesystem::{self, FilesSaid, Filesystem, Place};
 use crate::grant::Grants;
+use crate::host::Port;
 use crate::layers::{Decision, Force, Said, Settled, Voice};
 use crate::limits::{Limits, LimitsSaid};
-use crate::host::Port;
 use crate::network::presets::{self, preset};
 use crate::network::scope::Scope;
 use crate::network::{About, Network, Say};
@@ -394,11 +394,8 @@ impl Everything {
             credential.variables().for_each(|name| environment.withhold(name));
             // What a secret is put into must be seen, so nothing of the user's
             // takes this inspection back.
-            let said = |value| Said {
-                value,
-                force: Force::Requirement,
-                basis: credential.basis.clone(),
-            };
+            let said =
+                |value| Said { value, force: Force::Requirement, basis: credential.basis.clone() };
             let inspect = |host: &HostPattern| About::whole(Say::Inspect, host.clone());
             hosts.extend(credential.hosts().iter().map(|host| said(inspect(host))));
             if let CredentialSource::File(path) = &credential.source {

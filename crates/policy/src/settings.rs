@@ -24,8 +24,8 @@ use crate::limits::{LimitsSaid, LimitsText};
 use crate::tiers::Tier;
 use crate::writing::Git;
 use credentials::CredentialText;
-pub(crate) use network::{NetworkSaid, method};
 use network::NetworkText;
+pub(crate) use network::{NetworkSaid, method};
 
 /// When events reach the disk, weakest promise first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -173,10 +173,7 @@ impl SettingsText {
         })
     }
 
-    fn credentials(
-        &self,
-        speaker: &Speaker<'_>,
-    ) -> Result<Vec<Said<CredentialSaid>>, PolicyError> {
+    fn credentials(&self, speaker: &Speaker<'_>) -> Result<Vec<Said<CredentialSaid>>, PolicyError> {
         let stated = self.credentials.iter().map(|(name, text)| {
             let key = format!("credentials.{}", name.get_ref());
             speaker.widens(&key, &Some(name.clone()))?;

@@ -241,4 +241,3 @@ fn narrowed(path: &[u8]) -> Vec<u8> {
     }
     out
 }
-

@@ -77,7 +77,9 @@ mod tests {
     #[test]
     fn a_program_is_its_file_and_its_parts_and_nothing_else() {
         let git = Programs::new(vec![Programs::parse("/bin/git").unwrap()]).unwrap();
-        for part in ["/usr/bin/git", "/bin/git", "/usr/lib/git-core/git-remote-http", "/lib/git-core/git"] {
+        for part in
+            ["/usr/bin/git", "/bin/git", "/usr/lib/git-core/git-remote-http", "/lib/git-core/git"]
+        {
             assert!(git.have(Some(Path::new(part))), "{part}");
         }
         for other in [

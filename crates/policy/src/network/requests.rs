@@ -58,9 +58,9 @@ impl Network {
         let restricted = about.iter().any(|(decision, statement)| {
             *decision != Decision::Allow && !statement.scope.is_about_connections()
         });
-        let agents = about.iter().any(|(decision, statement)| {
-            *decision == Decision::Allow && statement.is_agents()
-        });
+        let agents = about
+            .iter()
+            .any(|(decision, statement)| *decision == Decision::Allow && statement.is_agents());
         let by_data = !agents && (self.data.web > Web::Full || self.data.cache == Cache::Only);
         let for_some = allows_some(&about) && !self.allows_all(&about);
         let requests_only = restricted || for_some || by_data || refused;
@@ -119,9 +119,9 @@ impl Network {
     /// How answers to requests on this connection are kept.
     pub(crate) fn cache(&self, connect: &Connect) -> Cache {
         let (about, _) = self.decisions(&canonical(connect.clone()));
-        let agents = about.iter().any(|(decision, statement)| {
-            *decision == Decision::Allow && statement.is_agents()
-        });
+        let agents = about
+            .iter()
+            .any(|(decision, statement)| *decision == Decision::Allow && statement.is_agents());
         if agents { Cache::Off } else { self.data.cache }
     }
 
@@ -178,9 +178,7 @@ impl Network {
     /// What a person's yes to the connection does not cover.
     fn on_an_answered_connection(restrictions: &[(Decision, Force, &Basis)]) -> Decided {
         match restrictions.iter().max_by_key(|(decision, force, _)| (*decision, *force)) {
-            Some((decision, _, basis)) => {
-                Decided { decision: *decision, basis: (*basis).clone() }
-            }
+            Some((decision, _, basis)) => Decided { decision: *decision, basis: (*basis).clone() },
             None => {
                 let basis = Basis {
                     layer: Layer::Answer,
@@ -272,8 +270,6 @@ fn allows_some(about: &[(Decision, &Statement)]) -> bool {
     })
 }
 
-fn ruled<'p>(
-    &(decision, statement): &(Decision, &'p Statement),
-) -> (Decision, Force, &'p Basis) {
+fn ruled<'p>(&(decision, statement): &(Decision, &'p Statement)) -> (Decision, Force, &'p Basis) {
     (decision, statement.force, &statement.basis)
 }

@@ -44,7 +44,10 @@ impl CredentialText {
             speaker.wrong(&format!("credentials.{}", name.get_ref()), name.span(), why)
         })?;
         let source = self.source.as_ref().ok_or_else(|| {
-            wrong("source", "it says where the secret is kept: `source = { file = \"~/…\" }`".into())
+            wrong(
+                "source",
+                "it says where the secret is kept: `source = { file = \"~/…\" }`".into(),
+            )
         })?;
         let source = source
             .get_ref()

@@ -265,9 +265,7 @@ impl Speaker<'_> {
         let may_be_broad =
             takes || self.voice.force == Force::Allegation || self.voice.layer == Layer::System;
         if pattern.is_broad() && !may_be_broad {
-            return Err(format!(
-                "`{text}` covers too much; only the system's settings may say so"
-            ));
+            return Err(format!("`{text}` covers too much; only the system's settings may say so"));
         }
         Ok(pattern)
     }
