@@ -106,6 +106,17 @@ pub enum Kind {
     },
     /// Something that was seen of a connection.
     ConnectFact { attempt: u64, fact: Fact },
+    /// A port of the host's loopback leads to the same port of the session's, for
+    /// programs of the same person.
+    Published { port: Port, basis: Basis },
+    /// Somebody on the host came to a published port. How it ended is a
+    /// [`Kind::ConnectEnded`] or, if nobody listens inside, a [`Kind::Outcome`].
+    Inbound {
+        attempt: u64,
+        port: Port,
+        /// The port it came from, on the host's loopback.
+        from: u16,
+    },
     ConnectEnded {
         attempt: u64,
         /// Bytes from the agent to the host.
@@ -221,6 +232,8 @@ impl Kind {
             Kind::Request { .. } => "request",
             Kind::RequestEnded { .. } => "request_ended",
             Kind::ConnectFact { .. } => "connect_fact",
+            Kind::Published { .. } => "published",
+            Kind::Inbound { .. } => "inbound",
             Kind::ConnectEnded { .. } => "connect_ended",
             Kind::Question { .. } => "question",
             Kind::Answer { .. } => "answer",

@@ -29,6 +29,7 @@ mod mounts;
 mod plan;
 mod prepare;
 mod process;
+mod publish;
 mod repository;
 mod resolve;
 mod scratch;

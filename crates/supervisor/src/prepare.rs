@@ -1,10 +1,11 @@
 //! Everything about a run, decided before anything is done.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use remit_policy::{Environment, Policy, Roots};
+use remit_policy::{Basis, Environment, Policy, Port, Roots};
 use remit_sandbox::{Plan, Tier};
 
 use crate::agents::{self, Adapter, Missing};
@@ -12,6 +13,7 @@ use crate::changes::{self, Layer};
 use crate::files::{self, Places};
 use crate::limits;
 use crate::plan::{self, Command};
+use crate::publish;
 use crate::repository;
 use crate::session::RunError;
 use crate::{scratch, shared, tier, workspace};
@@ -28,6 +30,8 @@ pub struct Request {
     pub queue: bool,
     /// Run on a copy-on-write view of the workspace.
     pub overlay: bool,
+    /// Ports of the session's loopback that the host's leads to.
+    pub publish: Vec<Port>,
 }
 
 /// A request with everything decided and nothing done yet.
@@ -50,6 +54,7 @@ pub struct Prepared {
     pub(crate) missing: Vec<Missing>,
     pub(crate) queue: bool,
     pub(crate) overlay: bool,
+    pub(crate) publish: BTreeMap<Port, Basis>,
     pub(crate) command: Vec<OsString>,
 }
 
@@ -74,6 +79,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         }
         changes::check(policy.filesystem(), &workspace)?;
     }
+    let publish = publish::permitted(&policy, tier, &request.publish)?;
     let scratch = (!tier.has_namespaces()).then(scratch::name).transpose()?;
     let mut environment = environment(&policy, &places, agent);
     if let Some(scratch) = &scratch {
@@ -103,6 +109,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         missing,
         queue: request.queue,
         overlay: request.overlay,
+        publish,
         command: request.command,
     })
 }
