@@ -101,6 +101,7 @@ fn prepare(entry: &mut Entry, control: BorrowedFd<'_>) -> Result<Inside, Failure
     entry.limits.apply().map_err(at(Step::Limits))?;
     if own {
         netlink::raise_loopback(&entry.network).map_err(at(Step::Loopback))?;
+        spare_ports();
     }
     let listeners = listen(entry).map_err(at(Step::Listeners))?;
     sys::umask(0);
@@ -152,6 +153,15 @@ fn map_user(entry: &Entry) -> Sys<()> {
     sys::write_file(c"/proc/self/setgroups", 0, 0, b"deny")?;
     sys::write_file(c"/proc/self/uid_map", 0, 0, &entry.uid_map)?;
     sys::write_file(c"/proc/self/gid_map", 0, 0, &entry.gid_map)
+}
+
+/// Lets the ports of closed connections be used again after a second. All
+/// captured connections go to one address and port, so a minute's worth of them
+/// would use up what there is; the kernel does this by itself for 127.0.0.0/8
+/// only. Without it the session is slower and no less safe.
+/// SOURCE: Documentation/networking/ip-sysctl.rst, tcp_tw_reuse.
+fn spare_ports() {
+    let _ = sys::write_file(c"/proc/sys/net/ipv4/tcp_tw_reuse", 0, 0, b"1\n");
 }
 
 /// The sockets that are made here and served from outside.
