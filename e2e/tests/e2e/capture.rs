@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use remit_e2e::witness::GREETING;
 
+use crate::lab::{Lab, NAME};
 use crate::network::{allow, greeter};
 use crate::run::{Output, Running, eventually};
 use crate::scenario::Need::{Program, RootHarness};
@@ -15,6 +16,8 @@ use crate::world::World;
 scenarios! { "capture":
     every_way_to_connect_is_caught_or_closed [Program("python3")],
     the_sessions_own_servers_are_reached_by_every_spelling [Program("python3"), Program("curl")],
+    java_reaches_names_and_the_sessions_own_servers
+        [RootHarness, Program("java"), Program("tcpdump"), Program("python3"), Program("curl")],
     the_programs_behind_a_connection_are_in_the_record [Program("curl")],
     a_question_shows_the_programs_behind_it [Program("curl")],
     a_published_port_leads_inside_and_is_recorded [Program("python3")],
@@ -86,6 +89,36 @@ fn the_sessions_own_servers_are_reached_by_every_spelling(world: &World) {
             assert!(output.out.contains(&format!("{host}: hello")), "{at} as {host}: {output:?}");
         }
     }
+}
+
+/// Java opens one socket for both families and gives it mapped addresses.
+fn java_reaches_names_and_the_sessions_own_servers(world: &World) {
+    const SOURCE: &str = r#"
+import java.net.URI;
+import java.net.http.*;
+
+class Fetch {
+    public static void main(String[] urls) throws Exception {
+        var client = HttpClient.newHttpClient();
+        for (var url : urls) {
+            var request = HttpRequest.newBuilder(URI.create(url)).build();
+            System.out.println(client.send(request, HttpResponse.BodyHandlers.ofString()).body());
+        }
+    }
+}
+"#;
+    world.write(&world.workspace.join("Fetch.java"), SOURCE);
+    let lab = Lab::new(world);
+    let fetch = format!("java Fetch.java http://{NAME}/");
+    let refused = lab.inside(&fetch);
+    assert!(!refused.both().contains(GREETING.trim()), "{refused:?}");
+    assert_eq!(lab.notes(), "", "nothing was asked or fetched");
+    allow(world, &[format!("{NAME}:80")]);
+    lab.inside(&fetch).succeeds().says(GREETING.trim());
+    let port = free_port();
+    let script =
+        format!("{}; java Fetch.java http://127.0.0.1:{port}/README", server(port, "127.0.0.1"));
+    lab.inside(&script).succeeds().says("hello");
 }
 
 fn the_programs_behind_a_connection_are_in_the_record(world: &World) {
