@@ -1,11 +1,12 @@
 //! Everything about a run, decided before anything is done.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use remit_policy::{Environment, Policy, Roots};
+use remit_policy::{Basis, Environment, Policy, Port, Roots};
 use remit_proxy::Credentials;
 use remit_sandbox::{Plan, Tier};
 
@@ -14,6 +15,7 @@ use crate::changes::{self, Layer};
 use crate::files::{self, Places};
 use crate::limits;
 use crate::plan::{self, Command};
+use crate::publish;
 use crate::repository;
 use crate::session::RunError;
 use crate::{scratch, secrets, shared, tier, workspace};
@@ -30,6 +32,8 @@ pub struct Request {
     pub queue: bool,
     /// Run on a copy-on-write view of the workspace.
     pub overlay: bool,
+    /// Ports of the session's loopback that the host's leads to.
+    pub publish: Vec<Port>,
 }
 
 /// A request with everything decided and nothing done yet.
@@ -54,6 +58,7 @@ pub struct Prepared {
     pub(crate) missing: Vec<Missing>,
     pub(crate) queue: bool,
     pub(crate) overlay: bool,
+    pub(crate) publish: BTreeMap<Port, Basis>,
     pub(crate) command: Vec<OsString>,
 }
 
@@ -78,6 +83,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         }
         changes::check(policy.filesystem(), &workspace)?;
     }
+    let publish = publish::permitted(&policy, tier, &request.publish)?;
     let scratch = (!tier.has_namespaces()).then(scratch::name).transpose()?;
     let mut environment = environment(&policy, &places, agent);
     let credentials = secrets::load(policy.credentials())?;
@@ -110,6 +116,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         missing,
         queue: request.queue,
         overlay: request.overlay,
+        publish,
         command: request.command,
     })
 }
