@@ -14,16 +14,23 @@ mod dns;
 mod explain;
 mod flow;
 mod names;
+#[allow(dead_code, reason = "called by `flow` once all protocols are told apart")]
+mod postgres;
 mod relay;
 mod serve;
 mod shared;
 mod sniff;
+#[allow(dead_code, reason = "called by `flow` once all protocols are told apart")]
+mod ssh;
+#[cfg(test)]
+mod witness;
 
 pub use capture::{Admission, Capture, Captured};
 pub use dns::{serve_datagrams, serve_streams};
 pub use names::{Names, Ranges};
 pub use serve::serve;
 pub use shared::Shared;
+pub use ssh::{SshKeys, SshKeysError};
 
 use std::future::Future;
 use std::net::IpAddr;
