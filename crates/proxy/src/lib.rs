@@ -9,10 +9,13 @@
 
 mod agent;
 mod capture;
+mod credentials;
 mod dial;
 mod dns;
 mod explain;
 mod flow;
+mod http;
+mod meter;
 mod names;
 #[allow(dead_code, reason = "called by `flow` once all protocols are told apart")]
 mod postgres;
@@ -22,15 +25,21 @@ mod shared;
 mod sniff;
 #[allow(dead_code, reason = "called by `flow` once all protocols are told apart")]
 mod ssh;
+mod tls;
+pub mod trust;
 #[cfg(test)]
 mod witness;
 
 pub use capture::{Admission, Capture, Captured};
+pub use credentials::{
+    AwsKey, Bound, Credentials, CredentialsError, Form, Loaded, Secret, SecretError,
+};
 pub use dns::{serve_datagrams, serve_streams};
 pub use names::{Names, Ranges};
 pub use serve::serve;
 pub use shared::Shared;
 pub use ssh::{SshKeys, SshKeysError};
+pub use tls::{Authority, AuthorityError, RootsError, Tls, Upstream};
 
 use std::future::Future;
 use std::net::IpAddr;

@@ -32,6 +32,7 @@ use tokio::time::timeout;
 
 use crate::agent::Agent;
 use crate::flow::{Flow, Stop};
+use crate::meter::Meter;
 use crate::{Fact, Gate};
 use command::Command;
 use door::{Asked, Door};
@@ -107,8 +108,13 @@ pub(crate) async fn carry<G: Gate>(
     // A program hangs up when it has read the last words.
     let _ = timeout(PATIENCE, async { while questions.recv().await.is_some() {} }).await;
     drop(questions);
-    let _ = timeout(PATIENCE, program.join_next()).await;
-    reason
+    match timeout(PATIENCE, program.join_next()).await {
+        Ok(Some(Ok(Err(error)))) if reason.is_ok() && Meter::is_spent(&error) => {
+            let rule = "network: the upload cap is reached";
+            Err(Stop::Refused(flow.refusal(rule, "less, or a greater `network.upload`")))
+        }
+        _ => reason,
+    }
 }
 
 /// Answers what a program asks for.

@@ -13,8 +13,7 @@ use remit_policy::{
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::flow::Flow;
-use crate::names::{Names, Ranges};
-use crate::shared::Shared;
+use crate::shared::tests::shared;
 use crate::{Answered, Carried, Fact, Gate, Requested};
 
 #[derive(Clone, Debug, Default)]
@@ -35,10 +34,7 @@ impl Witness {
 
     /// A permitted connection to a server of the test's own.
     pub(crate) fn flow(&self, server: SocketAddr) -> Flow<Self> {
-        let gateway6 = "fd72:656d:6974::1".parse().expect("an address");
-        let ranges = Ranges { gateway: [198, 18, 0, 1].into(), prefix: 15, gateway6 };
-        let shared = Arc::new(Shared::new(Arc::new(Names::new(ranges))));
-        Flow::new(self.clone(), permit(server), shared)
+        Flow::new(self.clone(), permit(server), shared())
     }
 }
 

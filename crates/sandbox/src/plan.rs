@@ -101,8 +101,8 @@ pub enum Mount {
     Devices,
     /// An empty thing of no permission over a directory or file.
     Hidden { path: PathBuf, directory: bool },
-    /// A file with this text, read-only.
-    Text { path: PathBuf, text: String },
+    /// A file with this text, which need not be UTF-8, read-only.
+    Text { path: PathBuf, text: Vec<u8> },
 }
 
 /// One grant of the floor: this access to everything beneath.

@@ -10,8 +10,8 @@ use std::time::Instant;
 use remit_approvals::{Ask, QuestionId};
 use remit_audit::{AppendError, Kind, Text, Tried, event};
 use remit_policy::{
-    Answer, Attempt, Basis, Choice, Connect, Exec, Grant, Grants, Handling, Host, Permit, Policy,
-    Port, Question, Refusal, Request, Verdict,
+    Answer, Attempt, Basis, Choice, Connect, Exec, Grants, Handling, Host, Permit, Policy, Port,
+    Question, Refusal, Request, Verdict,
 };
 use remit_proxy::{Answered, Carried, Fact, Requested};
 
@@ -61,9 +61,6 @@ pub(crate) trait Recorded: Attempt + Sized {
     const TRIED: Tried;
 
     fn judge(self, policy: &Policy, grants: &Grants) -> Verdict<Self>;
-
-    /// What a yes for the session covers.
-    fn grant(&self) -> Grant;
 
     /// The event of the attempt, with what the policy said.
     fn event(&self, facts: &Facts, verdict: event::Verdict, basis: Basis, attempt: u64) -> Kind;
@@ -163,6 +160,7 @@ impl Gate {
             summary: summary.clone(),
             details: question.attempt().particulars(facts),
             basis: question.basis().clone(),
+            choices: question.choices(),
             posed_at: jiff::Timestamp::now().to_string(),
         };
         match self.questions.put(ask) {
@@ -230,8 +228,8 @@ impl Gate {
         }
         match question.settle(&answer) {
             Ok(permit) => {
-                if answer.choice == Choice::Session {
-                    self.grants().add(permit.attempt().grant());
+                if let Some(grant) = permit.attempt().grant(answer.choice) {
+                    self.grants().add(grant);
                 }
                 Ok(permit)
             }
@@ -297,10 +295,6 @@ impl Recorded for Exec {
         policy.exec(self, grants)
     }
 
-    fn grant(&self) -> Grant {
-        self.into()
-    }
-
     fn event(&self, facts: &Facts, verdict: event::Verdict, basis: Basis, attempt: u64) -> Kind {
         let cwd = Text::from(self.cwd.as_path());
         Kind::Exec { process: facts.event(), argv: self.detail(), cwd, verdict, basis, attempt }
@@ -327,10 +321,6 @@ impl Recorded for Connect {
         policy.connect(self, grants)
     }
 
-    fn grant(&self) -> Grant {
-        self.into()
-    }
-
     fn event(&self, facts: &Facts, verdict: event::Verdict, basis: Basis, attempt: u64) -> Kind {
         Kind::Connect {
             process: facts.event(),
@@ -348,11 +338,13 @@ impl Recorded for Connect {
     }
 
     fn particulars(&self, facts: &Facts) -> Vec<(String, String)> {
-        vec![
+        let mut particulars = vec![
             label("host", self.host.to_string()),
             label("port", self.port.to_string()),
             label("by", format!("{} (process {})", facts.program.to_string_lossy(), facts.process)),
-        ]
+        ];
+        particulars.extend(self.domain().map(|domain| label("domain", domain.as_str())));
+        particulars
     }
 }
 
@@ -361,10 +353,6 @@ impl Recorded for Request {
 
     fn judge(self, policy: &Policy, grants: &Grants) -> Verdict<Self> {
         policy.request(self, grants)
-    }
-
-    fn grant(&self) -> Grant {
-        self.into()
     }
 
     fn event(&self, facts: &Facts, verdict: event::Verdict, basis: Basis, attempt: u64) -> Kind {

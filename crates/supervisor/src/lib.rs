@@ -37,6 +37,8 @@ mod signals;
 mod stdio;
 pub mod terminal;
 mod tier;
+#[allow(dead_code, reason = "called from `session`")]
+mod trust;
 mod warden;
 mod workspace;
 

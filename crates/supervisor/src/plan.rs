@@ -355,7 +355,7 @@ fn texts() -> Vec<Mount> {
                 Ok(path) => path,
                 Err(_) => fs::read_link(path).ok().map(|to| Path::new("/etc").join(to))?,
             };
-            Some(Mount::Text { path: lexically_clean(&path), text })
+            Some(Mount::Text { path: lexically_clean(&path), text: text.into_bytes() })
         })
         .collect()
 }

@@ -2,6 +2,7 @@
 //! takes the person for who they are.
 
 use std::borrow::Cow;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ const HOST_KEYS: [Algorithm; 4] = [
 pub(super) struct Way<G: Gate> {
     handle: Handle<Checked<G>>,
     /// Carries its bytes; ends them when dropped.
-    _carriers: JoinSet<()>,
+    _carriers: JoinSet<io::Result<()>>,
 }
 
 impl<G: Gate> Way<G> {

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use tokio::io::copy_bidirectional;
 
+use crate::meter::Caps;
 use crate::witness::{Witness, pair};
 
 const FETCH: &str = "git-upload-pack '/team/a.git'";
@@ -168,10 +169,17 @@ impl World {
 
     /// A program that is logged in as `git`, and what comes of its connection.
     async fn program(&self) -> (client::Handle<Program>, JoinHandle<Result<&'static str, Stop>>) {
+        self.program_of(Caps::default()).await
+    }
+
+    async fn program_of(
+        &self,
+        caps: Caps,
+    ) -> (client::Handle<Program>, JoinHandle<Result<&'static str, Stop>>) {
         let (near, far) = pair().await;
         let mut flow = self.witness.flow(self.host);
-        let agent =
-            Agent::new(far, Bytes::new(), Arc::clone(&flow.counts), Arc::clone(&flow.shared));
+        let meter = Meter::new(Arc::default(), caps, Arc::clone(&flow.shared));
+        let agent = Agent::new(far, Bytes::new(), Arc::new(meter));
         let keys = self.keys.clone();
         let carried = tokio::spawn(async move { carry(&mut flow, agent, &keys).await });
         let program = Program(Arc::clone(&self.met));
@@ -373,6 +381,21 @@ async fn much_is_carried_both_ways() {
     }
     sending.await.expect("no panic");
     assert!(got == expected, "{} of {} bytes", got.len(), expected.len());
+}
+
+#[tokio::test]
+async fn an_upload_beyond_its_cap_ends_the_command() {
+    let world = World::new("cap", &["cat"]).await;
+    let caps = Caps { session: Some(100_000), there: None };
+    let (program, carried) = world.program_of(caps).await;
+    let mut channel = program.channel_open_session().await.expect("a channel");
+    channel.exec(true, "cat").await.expect("sent");
+    // Beyond the cap nobody reads any more.
+    let _ = channel.data(&vec![7; 300_000][..]).await;
+    while channel.wait().await.is_some() {}
+    drop(program);
+    let refusal = refused(carried.await.expect("no panic"));
+    assert!(refusal.basis.rule.contains("upload cap"), "{refusal}");
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@
 //! the host is heard while anything waits *for* it, as it has to say when it
 //! can take more.
 
+use std::io;
+
 use tokio::io::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, copy, duplex, split,
 };
@@ -77,7 +79,8 @@ impl Waiting {
 /// passes any more.
 pub(super) struct Tied {
     pub(super) end: DuplexStream,
-    pub(super) carriers: JoinSet<()>,
+    /// Returns how reading the socket ended.
+    pub(super) carriers: JoinSet<io::Result<()>>,
 }
 
 /// `whom` is whom the bytes read from the socket are for.
@@ -98,20 +101,26 @@ pub(super) fn tie(
     carriers.spawn(async move {
         let inward = async {
             let mut buffer = vec![0; 16 * 1024];
-            while waiting.wait_for(may_read).await.is_ok() {
-                match from.read(&mut buffer).await {
-                    Ok(length @ 1..) if to_task.write_all(&buffer[..length]).await.is_ok() => {}
-                    _ => break,
+            let ended = loop {
+                if waiting.wait_for(may_read).await.is_err() {
+                    break Ok(());
                 }
-            }
-            // The task sees how it ended by itself.
+                match from.read(&mut buffer).await {
+                    Ok(0) => break Ok(()),
+                    Ok(length) if to_task.write_all(&buffer[..length]).await.is_ok() => {}
+                    // The task has ended and says why by itself.
+                    Ok(_) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            };
             let _ = to_task.shutdown().await;
+            ended
         };
         let outward = async {
             let _ = copy(&mut from_task, &mut to).await;
             let _ = to.shutdown().await;
         };
-        tokio::join!(inward, outward);
+        tokio::join!(inward, outward).0
     });
     Tied { end, carriers }
 }

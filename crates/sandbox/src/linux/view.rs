@@ -62,9 +62,7 @@ impl Prepared {
             Mount::Hidden { path, directory } => {
                 Prepared::Hidden { path: c(path)?, directory: *directory }
             }
-            Mount::Text { path, text } => {
-                Prepared::Text { path: c(path)?, text: text.clone().into_bytes() }
-            }
+            Mount::Text { path, text } => Prepared::Text { path: c(path)?, text: text.clone() },
         })
     }
 }
