@@ -121,6 +121,17 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
     })
 }
 
+impl Prepared {
+    /// The published ports, as `--print-plan` shows them after the plan.
+    pub fn published(&self) -> String {
+        let lines = self.publish.iter().map(|(port, basis)| {
+            format!("  127.0.0.1:{port} of the host leads to port {port} inside  (by {basis})\n")
+        });
+        let lines: String = lines.collect();
+        if lines.is_empty() { lines } else { format!("published\n{lines}") }
+    }
+}
+
 /// The clean environment: what the policy lets pass, and what every program needs.
 fn environment(
     policy: &Policy,
