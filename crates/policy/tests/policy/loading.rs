@@ -9,7 +9,7 @@ use crate::common::{check_exec, check_host, codex, compile, place, rules, settin
 
 /// Loads one text and compares how the refusal begins.
 #[track_caller]
-fn check_refused(text: remit_policy::PolicyText, expected: &str) {
+pub(crate) fn check_refused(text: remit_policy::PolicyText, expected: &str) {
     let shown = text.text.clone();
     match try_compile(&[text], None) {
         Ok(_) => panic!("loaded: {shown}"),
@@ -220,73 +220,6 @@ fn a_wrong_statement_about_the_network_names_file_line_and_key() {
         "2: `network.rules.host`: ",
     );
     check("[profiles.x.network]\ncahce = 'off'", "2: unknown key `profiles.x.network.cahce`");
-}
-
-#[test]
-fn a_wrong_credential_names_file_line_and_key() {
-    let check = |text: &str, expected: &str| {
-        check_refused(
-            settings(Layer::User, &format!("[credentials.x]\n{text}")),
-            &format!("settings `user.toml` line {expected}"),
-        );
-    };
-    let source = "source = { variable = 'X' }";
-    check("as = 'bearer'", "1: `credentials.x.source`: it says where");
-    check("source = {}\nas = 'bearer'", "2: `credentials.x.source`: it is exactly one of");
-    check(
-        "source = { file = '~/x', variable = 'X' }\nas = 'bearer'",
-        "2: `credentials.x.source`: it is exactly one of",
-    );
-    check(
-        "source = { fil = '~/x' }",
-        "2: unknown key `credentials.x.source.fil`; did you mean `file`?",
-    );
-    check("source = { file = './x' }\nas = 'bearer'", "2: `credentials.x.source`: `./x`: a secret");
-    check(
-        "source = { file = 'x' }\nas = 'bearer'",
-        "2: `credentials.x.source`: `x`: a path begins",
-    );
-    check(
-        "source = { keyring = 'x' }\nas = 'bearer'",
-        "2: `credentials.x.source`: `x` is not an entry",
-    );
-    check("source = { variable = 'A B' }\nas = 'bearer'", "2: `credentials.x.source`: ");
-    check(source, "1: `credentials.x.as`: it is `bearer`");
-    check(&format!("{source}\nas = 'cookie'"), "1: `credentials.x.as`: ");
-    check(&format!("{source}\nas = 'header'"), "1: `credentials.x.name`: ");
-    check(&format!("{source}\nas = 'header'\nname = 'Host'"), "1: `credentials.x.name`: `Host` is");
-    check(&format!("{source}\nas = 'header'\nname = 'a b'"), "1: `credentials.x.name`: ");
-    check(&format!("{source}\nas = 'query'\nname = 'a&b'"), "1: `credentials.x.name`: ");
-    check(&format!("{source}\nas = 'bearer'\nname = 'a'"), "1: `credentials.x.name`: ");
-    check(&format!("{source}\nas = 'basic'\nname = 'a:b'"), "1: `credentials.x.name`: ");
-    check(
-        &format!("{source}\nas = 'aws'\nhosts = ['*.com']"),
-        "4: `credentials.x.hosts`: `*.com` covers",
-    );
-    check(
-        &format!("{source}\nas = 'aws'\nhosts = ['a.example']\nexpose = 'LD_PRELOAD'"),
-        "5: `credentials.x.expose`: `LD_PRELOAD` never passes",
-    );
-    check(
-        &format!("{source}\nas = 'aws'\nhosts = ['a.example']\nexpose = 'X_*'"),
-        "5: `credentials.x.expose`: `X_*` is not the name of one variable",
-    );
-    check(
-        &format!("{source}\nas = 'aws'\nexpose = 'X'"),
-        "4: `credentials.x.expose`: a secret without",
-    );
-    check(&format!("{source}\nas = 'aws'\nkind = 'X'"), "4: unknown key `credentials.x.kind`");
-    check_refused(
-        settings(
-            Layer::System,
-            "[credentials.x]\nsource = { variable = 'X' }\nas = 'aws'\nhosts = ['*']",
-        ),
-        "settings `system.toml` line 4: `credentials.x.hosts`: `*` covers too much",
-    );
-    check_refused(
-        settings(Layer::User, "[credentials.'a b']\nsource = { variable = 'X' }"),
-        "settings `user.toml` line 1: `credentials.a b`: a name is at most",
-    );
 }
 
 #[test]
