@@ -73,6 +73,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
     let needs = agent.map_or_else(agents::none, |agent| agent.needs(&places.home));
     let place = remit_policy::Place { home: places.home.clone(), workspace: workspace.clone() };
     let mut policy = Policy::compile(&texts, request.profile.as_deref(), &needs, &place)?;
+    policy.follow(&place, |program| program.canonicalize().ok());
     for name in repository::hooks(&workspace, &places.home) {
         policy.protect(name, "Git runs these outside the boundary, as core.hooksPath says");
     }
