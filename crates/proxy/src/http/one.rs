@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, StatusCode, Version};
-use remit_policy::{Refusal, Request, Scheme};
+use http::{HeaderMap, Response, StatusCode, Version};
+use remit_policy::{Method, Refusal, Request};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::time::timeout;
 
@@ -20,7 +20,7 @@ use super::hooks::{Hooks, Incoming, Outgoing};
 use super::reader::{NoHead, Reader};
 use super::strict::{self, Malformed};
 use super::websocket::{self, Offer};
-use super::{Inspected, answer};
+use super::{Inspected, answer, authority};
 use crate::Gate;
 
 /// How long a head may take from its first byte, so that a program which dribbles
@@ -212,17 +212,7 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
             self.gate.failed(format!("`{}` answers what was not asked", self.connect));
             return Next::Close("broken off");
         }
-        let mut head = format!(
-            "{} {} {:?}\r\nhost: {}\r\n",
-            method.as_str(),
-            target.as_str(),
-            terms.version,
-            strict::authority(&self.connect, self.scheme),
-        )
-        .into_bytes();
-        answer::fields(&mut head, &headers);
-        head.extend_from_slice(terms.framing(&method).as_bytes());
-        head.extend_from_slice(b"\r\n");
+        let head = self.head_of(&method, target.as_str(), &headers, &terms);
         let accepted = async {
             sides.to_host.write_all(&head).await?;
             sides.to_host.flush().await
@@ -290,6 +280,36 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
         }
     }
 
+    /// A head in our own spelling.
+    fn head_of(
+        &self,
+        method: &Method,
+        target: &str,
+        headers: &HeaderMap,
+        terms: &Terms,
+    ) -> Vec<u8> {
+        let host = authority(&self.connect, self.scheme);
+        let (method_text, version) = (method.as_str(), terms.version);
+        let line = format!("{method_text} {target} {version:?}\r\nhost: {host}\r\n");
+        let mut head = line.into_bytes();
+        answer::fields(&mut head, headers);
+        head.extend_from_slice(terms.framing(method).as_bytes());
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+
+    /// What a head would be written as. `None` if it is refused.
+    #[cfg(test)]
+    pub(super) fn rewritten(&self, bytes: &Bytes) -> Option<(RequestHead, Body, Vec<u8>)> {
+        let Understood { request, mut head, body, websocket, keep } =
+            self.understand(bytes).ok()?;
+        framing::strip(&mut head.headers);
+        let terms = Terms { version: head.version, body, websocket, keep };
+        let target = request.target.as_str();
+        let written = self.head_of(&request.method, target, &head.headers, &terms);
+        Some((head, body, written))
+    }
+
     /// Answers a request whose body was refused, if nothing was answered yet.
     async fn late<A, U>(
         &self,
@@ -332,7 +352,7 @@ struct Terms {
 }
 
 impl Terms {
-    fn framing(&self, method: &remit_policy::Method) -> String {
+    fn framing(&self, method: &Method) -> String {
         let mut lines = match self.body {
             Body::Length(length) => format!("content-length: {length}\r\n"),
             Body::Chunked => "transfer-encoding: chunked\r\n".to_owned(),
@@ -417,7 +437,7 @@ where
 async fn download<R, W, I, G>(
     host: &mut Reader<R>,
     agent: &mut W,
-    method: &remit_policy::Method,
+    method: &Method,
     terms: &Terms,
     incoming: &mut I,
     account: &Account<G>,
@@ -514,7 +534,7 @@ where
             return Ok(head);
         }
         if terms.version == Version::HTTP_11 {
-            let mut bytes = answer::head(head.status, &http::HeaderMap::new());
+            let mut bytes = answer::head(head.status, &HeaderMap::new());
             bytes.extend_from_slice(b"\r\n");
             let told = async {
                 agent.write_all(&bytes).await?;
