@@ -1,3 +1,5 @@
+mod carried;
+
 use std::net::IpAddr;
 use std::sync::Mutex;
 
@@ -7,6 +9,7 @@ use remit_policy::{Connect, Handling, Host, Permit, Port};
 
 use super::super::tests::{TOKEN, draft, held, loaded, placeholder_of, request, secret};
 use super::*;
+use crate::credentials::Loaded;
 use crate::{Answered, Carried, Requested};
 
 fn bearer() -> Credentials {
