@@ -10,6 +10,7 @@
 
 mod aws;
 mod find;
+mod frames;
 #[cfg(test)]
 mod fuzz;
 mod hooks;

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use remit_policy::{Connect, Handling, Host, Permit, Port};
 
+use super::super::frames::tests::frame;
 use super::super::tests::{TOKEN, draft, held, loaded, placeholder_of, request, secret};
 use super::*;
 use crate::credentials::Loaded;
@@ -317,4 +318,45 @@ async fn an_answer_that_cannot_be_read_is_withheld_where_a_secret_was_put_in() {
     headers.insert("content-encoding", "identity".parse().unwrap());
     coming.head(StatusCode::OK, &mut headers);
     assert_eq!(coming.pass(Bytes::from_static(b"plain text")), "plain text");
+}
+
+#[tokio::test]
+async fn frames_of_a_websocket_are_looked_into() {
+    let credentials = Arc::new(bearer());
+    let it = placeholder_of(&credentials, "api");
+    for (to, text, goes) in [
+        ("other.example", it.as_str(), false),
+        ("api.example", TOKEN, false),
+        ("api.example", &it, true),
+        ("other.example", "hello", true),
+    ] {
+        let hooks = PutIn::new(Noting::default(), Arc::clone(&credentials));
+        let request = request(&format!("GET https://{to}:443/x"));
+        let mut draft = draft(&request, &[("sec-websocket-version", "13")]);
+        let course = hooks.request(4, &request, &mut draft).await.unwrap();
+        let Course::Send(mut leaving, _) = course else { panic!("answered from here") };
+        let sent = frame(text.as_bytes(), [0x37, 0xfa, 0x21, 0x3d]);
+        let mut out = Vec::new();
+        let went = async {
+            for piece in sent.chunks(5) {
+                out.extend(leaving.pass(Bytes::copy_from_slice(piece)).await?);
+            }
+            out.extend(leaving.finish(None).await?);
+            Ok::<_, Refusal>(())
+        };
+        assert_eq!(went.await.is_ok(), goes, "{to} {text}");
+        assert_eq!(out == sent, goes, "{to} {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_field_of_websockets_hides_no_plain_body() {
+    let credentials = Arc::new(bearer());
+    let hooks = PutIn::new(Noting::default(), Arc::clone(&credentials));
+    let request = request("POST https://other.example:443/x");
+    let mut draft = draft(&request, &[("sec-websocket-version", "13")]);
+    let course = hooks.request(4, &request, &mut draft).await.unwrap();
+    let Course::Send(mut leaving, _) = course else { panic!("answered from here") };
+    let body = placeholder_of(&credentials, "api");
+    assert!(leaving.pass(Bytes::from(body)).await.is_err());
 }

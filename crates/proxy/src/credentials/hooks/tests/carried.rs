@@ -125,7 +125,7 @@ fn asks(host: &str, line: &str, authorization: &str) -> String {
     )
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_host_sees_the_secret_and_the_agent_sees_the_placeholder() {
     let asked = asks("api.example", "GET /repos/a/b?x=1", "Bearer PLACEHOLDER");
     let (sent, answer, seen) = carried("api.example", &asked).await;
@@ -134,7 +134,7 @@ async fn the_host_sees_the_secret_and_the_agent_sees_the_placeholder() {
     assert_eq!(seen, [r#"Credential { name: "forge", request: 7 }"#]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_the_policy_does_not_bind_gets_no_secret_and_keeps_no_placeholder() {
     for line in [
         "POST /repos/a",
