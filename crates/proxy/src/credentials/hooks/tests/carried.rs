@@ -6,6 +6,7 @@ use remit_policy::{
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
 use super::*;
+use crate::Caps;
 use crate::http::Inspected;
 
 const POLICY: &str = r#"
@@ -40,6 +41,9 @@ impl Gate for Judging {
     }
     fn handling(&self, permitted: &Connect) -> Handling {
         self.policy.handling(permitted)
+    }
+    fn caps(&self, _: &Connect) -> Caps {
+        Caps::default()
     }
     async fn connect(&self, _: Host, _: Port) -> Result<(Self, Permit<Connect>), Refusal> {
         unreachable!("no proxy is spoken to here")
