@@ -18,7 +18,7 @@ mod relay;
 mod serve;
 mod shared;
 mod sniff;
-#[cfg_attr(not(test), allow(dead_code, unused_imports, reason = "called from `flow`"))]
+#[allow(dead_code, unused_imports, reason = "called from `flow`")]
 mod tls;
 pub mod trust;
 
