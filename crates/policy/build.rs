@@ -76,6 +76,51 @@ struct CallRow {
     instead: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Programs {
+    program: Vec<ProgramRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProgramRow {
+    path: String,
+    parts: String,
+    #[serde(rename = "reason")]
+    _reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Presets {
+    preset: Vec<Preset>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Preset {
+    name: String,
+    #[serde(rename = "reason")]
+    _reason: String,
+    #[serde(rename = "source")]
+    _source: String,
+    #[serde(default)]
+    hosts: Vec<String>,
+    #[serde(default)]
+    requests: Vec<Requests>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Requests {
+    hosts: Vec<String>,
+    #[serde(default)]
+    methods: Vec<String>,
+    #[serde(default)]
+    paths: Vec<String>,
+}
+
 fn main() {
     println!("cargo::rerun-if-changed=data");
     let mut out = String::new();
@@ -110,6 +155,31 @@ fn main() {
     }
     out.push_str("];\n");
     write("calls.rs", &out);
+    write("programs.rs", &programs());
+    write("presets.rs", &presets());
+}
+
+fn programs() -> String {
+    let Programs { program } = parse("programs.toml");
+    let mut out = "const ROWS: &[Row] = &[\n".to_owned();
+    for ProgramRow { path, parts, .. } in program {
+        let _ = writeln!(out, "    Row {{ path: {path:?}, parts: {parts:?} }},");
+    }
+    out + "];\n"
+}
+
+fn presets() -> String {
+    let Presets { preset } = parse("presets.toml");
+    let mut out = "const PRESETS: &[Preset] = &[\n".to_owned();
+    for Preset { name, hosts, requests, .. } in preset {
+        let _ = writeln!(out, "    Preset {{ name: {name:?}, hosts: &{hosts:?}, requests: &[");
+        for Requests { hosts, methods, paths } in requests {
+            let row = format!("hosts: &{hosts:?}, methods: &{methods:?}, paths: &{paths:?}");
+            let _ = writeln!(out, "        Requests {{ {row} }},");
+        }
+        out += "    ] },\n";
+    }
+    out + "];\n"
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(name: &str) -> T {

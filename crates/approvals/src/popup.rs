@@ -25,6 +25,13 @@ const REST: Duration = Duration::from_millis(500);
 /// Longest note to the agent, in characters.
 const NOTE_LIMIT: usize = 500;
 
+const YESES: [(char, &str, Choice); 4] = [
+    ('o', "once", Choice::Once),
+    ('s', "this session", Choice::Session),
+    ('h', "this host", Choice::Host),
+    ('d', "this domain", Choice::Domain),
+];
+
 /// A question on the screen.
 #[derive(Debug)]
 pub struct Popup {
@@ -71,8 +78,8 @@ impl Popup {
         self.waiting = waiting;
     }
 
-    /// Takes a key: `o` once, `s` this session, `r` or Ctrl-C refuse, `n` a
-    /// note. In a note, Enter refuses with it and Esc goes back.
+    /// Takes a key: `o` once, `s` this session, `h` this host, `d` this domain,
+    /// where they are offered; `r` or Ctrl-C refuse, `n` a note. In a note, Enter refuses with it and Esc goes back.
     ///
     /// A yes needs a drawing that shows the question: in a window too small to
     /// read, and before the first [`Popup::draw`], only a refusal counts.
@@ -82,7 +89,6 @@ impl Popup {
             return None;
         }
         let refused = |note| Some(Answered { choice: Choice::Refuse, note });
-        let allowed = |choice| Some(Answered { choice, note: None });
         if let Some(note) = &mut self.note {
             match key {
                 Key::Enter => {
@@ -98,15 +104,23 @@ impl Popup {
             return None;
         }
         match key {
-            Key::Char('o') if self.readable => allowed(Choice::Once),
-            Key::Char('s') if self.readable => allowed(Choice::Session),
             Key::Char('r') | Key::CtrlC => refused(None),
             Key::Char('n') => {
                 self.note = Some(String::new());
                 None
             }
+            Key::Char(key) if self.readable => {
+                let mut offered = self.yeses().filter(|(letter, ..)| *letter == key);
+                offered.next().map(|(_, _, choice)| Answered { choice, note: None })
+            }
             _ => None,
         }
+    }
+
+    /// The key, the words and the meaning of each yes that is offered.
+    fn yeses(&self) -> impl Iterator<Item = (char, &'static str, Choice)> {
+        let offered = |(_, _, choice): &(char, &str, Choice)| self.posed.choices.contains(choice);
+        YESES.into_iter().filter(offered)
     }
 
     /// Input that may not be a person's answer, such as keys that came in one

@@ -65,6 +65,8 @@ pub struct Ask {
     pub details: Vec<(String, String)>,
     /// Why it is asked.
     pub basis: Basis,
+    /// What may be answered, as [`remit_policy::Attempt::choices`] says it.
+    pub choices: Vec<Choice>,
     /// When it was asked, RFC 3339.
     pub posed_at: String,
 }
@@ -79,6 +81,7 @@ pub struct Posed {
     pub summary: String,
     pub details: Vec<(String, String)>,
     pub basis: Basis,
+    pub choices: Vec<Choice>,
     pub posed_at: String,
 }
 
@@ -89,18 +92,24 @@ pub struct Full {
     pub open: usize,
 }
 
-/// An answer came to a question that takes none.
+/// An answer came to a question that takes none, or not this one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum NotOpen {
     #[error("question {id} was already {choice} by {by}")]
     Answered { id: QuestionId, choice: Choice, by: String },
+    #[error("question {id} cannot be {choice}; it can be {}", words(.offered))]
+    NotOffered { id: QuestionId, choice: Choice, offered: Vec<Choice> },
     #[error("question {id} expired before anyone answered")]
     Expired { id: QuestionId },
     #[error("question {id} was withdrawn before anyone answered")]
     Withdrawn { id: QuestionId },
     #[error("there is no question {id}, or it closed long ago")]
     Unknown { id: QuestionId },
+}
+
+fn words(choices: &[Choice]) -> String {
+    choices.iter().map(Choice::to_string).collect::<Vec<_>>().join(" or ")
 }
 
 /// The questions of one session. `W` is whoever waits for the answer; it comes
@@ -131,11 +140,12 @@ impl<W> Queue<W> {
         }
         self.last = self.last.checked_add(1).ok_or(full)?;
         let id = QuestionId(self.last);
-        let Ask { session, kind, summary, details, basis, posed_at } = ask;
+        let Ask { session, kind, summary, details, basis, choices, posed_at } = ask;
         let text = |text| words::bound(text, TEXT_LIMIT);
         let details =
             details.into_iter().map(|(label, value)| (text(label), text(value))).collect();
-        let posed = Posed { id, session, kind, summary: text(summary), details, basis, posed_at };
+        let summary = text(summary);
+        let posed = Posed { id, session, kind, summary, details, basis, choices, posed_at };
         self.open.insert(id, (posed, waiter));
         Ok(id)
     }
@@ -144,8 +154,13 @@ impl<W> Queue<W> {
     ///
     /// # Errors
     ///
-    /// [`NotOpen`] if it was closed before; the first answer stands.
+    /// [`NotOpen`] if it was closed before, for the first answer stands; or if
+    /// the choice is not offered, which leaves the question open.
     pub fn answer(&mut self, id: QuestionId, answer: &Answer) -> Result<W, NotOpen> {
+        let choice = answer.choice;
+        if let Some(posed) = self.get(id).filter(|posed| !posed.choices.contains(&choice)) {
+            return Err(NotOpen::NotOffered { id, choice, offered: posed.choices.clone() });
+        }
         let by = answer.by.clone();
         match self.close(NotOpen::Answered { id, choice: answer.choice, by }) {
             Some(waiter) => Ok(waiter),
@@ -189,10 +204,11 @@ impl<W> Queue<W> {
 }
 
 impl NotOpen {
-    /// The question that was answered too late.
+    /// The question that took no answer.
     pub fn id(&self) -> QuestionId {
         match self {
             NotOpen::Answered { id, .. }
+            | NotOpen::NotOffered { id, .. }
             | NotOpen::Expired { id }
             | NotOpen::Withdrawn { id }
             | NotOpen::Unknown { id } => *id,
@@ -211,6 +227,7 @@ mod tests {
             summary: summary.to_owned(),
             details: vec![("cwd".to_owned(), "/w".to_owned())],
             basis: Basis::built_in("test"),
+            choices: vec![Choice::Once, Choice::Session, Choice::Refuse],
             posed_at: "2026-01-01T00:00:00Z".to_owned(),
         }
     }

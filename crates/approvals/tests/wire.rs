@@ -50,6 +50,7 @@ impl World {
             summary: summary.to_owned(),
             details: vec![("cwd".to_owned(), "/w".to_owned())],
             basis: Basis::built_in("test"),
+            choices: vec![Choice::Once, Choice::Session, Choice::Refuse],
             posed_at: "2026-01-01T00:00:00Z".to_owned(),
         };
         self.room.queue.lock().unwrap().pose(ask, ()).unwrap()

@@ -27,7 +27,7 @@ pub(crate) enum ApprovalsCommand {
         #[command(flatten)]
         choice: ChoiceArgs,
         /// Words to the agent, with --refuse
-        #[arg(long, value_name = "TEXT", conflicts_with_all = ["once", "session"])]
+        #[arg(long, value_name = "TEXT", conflicts_with_all = ["once", "session", "host", "domain"])]
         note: Option<String>,
     },
 }
@@ -41,6 +41,12 @@ pub(crate) struct ChoiceArgs {
     /// Yes, and the same again until the session ends
     #[arg(long)]
     session: bool,
+    /// Yes, and this host on every port until the session ends
+    #[arg(long)]
+    host: bool,
+    /// Yes, and every host of this domain until the session ends
+    #[arg(long)]
+    domain: bool,
     /// No
     #[arg(long)]
     refuse: bool,
@@ -62,6 +68,8 @@ pub(crate) enum ApprovalsError {
     Ambiguous { number: QuestionId, ids: Vec<String> },
     #[error("your answer came too late")]
     TooLate { source: NotOpen },
+    #[error("the question is still open, and does not take this answer")]
+    NotOffered { source: NotOpen },
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error("cannot write the list")]
@@ -84,12 +92,14 @@ pub(crate) fn run(command: ApprovalsCommand, state: &Path) -> Result<ExitCode, A
 
 impl ChoiceArgs {
     fn chosen(&self) -> Choice {
-        match (self.once, self.session) {
-            (true, _) => Choice::Once,
-            (_, true) => Choice::Session,
-            // Clap demands exactly one of the three.
-            (false, false) => Choice::Refuse,
-        }
+        // Clap demands exactly one of them.
+        let yeses = [
+            (self.once, Choice::Once),
+            (self.session, Choice::Session),
+            (self.host, Choice::Host),
+            (self.domain, Choice::Domain),
+        ];
+        yeses.into_iter().find(|(given, _)| *given).map_or(Choice::Refuse, |(_, choice)| choice)
     }
 }
 
@@ -128,6 +138,7 @@ fn row(posed: &Posed) -> serde_json::Value {
         "summary": posed.summary,
         "details": details,
         "basis": posed.basis,
+        "choices": posed.choices,
         "posed_at": posed.posed_at,
     })
 }
@@ -155,10 +166,20 @@ fn describe(posed: &Posed) -> String {
 }
 
 fn hint(posed: &Posed) -> String {
-    format!(
-        "Answer with `remit approvals answer {} --once`, `--session` or `--refuse`.\n",
-        plain(&name(posed))
-    )
+    let ways: Vec<_> =
+        posed.choices.iter().map(|choice| format!("`{}`", option(*choice))).collect();
+    let name = plain(&name(posed));
+    format!("Answer with `remit approvals answer {name}` and one of {}.\n", ways.join(", "))
+}
+
+fn option(choice: Choice) -> &'static str {
+    match choice {
+        Choice::Once => "--once",
+        Choice::Session => "--session",
+        Choice::Host => "--host",
+        Choice::Domain => "--domain",
+        Choice::Refuse => "--refuse",
+    }
 }
 
 fn name(posed: &Posed) -> String {
@@ -200,6 +221,9 @@ fn answer(
     match client.answer(number, choice, note) {
         Ok(()) => Ok(plain(&id)),
         Err(AnswerError::NotOpen(NotOpen::Unknown { .. })) => Err(nothing()),
+        Err(AnswerError::NotOpen(source @ NotOpen::NotOffered { .. })) => {
+            Err(ApprovalsError::NotOffered { source })
+        }
         Err(AnswerError::NotOpen(source)) => Err(ApprovalsError::TooLate { source }),
         Err(AnswerError::Client(error)) => Err(error.into()),
     }
@@ -298,6 +322,7 @@ mod tests {
                     summary: (*summary).to_owned(),
                     details: vec![("cwd".to_owned(), "/w".to_owned())],
                     basis: Basis::built_in("test"),
+                    choices: vec![Choice::Once, Choice::Session, Choice::Refuse],
                     posed_at: "2026-01-01T00:00:00Z".to_owned(),
                 };
                 room.0.lock().unwrap().pose(ask, ()).unwrap();

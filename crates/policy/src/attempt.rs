@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crate::grant::{Choice, Grant, registrable};
 use crate::host::{Host, HostName, Port};
 use crate::show;
 use crate::writing::Change;
@@ -14,6 +15,20 @@ pub trait Attempt {
     /// What is tried, in words for a person, escaped for a terminal:
     /// ``run `git push` ``, ``connect to `api.example:443` ``.
     fn summary(&self) -> String;
+
+    /// What may be answered if this is asked, in the order in which it is offered.
+    fn choices(&self) -> Vec<Choice> {
+        vec![Choice::Once, Choice::Session, Choice::Refuse]
+    }
+
+    /// What a yes of this choice covers beyond this one time. None for a choice
+    /// that covers nothing more, or that is not among [`choices`](Self::choices).
+    fn grant(&self, choice: Choice) -> Option<Grant>;
+
+    /// Every grant that would cover this.
+    fn covered_by(&self) -> Vec<Grant> {
+        self.choices().into_iter().filter_map(|choice| self.grant(choice)).collect()
+    }
 }
 
 /// A program about to be started, at `execve`.
@@ -33,6 +48,10 @@ pub struct Exec {
 impl Attempt for Exec {
     fn summary(&self) -> String {
         format!("run `{}`", show::command(&self.argv))
+    }
+
+    fn grant(&self, choice: Choice) -> Option<Grant> {
+        (choice == Choice::Session).then(|| self.into())
     }
 }
 
@@ -65,9 +84,33 @@ impl Connect {
     }
 }
 
+impl Connect {
+    /// The domain that somebody registered and the host belongs to, if any.
+    pub fn domain(&self) -> Option<HostName> {
+        registrable(&self.host)
+    }
+}
+
 impl Attempt for Connect {
     fn summary(&self) -> String {
         format!("connect to `{self}`")
+    }
+
+    fn choices(&self) -> Vec<Choice> {
+        let domain = self.domain().map(|_| Choice::Domain);
+        let mut choices = vec![Choice::Once, Choice::Session, Choice::Host];
+        choices.extend(domain);
+        choices.push(Choice::Refuse);
+        choices
+    }
+
+    fn grant(&self, choice: Choice) -> Option<Grant> {
+        match choice {
+            Choice::Session => Some(self.into()),
+            Choice::Host => Some(Grant::Host(self.host.clone())),
+            Choice::Domain => self.domain().map(Grant::Domain),
+            Choice::Once | Choice::Refuse => None,
+        }
     }
 }
 
@@ -92,6 +135,15 @@ impl Attempt for FileWrite {
             Change::Attributes => "change mode, owner or times of",
         };
         format!("{verb} `{}`", show::line(&self.path.to_string_lossy()))
+    }
+
+    /// Writing is not asked about.
+    fn choices(&self) -> Vec<Choice> {
+        vec![Choice::Refuse]
+    }
+
+    fn grant(&self, _: Choice) -> Option<Grant> {
+        None
     }
 }
 

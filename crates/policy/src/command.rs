@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::attempt::{Attempt as _, Exec};
 use crate::basis::{Basis, Layer};
-use crate::grant::{Grant, Grants};
+use crate::grant::Grants;
 use crate::layers::{Decision, Force, Ruling, Said, Settled, rule};
 use crate::verdict::{Permit, Question, Refusal, Verdict};
 
@@ -153,7 +153,7 @@ impl Commands {
         let ruling = self.judge(&attempt);
         match ruling.decision {
             Decision::Allow => Verdict::Allow(Permit::new(attempt, ruling.basis.clone())),
-            Decision::Ask if grants.covers(&Grant::from(&attempt)) => {
+            Decision::Ask if grants.cover(&attempt) => {
                 Verdict::Allow(Permit::new(attempt, Basis::granted()))
             }
             Decision::Ask => Verdict::Ask(Question::new(attempt, ruling.basis.clone())),

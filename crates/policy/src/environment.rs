@@ -8,6 +8,8 @@ pub struct Environment {
     names: BTreeSet<String>,
     /// Beginnings, each ending in `_`.
     beginnings: BTreeSet<String>,
+    /// What does not pass although it is named.
+    withheld: BTreeSet<String>,
 }
 
 /// A variable that a session gets unless the person set it.
@@ -25,10 +27,12 @@ impl Environment {
     ///
     /// What changes the code a program loads, and our own variables, never pass.
     /// A name that looks like a secret (`…_TOKEN`) passes only if a policy spells
-    /// it in full; `GITHUB_*` does not cover `GITHUB_TOKEN`.
+    /// it in full; `GITHUB_*` does not cover `GITHUB_TOKEN`. What a credential is
+    /// kept in, or is exposed as, does not pass.
     pub fn passes(&self, name: &str) -> bool {
         let begins = || self.beginnings.iter().any(|b| name.starts_with(b.as_str()));
-        !never(name) && (self.names.contains(name) || (!looks_secret(name) && begins()))
+        let may = !never(name) && !self.withheld.contains(name);
+        may && (self.names.contains(name) || (!looks_secret(name) && begins()))
     }
 
     /// Variables for tools that find no place inside to write where they would.
@@ -38,7 +42,8 @@ impl Environment {
 
     /// The built-in names, and no others.
     pub(crate) fn built_in() -> Self {
-        let mut environment = Self { names: BTreeSet::new(), beginnings: BTreeSet::new() };
+        let mut environment =
+            Self { names: BTreeSet::new(), beginnings: BTreeSet::new(), withheld: BTreeSet::new() };
         for name in PASS_NAMES {
             environment.pass(name).expect("built-in variables are names or beginnings");
         }
@@ -57,6 +62,11 @@ impl Environment {
             None => self.names.insert(text.to_owned()),
         };
         Ok(())
+    }
+
+    /// Keeps a variable out, whoever names it.
+    pub(crate) fn withhold(&mut self, name: &str) {
+        self.withheld.insert(name.to_owned());
     }
 
     /// Whether a policy may name this. The error says what may be written.

@@ -1,5 +1,6 @@
 //! Why a policy does not load. Nothing starts with a policy that does not load.
 
+use crate::basis::Basis;
 use crate::show::line as shown;
 
 /// Why [`Policy::compile`](crate::Policy::compile) refused. Lines and columns
@@ -34,6 +35,21 @@ pub enum PolicyError {
 
     #[error("what agent `{}` needs does not fit the policy: {}", shown(.agent), shown(.reason))]
     Agent { agent: String, reason: String },
+}
+
+impl PolicyError {
+    /// A statement that contradicts another, or what the machine is like.
+    pub(crate) fn about(basis: &Basis, reason: String) -> Self {
+        match &basis.origin {
+            Some(origin) => PolicyError::Value {
+                file: origin.file.clone(),
+                line: origin.line,
+                key: basis.rule.clone(),
+                reason,
+            },
+            None => PolicyError::Place { reason: format!("`{}` (built-in): {reason}", basis.rule) },
+        }
+    }
 }
 
 fn did_you_mean(key: &Option<String>) -> String {

@@ -119,13 +119,23 @@ pub(crate) struct FilesSaid {
 }
 
 impl Filesystem {
+    /// Whether the session may make or change what is there.
+    pub(crate) fn is_writable(&self, path: &Path, place: &Place) -> bool {
+        let own = OWN.iter().any(|own| path.starts_with(own));
+        let workspace = self.workspace == Access::Write && path.starts_with(&place.workspace);
+        own || workspace || self.write.iter().any(|root| path.starts_with(&root.path))
+    }
+
     /// Brings what was said together, or says which statements contradict.
     pub(crate) fn reconcile(said: FilesSaid, place: &Place) -> Result<Self, PolicyError> {
         let mut hidden = default_hidden(place, &said.agent, said.read.value());
         hidden.extend(said.hide.into_iter().map(PathRule::from));
         if let Some(rule) = hidden.iter().find(|rule| place.workspace.starts_with(&rule.path)) {
             let workspace = place.workspace.display();
-            return Err(refuse(&rule.basis, format!("it would hide the workspace `{workspace}`")));
+            return Err(PolicyError::about(
+                &rule.basis,
+                format!("it would hide the workspace `{workspace}`"),
+            ));
         }
         let mut write = Vec::new();
         for root in said.write {
@@ -133,12 +143,12 @@ impl Filesystem {
             if place.home.starts_with(path) {
                 let reason =
                     format!("`{}` holds the whole home; name directories in it", path.display());
-                return Err(refuse(&root.basis, reason));
+                return Err(PolicyError::about(&root.basis, reason));
             }
             if let Some(secret) = hidden.iter().find(|rule| path.starts_with(&rule.path)) {
                 let reason =
                     format!("`{}` is hidden by {}; hidden wins", path.display(), secret.basis);
-                return Err(refuse(&root.basis, reason));
+                return Err(PolicyError::about(&root.basis, reason));
             }
             // A read-only profile or system is not undone by the user's general list.
             if said.workspace.binding(Access::Read, root.force).is_none() {
@@ -206,17 +216,8 @@ fn once_each(mut rules: Vec<PathRule>) -> Vec<PathRule> {
 }
 
 /// The error at the place where the statement was made.
-fn refuse(basis: &Basis, reason: String) -> PolicyError {
-    match &basis.origin {
-        Some(origin) => PolicyError::Value {
-            file: origin.file.clone(),
-            line: origin.line,
-            key: basis.rule.clone(),
-            reason,
-        },
-        None => PolicyError::Place { reason: format!("`{}` (built-in): {reason}", basis.rule) },
-    }
-}
+/// Places that only the session has, and that it writes to.
+const OWN: [&str; 4] = ["/tmp", "/var/tmp", "/run", "/dev/shm"];
 
 pub(crate) const HIDDEN: &str = include_str!("../data/hidden.toml");
 pub(crate) const PROTECTED: &str = include_str!("../data/protected.toml");

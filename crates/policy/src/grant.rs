@@ -1,15 +1,15 @@
 //! What a yes covers, and for how long.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::attempt::{Connect, Exec};
-use crate::host::{Host, Port};
-use crate::request::{Method, Request};
+use crate::attempt::{Attempt, Connect, Exec};
+use crate::host::{Host, HostName, Port};
+use crate::request::{Request, Scheme};
 
 /// What a person may say to a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,11 @@ pub enum Choice {
     Once,
     /// Yes, and the same again until this session ends.
     Session,
+    /// Yes, and this host on every port until this session ends.
+    Host,
+    /// Yes, and every host of this registrable domain on every port until this
+    /// session ends.
+    Domain,
     /// No.
     Refuse,
 }
@@ -28,6 +33,8 @@ impl fmt::Display for Choice {
         f.write_str(match self {
             Choice::Once => "allowed once",
             Choice::Session => "allowed for this session",
+            Choice::Host => "allowed for this host",
+            Choice::Domain => "allowed for this domain",
             Choice::Refuse => "refused",
         })
     }
@@ -45,15 +52,36 @@ pub struct Answer {
     pub note: Option<String>,
 }
 
-/// What one session-wide yes covers: exactly the same again.
+/// What one yes covers until the session ends.
 ///
-/// It covers the same program with the same arguments in the same directory, or
-/// the same host and port whichever program asks. It does not cover a prefix, a program or a domain.
+/// A yes for the session covers exactly the same again: the same program with
+/// the same arguments in the same directory, the same host and port whichever
+/// program asks, or the same request but for its query. It covers no prefix and
+/// no program.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Grant {
-    Exec { program: Option<PathBuf>, argv: Vec<OsString>, cwd: PathBuf },
-    Connect { host: Host, port: Port },
-    Request { host: Host, port: Port, method: Method, path: String },
+    Exec {
+        program: Option<PathBuf>,
+        argv: Vec<OsString>,
+        cwd: PathBuf,
+    },
+    Connect {
+        host: Host,
+        port: Port,
+    },
+    /// Connections to this host, on every port.
+    Host(Host),
+    /// Connections to this registrable domain and every host below it, on every
+    /// port.
+    Domain(HostName),
+    Request {
+        host: Host,
+        port: Port,
+        scheme: Scheme,
+        /// The method, and those that the request asks to be acted on instead.
+        methods: BTreeSet<String>,
+        path: String,
+    },
 }
 
 impl From<&Exec> for Grant {
@@ -72,8 +100,20 @@ impl From<&Request> for Grant {
     fn from(request: &Request) -> Self {
         let Connect { host, port, .. } = request.connect.clone();
         let path = request.target.path().to_owned();
-        Self::Request { host, port, method: request.method.clone(), path }
+        Self::Request { host, port, scheme: request.scheme, methods: request.methods(), path }
     }
+}
+
+/// The domain that somebody registered and a host belongs to: `example.co.uk`
+/// of `a.b.example.co.uk`. None for an address, for a public suffix, and for a
+/// name of one label.
+///
+/// SOURCE: the public suffix list, private domains included, so that
+/// `alice.github.io` is a domain of its own. Below a suffix that is not on it
+/// the last two labels are the domain.
+pub(crate) fn registrable(host: &Host) -> Option<HostName> {
+    let Host::Name(name) = host else { return None };
+    HostName::parse(psl::domain_str(name.as_str())?).ok()
 }
 
 /// The yeses given so far in one session.
@@ -81,14 +121,43 @@ impl From<&Request> for Grant {
 pub struct Grants(HashSet<Grant>);
 
 impl Grants {
-    /// Remembers a yes; the same attempt is then allowed until the session ends,
+    /// Remembers a yes; what it covers is then allowed until the session ends,
     /// unless a rule refuses it.
     pub fn add(&mut self, grant: Grant) {
         self.0.insert(grant);
     }
 
-    /// Whether a yes covers this.
-    pub fn covers(&self, grant: &Grant) -> bool {
-        self.0.contains(grant)
+    /// Whether a yes covers this attempt.
+    pub fn cover(&self, attempt: &impl Attempt) -> bool {
+        !self.0.is_empty() && attempt.covered_by().iter().any(|grant| self.0.contains(grant))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_is_what_somebody_registered() {
+        let check = |host: &str, expected: Option<&str>| {
+            let host = Connect::parse(&format!("{host}:443")).expect("a host").host;
+            assert_eq!(registrable(&host).as_ref().map(HostName::as_str), expected, "{host}");
+        };
+        check("api.example.com", Some("example.com"));
+        check("example.com", Some("example.com"));
+        check("a.b.example.co.uk", Some("example.co.uk"));
+        check("co.uk", None);
+        check("com", None);
+        check("localhost", None);
+        check("alice.github.io", Some("alice.github.io"));
+        check("x.alice.github.io", Some("alice.github.io"));
+        check("github.io", None);
+        check("s3.amazonaws.com", None);
+        check("a.xn--55qx5d.cn", Some("a.xn--55qx5d.cn"));
+        check("xn--55qx5d.cn", None);
+        check("a.city.kawasaki.jp", Some("city.kawasaki.jp"));
+        check("db.corp", Some("db.corp"));
+        check("10.0.0.5", None);
+        check("[::1]", None);
     }
 }

@@ -152,12 +152,21 @@ pub(crate) fn rule<'p>(
 ) -> Ruling<'p> {
     let (allegations, own): (Vec<_>, Vec<_>) =
         about.into_iter().partition(|(_, force, _)| *force == Force::Allegation);
-    let bound = |(decision, force, basis)| match default.binding(Decision::Refuse, force) {
-        Some(refusing) if decision != Decision::Refuse => (Decision::Refuse, &refusing.basis),
-        _ => (decision, basis),
+    // What a refusing default binds permits nothing by itself. Beside what is not
+    // bound it still restricts.
+    let (mut free, mut refusing) = (false, None);
+    let stated = own
+        .iter()
+        .inspect(|(decision, force, _)| match default.binding(Decision::Refuse, *force) {
+            Some(binding) if *decision != Decision::Refuse => refusing = Some(&binding.basis),
+            _ => free = true,
+        })
+        .map(|(decision, _, basis)| (*decision, *basis))
+        .max_by_key(|(decision, basis)| (*decision, basis.layer));
+    let stated = match refusing {
+        Some(basis) if !free => Some((Decision::Refuse, basis)),
+        _ => stated,
     };
-    let stated =
-        own.into_iter().map(bound).max_by_key(|(decision, basis)| (*decision, basis.layer));
     let (mut decision, mut basis) = stated.unwrap_or((default.value(), default.basis()));
     for (alleged, _, why) in allegations {
         if alleged > decision {

@@ -229,7 +229,7 @@ fn count(resource: Resource, number: i64) -> Result<u64, String> {
 
 const UNITS: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
-fn bytes(text: &str) -> Option<u64> {
+pub(crate) fn bytes(text: &str) -> Option<u64> {
     UNITS.iter().find_map(|(unit, size)| digits(text.strip_suffix(unit)?)?.checked_mul(*size))
 }
 
@@ -249,7 +249,7 @@ fn digits(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| plain)
 }
 
-fn spell_size(bytes: u64) -> String {
+pub(crate) fn spell_size(bytes: u64) -> String {
     let whole = UNITS.iter().rev().find(|(_, size)| bytes >= *size && bytes.is_multiple_of(*size));
     whole.map_or_else(|| format!("{bytes} bytes"), |(unit, size)| format!("{}{unit}", bytes / size))
 }

@@ -6,14 +6,22 @@
 //! it: by its address or a range of its kind, as `localhost`, or, for the
 //! answers of a name, by calling the name internal.
 
+pub(crate) mod path;
+pub(crate) mod presets;
+pub(crate) mod programs;
+pub(crate) mod requests;
+pub(crate) mod scope;
+
 use std::net::IpAddr;
 
 use crate::address::{self, Special};
 use crate::attempt::{Attempt as _, Connect};
-use crate::basis::Basis;
-use crate::grant::{Grant, Grants};
+use crate::basis::{Basis, Layer};
+use crate::data::DataRules;
+use crate::grant::Grants;
 use crate::host::Host;
 use crate::layers::{Decision, Force, Ruling, Said, Settled, rule};
+use crate::network::scope::Scope;
 use crate::pattern::{Hit, HostPattern, Index};
 use crate::verdict::{Permit, Question, Refusal, Verdict};
 
@@ -23,12 +31,40 @@ pub(crate) enum Say {
     Decide(Decision),
     /// Their names may lead to private, shared and loopback addresses.
     Internal,
+    /// TLS to them is ended here and begun anew.
+    Inspect,
+    /// They are not inspected for the sake of a statement that binds no more.
+    PassThrough,
+    /// What cannot be named passes.
+    Opaque,
+    /// They are dialled directly, not by way of a proxy.
+    Direct,
+    /// SSH to them may run certain commands only.
+    Ssh,
+    /// At most so many bytes go to them in a session.
+    Upload(u64),
+}
+
+/// One statement about hosts.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    pub(crate) say: Say,
+    pub(crate) hosts: HostPattern,
+    pub(crate) scope: Scope,
+}
+
+impl About {
+    /// A statement about everything that the hosts are reached for.
+    pub(crate) fn whole(say: Say, hosts: HostPattern) -> Self {
+        Self { say, hosts, scope: Scope::default() }
+    }
 }
 
 /// The network side of a policy.
 #[derive(Debug)]
 pub(crate) struct Network {
     default: Settled<Decision>,
+    data: DataRules,
     statements: Vec<Statement>,
     index: Index,
     /// The first few hosts that are allowed, in words.
@@ -38,20 +74,32 @@ pub(crate) struct Network {
 #[derive(Debug)]
 struct Statement {
     say: Say,
+    scope: Scope,
     force: Force,
     basis: Basis,
 }
 
+impl Statement {
+    /// Whether it is what the agent cannot work without.
+    fn is_agents(&self) -> bool {
+        self.force == Force::Requirement && self.basis.layer == Layer::BuiltIn
+    }
+}
+
 impl Network {
-    pub(crate) fn new(default: Settled<Decision>, said: Vec<Said<(Say, HostPattern)>>) -> Self {
+    pub(crate) fn new(default: Settled<Decision>, data: DataRules, said: Vec<Said<About>>) -> Self {
         let mut index = Index::default();
         let mut statements = Vec::with_capacity(said.len());
-        for Said { value: (say, pattern), force, basis } in &said {
-            index.insert(pattern, statements.len());
-            statements.push(Statement { say: *say, force: *force, basis: basis.clone() });
-        }
         let offer = offer(&default, &said);
-        Self { default, statements, index, offer }
+        for Said { value: About { say, hosts, scope }, force, basis } in said {
+            index.insert(&hosts, statements.len());
+            statements.push(Statement { say, scope, force, basis });
+        }
+        Self { default, data, statements, index, offer }
+    }
+
+    pub(crate) fn data(&self) -> &DataRules {
+        &self.data
     }
 
     pub(crate) fn connect(&self, attempt: Connect, grants: &Grants) -> Verdict<Connect> {
@@ -59,7 +107,7 @@ impl Network {
         let judged = self.judge(&attempt);
         match judged.decision() {
             Decision::Allow => Verdict::Allow(Permit::new(attempt, judged.into_basis())),
-            Decision::Ask if grants.covers(&Grant::from(&attempt)) => {
+            Decision::Ask if grants.cover(&attempt) => {
                 Verdict::Allow(Permit::new(attempt, Basis::granted()))
             }
             Decision::Ask => Verdict::Ask(Question::new(attempt, judged.into_basis())),
@@ -93,7 +141,8 @@ impl Network {
         }
         // Asked of the statements and not of the ruling, where a refusing default,
         // which is about names, could stand before a `deny` of this address.
-        if let Some(basis) = self.denied(&there) {
+        let literal = matches!(permitted.host, Host::Address(_));
+        if let Some(basis) = self.denied(&there, literal) {
             return refuse(basis.clone(), None);
         }
         let judged = self.judge(&there);
@@ -124,51 +173,83 @@ impl Network {
         )
     }
 
+    /// A permission of some requests permits the connection, or none of them
+    /// could be seen. A restriction of some leaves it to them.
     fn judge(&self, attempt: &Connect) -> Judged<'_> {
-        let needs_direct = is_localhost(&attempt.host);
+        let (about, inside) = self.decisions(attempt);
+        let about = about.into_iter().filter(|(decision, statement)| {
+            *decision == Decision::Allow || statement.scope.is_about_connections()
+        });
+        let ruling = rule(&self.default, about.map(|(decision, s)| (decision, s.force, &s.basis)));
+        Judged { ruling, inside }
+    }
+
+    /// The statements that decide about this connection or requests on it, and
+    /// what the host is for if it is not public and nothing names it. A restriction
+    /// is about a program that is not known, a permission is not.
+    fn decisions(&self, attempt: &Connect) -> (Vec<(Decision, &Statement)>, Option<Special>) {
+        let program = attempt.program.as_deref();
         let special = match &attempt.host {
             Host::Address(address) => address::special(*address),
-            Host::Name(_) => needs_direct.then_some(Special::Loopback),
+            Host::Name(_) => is_localhost(&attempt.host).then_some(Special::Loopback),
         };
-        let mut about: Vec<(usize, Decision)> = Vec::new();
+        let mut about = Vec::new();
         let mut named = special.is_none();
         self.visit(attempt, |hit| {
             let statement = &self.statements[hit.statement];
             let Say::Decide(decision) = statement.say else {
                 return;
             };
-            named |=
-                hit.direct && decision != Decision::Refuse && statement.force != Force::Allegation;
+            let is_about = match decision {
+                Decision::Allow => statement.scope.has_program(program),
+                Decision::Ask | Decision::Refuse => statement.scope.may_have_program(program),
+            };
+            if !is_about {
+                return;
+            }
+            let opens = decision == Decision::Allow
+                || decision == Decision::Ask && statement.scope.is_about_connections();
+            named |= hit.direct && opens && statement.force != Force::Allegation;
             if decision != Decision::Allow || special.is_none() || hit.direct {
-                about.push((hit.statement, decision));
+                about.push((decision, statement));
             }
         });
-        self.visit_carried(attempt, |hit| match self.statements[hit.statement].say {
-            Say::Decide(decision) if decision != Decision::Allow => {
-                about.push((hit.statement, decision))
+        self.visit_carried(attempt, |hit| {
+            let statement = &self.statements[hit.statement];
+            match statement.say {
+                Say::Decide(decision)
+                    if decision != Decision::Allow && statement.scope.may_have_program(program) =>
+                {
+                    about.push((decision, statement));
+                }
+                _ => {}
             }
-            _ => {}
         });
-        let about = about.iter().map(|(statement, decision)| {
-            let statement = &self.statements[*statement];
-            (*decision, statement.force, &statement.basis)
-        });
-        let ruling = rule(&self.default, about);
-        Judged { ruling, inside: special.filter(|_| !named) }
+        (about, special.filter(|_| !named))
     }
 
     fn is_internal(&self, attempt: &Connect) -> bool {
-        let mut internal = false;
-        self.visit(attempt, |hit| internal |= self.statements[hit.statement].say == Say::Internal);
-        internal
+        self.says(attempt, Say::Internal)
     }
 
-    /// What denies this host, or an address that its address carries.
-    fn denied(&self, attempt: &Connect) -> Option<&Basis> {
+    fn says(&self, attempt: &Connect, say: Say) -> bool {
+        let mut says = false;
+        self.visit(attempt, |hit| says |= self.statements[hit.statement].say == say);
+        says
+    }
+
+    /// What denies this address, or one that it carries. A statement that denies
+    /// some requests denies it whole where a name led to it: requests are judged
+    /// by the host that they are for, not by where it leads.
+    fn denied(&self, attempt: &Connect, literal: bool) -> Option<&Basis> {
+        let program = attempt.program.as_deref();
         let mut denied = None;
         let mut consider = |hit: Hit| {
             let statement = &self.statements[hit.statement];
-            if statement.say == Say::Decide(Decision::Refuse) {
+            if statement.say == Say::Decide(Decision::Refuse)
+                && statement.scope.may_have_program(program)
+                && (statement.scope.is_about_connections() || !literal)
+            {
                 denied = Some(&statement.basis);
             }
         };
@@ -236,12 +317,20 @@ fn not_public(kind: Special) -> Basis {
     Basis::built_in(format!("network: {kind}"))
 }
 
-fn canonical(attempt: Connect) -> Connect {
+pub(crate) fn canonical(attempt: Connect) -> Connect {
     match attempt.host {
         Host::Address(address) => {
             Connect { host: Host::Address(address::canonical(address)), ..attempt }
         }
         Host::Name(_) => attempt,
+    }
+}
+
+/// Whether what goes there does not leave the machine.
+pub(crate) fn is_loopback(host: &Host) -> bool {
+    match host {
+        Host::Name(_) => is_localhost(host),
+        Host::Address(address) => address::special(*address) == Some(Special::Loopback),
     }
 }
 
@@ -259,16 +348,17 @@ fn may_be_internal(address: IpAddr, kind: Special) -> bool {
 }
 
 /// The first few hosts that a permitting statement names and that are judged so.
-fn offer(default: &Settled<Decision>, said: &[Said<(Say, HostPattern)>]) -> Option<String> {
+fn offer(default: &Settled<Decision>, said: &[Said<About>]) -> Option<String> {
     const SHOWN: usize = 4;
     let mut allowed: Vec<_> = said
         .iter()
-        .filter(|s| s.value.0 == Say::Decide(Decision::Allow) && s.force != Force::Allegation)
+        .filter(|s| s.value.say == Say::Decide(Decision::Allow) && s.force != Force::Allegation)
         .filter(|s| default.binding(Decision::Refuse, s.force).is_none())
         .collect();
     // Strangers to the agent first: it knows its own hosts.
     allowed.sort_by_key(|s| s.basis.origin.is_none());
-    let hosts: Vec<_> = allowed.iter().take(SHOWN).map(|s| format!("`{}`", s.value.1)).collect();
+    let hosts: Vec<_> =
+        allowed.iter().take(SHOWN).map(|s| format!("`{}`", s.value.hosts)).collect();
     let more = match allowed.len().saturating_sub(SHOWN) {
         0 => String::new(),
         more => format!(" and {more} more"),

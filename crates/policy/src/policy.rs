@@ -10,13 +10,19 @@ use std::time::Duration;
 use crate::attempt::{Connect, Exec};
 use crate::basis::{Basis, Layer};
 use crate::command::Commands;
+use crate::credentials::{self, Credential, CredentialSaid, CredentialSource};
+use crate::data::{Cache, DataRules, DataSaid};
+use crate::egress::{Egress, EgressSaid, ProxySettings};
 use crate::environment::{self, Environment};
 use crate::error::PolicyError;
 use crate::filesystem::{self, FilesSaid, Filesystem, Place};
 use crate::grant::Grants;
-use crate::layers::{Decision, Said, Settled, Voice};
+use crate::host::Port;
+use crate::layers::{Decision, Force, Said, Settled, Voice};
 use crate::limits::{Limits, LimitsSaid};
-use crate::network::{Network, Say};
+use crate::network::presets::{self, preset};
+use crate::network::scope::Scope;
+use crate::network::{About, Network, Say};
 use crate::pattern::HostPattern;
 use crate::profiles::Profiles;
 use crate::request::{Handling, Request};
@@ -32,6 +38,8 @@ use crate::writing::Git;
 pub struct Policy {
     commands: Commands,
     network: Network,
+    egress: Egress,
+    credentials: Vec<Credential>,
     filesystem: Filesystem,
     environment: Environment,
     tiers: Tiers,
@@ -152,17 +160,70 @@ impl Policy {
     }
 
     /// How a permitted connection is to be treated. Ask again after the policy changed.
-    pub fn handling(&self, _permitted: &Connect) -> Handling {
-        Handling::default()
+    pub fn handling(&self, permitted: &Connect) -> Handling {
+        self.network.handling(permitted)
     }
 
-    /// Judges a request on a permitted connection. The permit says what to send:
-    /// its target may be spelt more plainly than the one that came.
-    pub fn request(&self, attempt: Request, _grants: &Grants) -> Verdict<Request> {
-        Verdict::Allow(Permit::new(
-            attempt,
-            Basis::built_in("network: no statement about requests"),
-        ))
+    /// Judges a request on a permitted connection. A yes of a person to the
+    /// connection covers it, but for what the policy says about requests. The
+    /// attempt of the verdict has its connection in canonical form.
+    pub fn request(&self, attempt: Request, grants: &Grants) -> Verdict<Request> {
+        self.network.request(attempt, grants)
+    }
+
+    /// Whether TLS to some host may be inspected, so that the session needs an
+    /// authority of its own.
+    pub fn inspects_anything(&self) -> bool {
+        self.network.inspects_anything()
+    }
+
+    /// What may leave the session, whichever host it goes to.
+    pub fn data(&self) -> &DataRules {
+        self.network.data()
+    }
+
+    /// How answers on this connection are kept: as [`data`](Self::data) says, but
+    /// not at all where the agent needs the host.
+    pub fn cache(&self, connect: &Connect) -> Cache {
+        self.network.cache(connect)
+    }
+
+    /// Bytes that may go to this host and port in a session, beside the cap on
+    /// all of them.
+    pub fn upload_cap(&self, connect: &Connect) -> Option<u64> {
+        self.network.upload_cap(connect).map(|(bytes, _)| bytes)
+    }
+
+    /// What decided [`upload_cap`](Self::upload_cap).
+    pub fn upload_cap_basis(&self, connect: &Connect) -> Option<&Basis> {
+        self.network.upload_cap(connect).map(|(_, basis)| basis)
+    }
+
+    /// The proxy that connections leave by.
+    pub fn proxy(&self) -> Option<&ProxySettings> {
+        self.egress.proxy()
+    }
+
+    /// Whether this host is dialled directly: there is no proxy, `no_proxy` names
+    /// the host and binds no less than the proxy, or it is on this machine.
+    pub fn dials_directly(&self, connect: &Connect) -> bool {
+        self.proxy().is_none()
+            || crate::network::is_loopback(&crate::network::canonical(connect.clone()).host)
+            || self.network.direct(connect).is_some_and(|force| self.egress.yields_to(force))
+    }
+
+    /// The named secrets, in order of their names.
+    pub fn credentials(&self) -> &[Credential] {
+        &self.credentials
+    }
+
+    /// Whether this port may be opened on the host's loopback.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, if no layer lists it.
+    pub fn publishes(&self, port: Port) -> Result<&Basis, Refusal> {
+        self.egress.publishes(port)
     }
 
     /// Verdict on a connection to a server that the session itself runs, on its
@@ -243,7 +304,10 @@ struct Everything {
     environment: Vec<Said<String>>,
     tiers: Vec<Said<BTreeSet<Tier>>>,
     network: Vec<Said<Decision>>,
-    hosts: Vec<Said<(Say, HostPattern)>>,
+    hosts: Vec<Said<About>>,
+    data: DataSaid,
+    egress: EgressSaid,
+    credentials: Vec<Said<CredentialSaid>>,
     commands: Vec<Said<Decision>>,
     patience: Vec<Said<Reverse<Duration>>>,
     sync: Vec<Said<Sync>>,
@@ -261,8 +325,11 @@ impl Everything {
         self.read.extend(stated.read);
         self.environment.extend(stated.environment);
         self.tiers.extend(stated.tiers);
-        self.network.extend(stated.network);
-        self.hosts.extend(stated.hosts);
+        self.network.extend(stated.network.default);
+        self.hosts.extend(stated.network.hosts);
+        self.data.add(stated.network.data);
+        self.egress.add(stated.network.egress);
+        self.credentials.extend(stated.credentials);
         self.commands.extend(stated.commands);
         // Silence refuses, so the shorter wait is the stricter.
         let patience = stated.patience;
@@ -280,13 +347,14 @@ impl Everything {
         let name = &agent.name;
         let wrong = |reason| PolicyError::Agent { agent: name.clone(), reason };
         for host in &agent.hosts {
-            let pattern = HostPattern::parse(host)
-                .map_err(|reason| wrong(format!("`{host}` is not a host pattern: {reason}")))?;
-            if pattern.is_broad() {
-                return Err(wrong(format!("`{host}` covers too much")));
+            let needed = match preset(host) {
+                Some(found) => found.map_err(wrong)?,
+                None => vec![(one_host(host).map_err(wrong)?, Scope::default())],
+            };
+            for (hosts, scope) in needed {
+                let about = About { say: Say::Decide(Decision::Allow), hosts, scope };
+                self.hosts.push(voice.says(about, format!("{name} needs {host}"), 0));
             }
-            let say = Say::Decide(Decision::Allow);
-            self.hosts.push(voice.says((say, pattern), format!("{name} needs {host}"), 0));
         }
         for path in &agent.write {
             let text =
@@ -320,20 +388,40 @@ impl Everything {
         for said in &self.environment {
             environment.pass(&said.value).expect("names were checked when they were stated");
         }
+        let credentials = credentials::settle(self.credentials)?;
+        let mut hide = self.hide;
+        for credential in &credentials {
+            credential.variables().for_each(|name| environment.withhold(name));
+            // What a secret is put into must be seen, so nothing of the user's
+            // takes this inspection back.
+            let said =
+                |value| Said { value, force: Force::Requirement, basis: credential.basis.clone() };
+            let inspect = |host: &HostPattern| About::whole(Say::Inspect, host.clone());
+            hosts.extend(credential.hosts().iter().map(|host| said(inspect(host))));
+            if let CredentialSource::File(path) = &credential.source {
+                let basis = credential.basis.clone();
+                hide.push(Said { value: path.clone(), force: Force::Requirement, basis });
+            }
+        }
         let files = FilesSaid {
             workspace: Settled::new(self.workspace).expect(complete),
             write: self.write,
-            hide: self.hide,
+            hide,
             protect: self.protect,
             git: Settled::new(self.git).expect(complete),
             read: Settled::new(self.read).expect(complete),
             agent: self.agent_write,
         };
         let commands = Settled::new(self.commands).expect(complete);
+        let filesystem = Filesystem::reconcile(files, place)?;
+        check_programs(&hosts, &filesystem, place)?;
+        let default = Settled::new(self.network).expect(complete);
         Ok(Policy {
             commands: Commands::new(commands, self.rules.commands, self.rules.whereabouts),
-            network: Network::new(Settled::new(self.network).expect(complete), hosts),
-            filesystem: Filesystem::reconcile(files, place)?,
+            network: Network::new(default, self.data.settle(), hosts),
+            egress: self.egress.settle(&credentials)?,
+            credentials,
+            filesystem,
             environment,
             tiers: Tiers::settle(&self.tiers),
             record: RecordSettings { sync: Settled::new(self.sync).expect(complete).value() },
@@ -344,6 +432,37 @@ impl Everything {
             profile: profile.to_owned(),
             canonical,
         })
+    }
+}
+
+/// A program that the session can write is whatever the session makes of it, so
+/// nothing is permitted for its sake.
+fn check_programs(
+    hosts: &[Said<About>],
+    filesystem: &Filesystem,
+    place: &Place,
+) -> Result<(), PolicyError> {
+    for said in hosts.iter().filter(|said| said.value.say == Say::Decide(Decision::Allow)) {
+        let programs = said.value.scope.programs.iter().flat_map(|programs| programs.paths());
+        for path in programs {
+            if filesystem.is_writable(path, place) {
+                let reason = format!(
+                    "`{}` can be written in the session, so every program could become it",
+                    path.display()
+                );
+                return Err(PolicyError::about(&said.basis, reason));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn one_host(text: &str) -> Result<HostPattern, String> {
+    let pattern = HostPattern::parse(text)
+        .map_err(|reason| format!("`{text}` is not a host pattern: {reason}"))?;
+    match pattern.is_broad() {
+        true => Err(format!("`{text}` covers too much")),
+        false => Ok(pattern),
     }
 }
 
@@ -372,5 +491,7 @@ fn canonical(texts: &[PolicyText], profile: &str, agent: &AgentNeeds) -> String 
     part("built-in hidden", filesystem::HIDDEN);
     part("built-in protected", filesystem::PROTECTED);
     part("built-in environment", environment::PASS);
+    part("built-in presets", presets::TEXT);
+    part("built-in programs", crate::network::programs::TEXT);
     out
 }

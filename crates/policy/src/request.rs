@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::attempt::{Attempt, Connect};
+use crate::grant::{Choice, Grant};
 use crate::show;
 
 /// A request about to be sent upstream.
@@ -20,7 +21,7 @@ pub struct Request {
     pub overrides: Vec<Method>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scheme {
     Http,
     Https,
@@ -34,6 +35,55 @@ pub struct Method(String);
 /// most 64 KiB.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target(String);
+
+/// Parameters of a query that frameworks take the method from, in small letters.
+///
+/// SOURCE: the manuals of Rails, Laravel, Symfony and Express (`_method`), of
+/// Google's APIs (`$httpMethod`), and of servers that read the headers' names.
+const METHOD_PARAMETERS: [&str; 7] = [
+    "_method",
+    "$httpmethod",
+    "httpmethod",
+    "method_override",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+];
+
+impl Request {
+    /// The method, and all that the request asks the server to act on instead.
+    /// A text of the query need not be a method.
+    pub fn methods(&self) -> BTreeSet<String> {
+        let mut methods = BTreeSet::from([self.method.0.clone()]);
+        methods.extend(self.overrides.iter().map(|method| method.0.clone()));
+        let parameters = self.target.query().unwrap_or_default().split(['&', ';']);
+        methods.extend(parameters.filter_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            let name = plain(name).to_ascii_lowercase();
+            METHOD_PARAMETERS.contains(&name.as_str()).then(|| plain(value))
+        }));
+        methods
+    }
+}
+
+/// A part of a query with its percent signs and pluses decoded.
+fn plain(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let value = digits.filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        let value = value.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let (decoded, taken) = match (byte, value) {
+            (b'%', Some(value)) => (value, 2),
+            (b'+', _) => (b' ', 0),
+            _ => (byte, 0),
+        };
+        out.push(decoded);
+        rest = &after[taken..];
+    }
+    String::from_utf8_lossy(&out).trim().to_owned()
+}
 
 /// Why a text is not a method or a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,6 +157,10 @@ impl Attempt for Request {
     fn summary(&self) -> String {
         format!("request `{self}`")
     }
+
+    fn grant(&self, choice: Choice) -> Option<Grant> {
+        (choice == Choice::Session).then(|| self.into())
+    }
 }
 
 /// How a permitted connection is to be treated, as the policy says.
@@ -115,7 +169,8 @@ pub struct Handling {
     /// TLS is ended here and begun anew upstream, and requests are judged.
     pub inspect: bool,
     /// Statements about requests, or data rules, need each request to be seen:
-    /// what is neither HTTP nor TLS that can be inspected is refused.
+    /// what is neither HTTP, nor TLS that can be inspected, nor SSH of which
+    /// `ssh` says what may be run, is refused. Implies `inspect`.
     pub requests_only: bool,
     /// TLS without a readable name, and on ports 80 and 443 other protocols than
     /// theirs, are let through.

@@ -30,7 +30,10 @@ use crate::command::{Pattern, Whereabouts};
 use crate::error::PolicyError;
 use crate::filesystem::Place;
 use crate::layers::{Decision, Said, Voice};
-use crate::network::Say;
+use crate::network::path::PathPattern;
+use crate::network::programs::Programs;
+use crate::network::scope::Scope;
+use crate::network::{About, Say};
 use crate::pattern::HostPattern;
 use crate::show;
 
@@ -38,7 +41,7 @@ use crate::show;
 #[derive(Debug, Default)]
 pub(crate) struct RulesSaid {
     pub(crate) commands: Vec<Said<(Decision, Pattern)>>,
-    pub(crate) hosts: Vec<Said<(Say, HostPattern)>>,
+    pub(crate) hosts: Vec<Said<About>>,
     pub(crate) whereabouts: Vec<Whereabouts>,
 }
 
@@ -108,9 +111,10 @@ pub(crate) fn read(
                 let said = voice.says((decision, pattern), rule, line);
                 into.commands.push(Said { basis: because(said.basis), ..said });
             }
-            What::Host(decision, pattern) => {
-                let rule = format!("network_rule {pattern} {}", word(decision));
-                let said = voice.says((Say::Decide(decision), pattern), rule, line);
+            What::Host(decision, hosts, scope) => {
+                let rule = format!("network_rule {hosts} {}{scope}", word(decision));
+                let about = About { say: Say::Decide(decision), hosts, scope };
+                let said = voice.says(about, rule, line);
                 into.hosts.push(Said { basis: because(said.basis), ..said });
             }
             What::Whereabouts(name, paths) => {
@@ -171,7 +175,7 @@ struct Call {
 #[derive(Debug)]
 enum What {
     Prefix(Decision, Pattern),
-    Host(Decision, HostPattern),
+    Host(Decision, HostPattern, Scope),
     Whereabouts(String, Vec<String>),
 }
 
@@ -180,7 +184,7 @@ fn record(evaluator: &Evaluator<'_, '_, '_>, what: What, justification: Option<S
     CALLS.with_borrow_mut(|calls| calls.push(Call { line, column, justification, what }));
 }
 
-fn word(decision: Decision) -> &'static str {
+pub(crate) fn word(decision: Decision) -> &'static str {
     match decision {
         Decision::Allow => "allow",
         Decision::Ask => "prompt",
@@ -233,12 +237,15 @@ fn vocabulary(builder: &mut GlobalsBuilder) {
 
     /// The protocol is checked and, as in Codex, does not narrow the rule; it is
     /// about the host on every port. UDP is not carried, so a rule that would
-    /// permit it says nothing.
+    /// permit it says nothing. `methods`, `paths` and `programs` are ours.
     fn network_rule<'v>(
         host: &'v str,
         protocol: &'v str,
         decision: &'v str,
         #[starlark(default = NoneOr::None)] justification: NoneOr<&'v str>,
+        #[starlark(default = NoneOr::None)] methods: NoneOr<Value<'v>>,
+        #[starlark(default = NoneOr::None)] paths: NoneOr<Value<'v>>,
+        #[starlark(default = NoneOr::None)] programs: NoneOr<Value<'v>>,
         evaluator: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<NoneType> {
         let carried = match protocol {
@@ -260,8 +267,14 @@ fn vocabulary(builder: &mut GlobalsBuilder) {
         }
         // A refusal is never narrower than its author may have meant.
         let pattern = if decision == Decision::Refuse { pattern.on_every_port() } else { pattern };
+        let scope = Scope {
+            methods: narrowing("methods", methods, crate::settings::method)?,
+            paths: narrowing("paths", paths, PathPattern::parse)?,
+            programs: narrowing("programs", programs, Programs::parse)?.and_then(Programs::new),
+            ..Scope::default()
+        };
         if carried || decision == Decision::Refuse {
-            record(evaluator, What::Host(decision, pattern), justification);
+            record(evaluator, What::Host(decision, pattern, scope), justification);
         }
         Ok(NoneType)
     }
@@ -341,6 +354,21 @@ fn pattern(value: Value<'_>) -> starlark::Result<Pattern> {
     }
     Pattern::new(places)
         .ok_or_else(|| wrong("`pattern`, or a list of alternatives in it, is empty"))
+}
+
+/// A list that narrows a rule, if it is given.
+fn narrowing<T>(
+    what: &str,
+    given: NoneOr<Value<'_>>,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> starlark::Result<Option<Vec<T>>> {
+    let Some(given) = given.into_option() else { return Ok(None) };
+    let texts = strings(what, given)?;
+    if texts.is_empty() {
+        return Err(wrong(format!("`{what}` is empty; leave it out")));
+    }
+    let read = |text: &String| read(text).map_err(|why| wrong(format!("`{what}`: {why}")));
+    texts.iter().map(read).collect::<starlark::Result<Vec<_>>>().map(Some)
 }
 
 /// Argument vectors, given as lists of strings or as lines for a shell.

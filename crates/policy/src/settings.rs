@@ -3,6 +3,9 @@
 //! An unknown key, a wrong type or an impossible value refuses the whole file
 //! and names file, line and key.
 
+mod credentials;
+mod network;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Display};
 use std::ops::Range;
@@ -13,15 +16,16 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::basis::Layer;
+use crate::credentials::CredentialSaid;
 use crate::error::{PolicyError, nearest};
 use crate::filesystem::{Access, Place, Reading, protected_name};
 use crate::layers::{Decision, Force, Said, Voice};
 use crate::limits::{LimitsSaid, LimitsText};
-use crate::network::Say;
-use crate::pattern::HostPattern;
 use crate::tiers::Tier;
 use crate::writing::Git;
+use credentials::CredentialText;
+use network::NetworkText;
+pub(crate) use network::{NetworkSaid, method};
 
 /// When events reach the disk, weakest promise first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,8 +47,8 @@ pub(crate) struct Stated {
     pub(crate) read: Option<Said<Reading>>,
     pub(crate) environment: Vec<Said<String>>,
     pub(crate) tiers: Option<Said<BTreeSet<Tier>>>,
-    pub(crate) network: Option<Said<Decision>>,
-    pub(crate) hosts: Vec<Said<(Say, HostPattern)>>,
+    pub(crate) network: NetworkSaid,
+    pub(crate) credentials: Vec<Said<CredentialSaid>>,
     pub(crate) commands: Option<Said<Decision>>,
     pub(crate) patience: Option<Said<Duration>>,
     pub(crate) sync: Option<Said<Sync>>,
@@ -58,6 +62,7 @@ pub(crate) struct SettingsText {
     pub(crate) extends: Option<Spanned<String>>,
     sandbox: SandboxText,
     network: NetworkText,
+    credentials: BTreeMap<Spanned<String>, CredentialText>,
     commands: CommandsText,
     approvals: ApprovalsText,
     record: RecordText,
@@ -78,16 +83,6 @@ struct SandboxText {
     read: Option<Spanned<String>>,
     environment: Texts,
     tiers: Texts,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct NetworkText {
-    default: Option<Spanned<String>>,
-    allow: Texts,
-    ask: Texts,
-    deny: Texts,
-    internal: Texts,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -145,17 +140,9 @@ impl SettingsText {
         place: &Place,
     ) -> Result<Stated, PolicyError> {
         let speaker = Speaker { source, voice, place };
-        let Self { sandbox, network, commands, approvals, record, limits, .. } = self;
-        let mut hosts = Vec::new();
-        speaker.hosts("network.deny", &network.deny, Say::Decide(Decision::Refuse), &mut hosts)?;
-        speaker.hosts("network.ask", &network.ask, Say::Decide(Decision::Ask), &mut hosts)?;
-        speaker.widens("network.allow", &network.allow)?;
-        speaker.hosts("network.allow", &network.allow, Say::Decide(Decision::Allow), &mut hosts)?;
-        speaker.widens("network.internal", &network.internal)?;
-        speaker.hosts("network.internal", &network.internal, Say::Internal, &mut hosts)?;
+        let Self { sandbox, commands, approvals, record, limits, .. } = self;
         speaker.widens("sandbox.write", &sandbox.write)?;
         speaker.widens("sandbox.environment", &sandbox.environment)?;
-        let asks = [("ask", Decision::Ask), ("refuse", Decision::Refuse)];
         let decides = [
             ("allow", Decision::Allow),
             ("prompt", Decision::Ask),
@@ -177,13 +164,22 @@ impl SettingsText {
             git: speaker.choice("sandbox.git", &sandbox.git, &gits)?,
             environment: speaker.names("sandbox.environment", &sandbox.environment)?,
             tiers: speaker.tiers("sandbox.tiers", &sandbox.tiers)?,
-            network: speaker.choice("network.default", &network.default, &asks)?,
-            hosts,
+            network: self.network.state(&speaker)?,
+            credentials: self.credentials(&speaker)?,
             commands: speaker.choice("commands.default", &commands.default, &decides)?,
             patience: speaker.single("approvals.patience", &approvals.patience, duration)?,
             sync: speaker.choice("record.sync", &record.sync, &syncs)?,
             limits: limits.state(&speaker)?,
         })
+    }
+
+    fn credentials(&self, speaker: &Speaker<'_>) -> Result<Vec<Said<CredentialSaid>>, PolicyError> {
+        let stated = self.credentials.iter().map(|(name, text)| {
+            let key = format!("credentials.{}", name.get_ref());
+            speaker.widens(&key, &Some(name.clone()))?;
+            text.state(speaker, name)
+        });
+        stated.collect()
     }
 }
 
@@ -247,6 +243,30 @@ impl Speaker<'_> {
         said.collect()
     }
 
+    /// The values of a list, if there is one. An empty one would say the opposite
+    /// of what it looks like.
+    fn listed<T>(
+        &self,
+        key: &str,
+        texts: &Texts,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<Vec<T>>, PolicyError> {
+        let Some(list) = texts else { return Ok(None) };
+        let said = self.list(key, texts, read)?;
+        match said.is_empty() {
+            true => Err(self.wrong(key, list.span(), "an empty list says nothing; leave it out")),
+            false => Ok(Some(said.into_iter().map(|said| said.value).collect())),
+        }
+    }
+
+    fn says<T>(&self, value: T, rule: String, span: Range<usize>) -> Said<T> {
+        self.voice.says(value, crate::show::line(&rule), self.source.line(span))
+    }
+
+    fn wrong(&self, key: &str, span: Range<usize>, reason: impl Display) -> PolicyError {
+        self.source.wrong(key, span, reason)
+    }
+
     fn paths(&self, key: &str, texts: &Texts) -> Result<Vec<Said<PathBuf>>, PolicyError> {
         self.list(key, texts, |text| {
             self.place.resolve(text).map_err(|why| format!("`{text}`: {why}"))
@@ -269,35 +289,12 @@ impl Speaker<'_> {
         Ok(Some(self.voice.says(tiers, rule, self.source.line(list.span()))))
     }
 
-    fn hosts(
-        &self,
-        key: &str,
-        texts: &Texts,
-        say: Say,
-        hosts: &mut Vec<Said<(Say, HostPattern)>>,
-    ) -> Result<(), PolicyError> {
-        let narrows = say == Say::Decide(Decision::Refuse) || self.voice.force == Force::Allegation;
-        let may_be_broad = narrows || self.voice.layer == Layer::System;
-        let said = self.list(key, texts, |text| {
-            let pattern = HostPattern::parse(text)
-                .map_err(|reason| format!("`{text}` is not a host pattern: {reason}"))?;
-            if pattern.is_broad() && !may_be_broad {
-                return Err(format!(
-                    "`{text}` covers too much; only the system's settings may say so"
-                ));
-            }
-            Ok((say, pattern))
-        })?;
-        hosts.extend(said);
-        Ok(())
-    }
-
     /// Refuses a key that only allows, if the voice may only narrow.
-    fn widens(&self, key: &str, texts: &Texts) -> Result<(), PolicyError> {
-        match texts {
-            Some(texts) if self.voice.force == Force::Allegation => Err(PolicyError::Widens {
+    fn widens<R>(&self, key: &str, raw: &Option<Spanned<R>>) -> Result<(), PolicyError> {
+        match raw {
+            Some(raw) if self.voice.force == Force::Allegation => Err(PolicyError::Widens {
                 file: self.source.file.to_owned(),
-                line: self.source.line(texts.span()),
+                line: self.source.line(raw.span()),
                 key: key.to_owned(),
             }),
             _ => Ok(()),
@@ -376,6 +373,10 @@ fn key_at(table: &DeTable<'_>, offset: usize) -> Option<Vec<String>> {
         }
         let inner = match value.get_ref() {
             DeValue::Table(table) => key_at(table, offset),
+            DeValue::Array(values) => values.iter().find_map(|value| match value.get_ref() {
+                DeValue::Table(table) => key_at(table, offset),
+                _ => None,
+            }),
             _ => None,
         };
         match inner {

@@ -95,22 +95,35 @@ impl<A: Attempt> Question<A> {
         &self.basis
     }
 
-    /// Turns an answer into a permit or a refusal.
+    /// What may be answered, in the order in which it is offered.
+    pub fn choices(&self) -> Vec<Choice> {
+        self.attempt.choices()
+    }
+
+    /// Turns an answer into a permit or a refusal. A choice that was not offered
+    /// is a refusal: a yes is never taken for another yes.
     ///
     /// The answer comes back through policy because a person cannot mint a
     /// permit either.
     pub fn settle(self, answer: &Answer) -> Result<Permit<A>, Refusal> {
+        let offered = self.choices().contains(&answer.choice);
         match answer.choice {
-            Choice::Once | Choice::Session => {
-                let rule = format!("{} by {}", answer.choice, answer.by);
-                let basis = Basis { rule, layer: Layer::Answer, origin: None, justification: None };
-                Ok(Permit::new(self.attempt, basis))
-            }
             Choice::Refuse => {
                 let mut refusal = self.unanswered("another way that needs no approval");
                 refusal.basis.rule = format!("{}, refused by {}", refusal.basis.rule, answer.by);
                 refusal.note = answer.note.clone();
                 Err(refusal)
+            }
+            choice if !offered => {
+                let mut refusal = self.unanswered("to ask again; this answer does not fit it");
+                refusal.basis.rule =
+                    format!("{}, answered `{choice}` by {}", refusal.basis.rule, answer.by);
+                Err(refusal)
+            }
+            choice => {
+                let rule = format!("{choice} by {}", answer.by);
+                let basis = Basis { rule, layer: Layer::Answer, origin: None, justification: None };
+                Ok(Permit::new(self.attempt, basis))
             }
         }
     }

@@ -3,52 +3,32 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::shared::Shared;
+use crate::meter::Meter;
 
 /// The agent's connection: what was read to see what is spoken comes again first,
 /// and every byte is counted.
 #[derive(Debug)]
 pub(crate) struct Agent {
     stream: TcpStream,
-    /// Read already, given out first.
+    /// Read already, given out first. Not yet counted.
     ahead: Bytes,
-    counts: Arc<Counts>,
-    shared: Arc<Shared>,
-}
-
-/// Bytes so far, known even when the carrying breaks off.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) sent: AtomicU64,
-    pub(crate) received: AtomicU64,
+    meter: Arc<Meter>,
 }
 
 impl Agent {
-    pub(crate) fn new(
-        stream: TcpStream,
-        ahead: Bytes,
-        counts: Arc<Counts>,
-        shared: Arc<Shared>,
-    ) -> Self {
-        Self { stream, ahead, counts, shared }
+    pub(crate) fn new(stream: TcpStream, ahead: Bytes, meter: Arc<Meter>) -> Self {
+        Self { stream, ahead, meter }
     }
 
     /// The socket itself and what was read ahead of it, for those who count themselves.
     pub(crate) fn into_parts(self) -> (TcpStream, Bytes) {
         (self.stream, self.ahead)
-    }
-
-    fn sent(&self, bytes: usize) {
-        self.counts.sent.fetch_add(bytes as u64, Relaxed);
-        self.shared.uploaded.fetch_add(bytes as u64, Relaxed);
     }
 }
 
@@ -61,14 +41,18 @@ impl AsyncRead for Agent {
         let this = self.get_mut();
         if this.ahead.has_remaining() {
             let length = this.ahead.len().min(buffer.remaining());
+            this.meter.sends(length)?;
             buffer.put_slice(&this.ahead.split_to(length));
-            this.sent(length);
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
-        this.sent(buffer.filled().len() - before);
-        polled
+        std::task::ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        let length = buffer.filled().len() - before;
+        if let Err(error) = this.meter.sends(length) {
+            buffer.set_filled(before);
+            return Poll::Ready(Err(error));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -79,11 +63,25 @@ impl AsyncWrite for Agent {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.stream).poll_write(context, bytes);
-        if let Poll::Ready(Ok(written)) = &polled {
-            this.counts.received.fetch_add(*written as u64, Relaxed);
-        }
-        polled
+        let written = std::task::ready!(Pin::new(&mut this.stream).poll_write(context, bytes))?;
+        this.meter.receives(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let stream = Pin::new(&mut this.stream);
+        let written = std::task::ready!(stream.poll_write_vectored(context, pieces))?;
+        this.meter.receives(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -2,19 +2,23 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use remit_policy::Refusal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::sniff::{Protocol, protocol};
+use crate::sniff::{self, Protocol};
 
 /// How long a program may take to speak before it is cut off without a word.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Answers a refused connection and ends it.
-pub(crate) async fn refuse(stream: TcpStream, refusal: &Refusal) {
+///
+/// `spoken` is what the program speaks, if its first bytes were read already.
+pub(crate) async fn refuse(stream: TcpStream, spoken: Option<Protocol>, refusal: &Refusal) {
     answer(
         stream,
+        spoken,
         "403 Forbidden",
         "x-remit: refused",
         &format!("{refusal}\n"),
@@ -24,9 +28,10 @@ pub(crate) async fn refuse(stream: TcpStream, refusal: &Refusal) {
 }
 
 /// Answers a connection that could not be made and ends it.
-pub(crate) async fn fail(stream: TcpStream, why: &str) {
+pub(crate) async fn fail(stream: TcpStream, spoken: Option<Protocol>, why: &str) {
     answer(
         stream,
+        spoken,
         "502 Bad Gateway",
         "x-remit: unreachable",
         &format!("{why}\n"),
@@ -39,23 +44,32 @@ pub(crate) async fn fail(stream: TcpStream, why: &str) {
 const ALERT_ACCESS_DENIED: [u8; 7] = [0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 49];
 const ALERT_INTERNAL_ERROR: [u8; 7] = [0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 80];
 
-async fn answer(mut stream: TcpStream, status: &str, mark: &str, body: &str, alert: [u8; 7]) {
-    let mut first = [0; 4096];
-    let read = tokio::time::timeout(PATIENCE, stream.read(&mut first)).await;
-    let spoken = match read {
-        Ok(Ok(length)) => &first[..length],
-        _ => &[],
+async fn answer(
+    mut stream: TcpStream,
+    spoken: Option<Protocol>,
+    status: &str,
+    mark: &str,
+    body: &str,
+    alert: [u8; 7],
+) {
+    let (spoken, head) = match spoken {
+        Some(spoken) => (spoken, false),
+        None => match tokio::time::timeout(PATIENCE, sniff::first(&mut stream, Bytes::new())).await
+        {
+            Ok(Ok((first, spoken))) => (spoken, first.starts_with(b"HEAD ")),
+            _ => (Protocol::Other, false),
+        },
     };
-    let reply = match protocol(spoken) {
+    let reply = match spoken {
         Protocol::Http => format!(
             "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\n{mark}\r\n\
              content-length: {}\r\nconnection: close\r\n\r\n{}",
             body.len(),
-            if spoken.starts_with(b"HEAD ") { "" } else { body },
+            if head { "" } else { body },
         )
         .into_bytes(),
         Protocol::Tls => alert.to_vec(),
-        Protocol::Other => return cut(stream),
+        _ => return cut(stream),
     };
     if stream.write_all(&reply).await.is_ok() && stream.shutdown().await.is_ok() {
         // Unread bytes would turn our end into a reset, which may overtake the reply.

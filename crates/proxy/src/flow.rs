@@ -1,17 +1,22 @@
 //! One permitted connection: seen, dialled, carried.
 
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
-use bytes::Bytes;
-use remit_policy::{Connect, Handling, Permit, Refusal};
+use bytes::{Bytes, BytesMut};
+use remit_policy::{Attempt as _, Basis, Connect, Handling, Permit, Refusal, Scheme};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::agent::{Agent, Counts};
+use crate::agent::Agent;
+use crate::credentials::PutIn;
 use crate::dial::{self, DialError};
+use crate::http::Inspected;
+use crate::meter::{Caps, Meter};
 use crate::relay::relay;
 use crate::shared::Shared;
-use crate::{Carried, Gate, explain};
+use crate::sniff::{self, Protocol};
+use crate::{Carried, Gate, explain, tls};
 
 /// A permitted connection on its way.
 #[derive(Debug)]
@@ -21,9 +26,27 @@ pub(crate) struct Flow<G> {
     pub(crate) connect: Connect,
     pub(crate) handling: Handling,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) counts: Arc<Counts>,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) spoken: Option<Protocol>,
+    /// Whether TLS or SSH was ended here.
+    pub(crate) is_inspected: bool,
     /// Spent on dialling.
     permit: Option<Permit<Connect>>,
+}
+
+/// A connection whose first bytes were read.
+struct Begun {
+    stream: TcpStream,
+    ahead: Bytes,
+    /// Dialled already, where the host may have spoken first.
+    upstream: Option<TcpStream>,
+}
+
+/// What comes after a look.
+enum Next {
+    Ended(&'static str),
+    /// The rest is carried as it is.
+    Carry(Agent, TcpStream),
 }
 
 /// Why a permitted connection does not go on.
@@ -39,8 +62,18 @@ impl<G: Gate> Flow<G> {
     pub(crate) fn new(gate: G, permit: Permit<Connect>, shared: Arc<Shared>) -> Self {
         let connect = permit.attempt().clone();
         let handling = gate.handling(&connect);
-        let counts = Arc::default();
-        Self { gate, connect, handling, shared, counts, permit: Some(permit) }
+        let there = shared.destination(&connect.host, connect.port);
+        let meter = Arc::new(Meter::new(there, Caps::default(), Arc::clone(&shared)));
+        Self {
+            gate,
+            connect,
+            handling,
+            shared,
+            meter,
+            spoken: None,
+            is_inspected: false,
+            permit: Some(permit),
+        }
     }
 
     /// The way to the host, once.
@@ -56,34 +89,276 @@ impl<G: Gate> Flow<G> {
         }
     }
 
-    pub(crate) fn carried(&self, reason: &'static str) -> Carried {
-        let (sent, received) = (self.counts.sent.load(Relaxed), self.counts.received.load(Relaxed));
-        Carried { sent, received, reason }
+    /// A refusal of this connection by a rule that is built in.
+    pub(crate) fn refusal(&self, rule: &str, instead: &str) -> Refusal {
+        Refusal {
+            attempt: self.connect.summary(),
+            basis: Basis::built_in(rule),
+            instead: Some(instead.to_owned()),
+            note: None,
+        }
+    }
+
+    /// Whether the program has to speak before the host is dialled: because what
+    /// it says decides, or because its port is known for that.
+    fn hears_agent_first(&self) -> bool {
+        let Handling { inspect, requests_only, opaque, ssh } = &self.handling;
+        *inspect || *requests_only || ssh.is_some() || (!opaque && self.expected().is_some())
+    }
+
+    /// What is spoken on the port, where everybody knows that.
+    fn expected(&self) -> Option<Protocol> {
+        match u16::from(self.connect.port) {
+            80 => Some(Protocol::Http),
+            443 => Some(Protocol::Tls),
+            _ => None,
+        }
+    }
+
+    /// Refuses what is not spoken on this port, and what cannot be judged as the
+    /// policy demands.
+    fn check(&self, spoken: Protocol) -> Result<(), Refusal> {
+        let Handling { requests_only, opaque, ssh, .. } = &self.handling;
+        if *requests_only && !matches!(spoken, Protocol::Http | Protocol::Tls) {
+            return Err(self.refusal(
+                "network: only requests that can be judged",
+                "HTTP, alone or in TLS, to this host",
+            ));
+        }
+        if ssh.is_some() && spoken != Protocol::Ssh {
+            return Err(self.refusal("network: only SSH commands that can be judged", "SSH"));
+        }
+        match self.expected() {
+            Some(expected) if spoken != expected && !opaque => Err(self.refusal(
+                match expected {
+                    Protocol::Http => "network: HTTP on port 80",
+                    _ => "network: TLS on port 443",
+                },
+                "another port, or this host in `network.opaque`",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    async fn run(&mut self, mut stream: TcpStream, ahead: Bytes) -> &'static str {
+        let mut upstream = None;
+        if ahead.is_empty() && !self.hears_agent_first() {
+            let mut host = match self.dial().await {
+                Ok(host) => host,
+                Err(stop) => return self.stop(stream, None, stop).await,
+            };
+            if let Err(error) = self.hear_host(&mut stream, &mut host).await {
+                return self.broke(&error);
+            }
+            upstream = Some(host);
+        }
+        let (ahead, spoken) = match sniff::first(&mut stream, ahead).await {
+            Ok((ahead, _)) if ahead.is_empty() => return "closed",
+            Ok(first) => first,
+            Err(error) => return self.broke(&error),
+        };
+        self.spoken = Some(spoken);
+        if let Err(refusal) = self.check(spoken) {
+            return self.stop(stream, Some(spoken), Stop::Refused(refusal)).await;
+        }
+        // Boxed, so that a connection that is only carried takes little memory.
+        let began = Begun { stream, ahead, upstream };
+        let next = match spoken {
+            Protocol::Http if !self.handling.opaque => Box::pin(self.http(began)).await,
+            Protocol::Tls => Box::pin(self.tls(began)).await,
+            _ => Box::pin(self.other(began, spoken)).await,
+        };
+        match next {
+            Next::Ended(reason) => reason,
+            Next::Carry(agent, upstream) => {
+                match relay(agent, upstream, &self.shared.pipes, &self.meter).await {
+                    Ok(()) => "closed",
+                    Err(error) => self.broke(&error),
+                }
+            }
+        }
+    }
+
+    /// What need not be looked into.
+    async fn other(&mut self, began: Begun, spoken: Protocol) -> Next {
+        match self.both(began, spoken).await {
+            Ok((agent, upstream)) => Next::Carry(agent, upstream),
+            Err(reason) => Next::Ended(reason),
+        }
+    }
+
+    /// Requests in the clear.
+    async fn http(&mut self, began: Begun) -> Next {
+        let (agent, upstream) = match self.both(began, Protocol::Http).await {
+            Ok(both) => both,
+            Err(reason) => return Next::Ended(reason),
+        };
+        let inspected = self.inspected(Scheme::Http);
+        Next::Ended(inspected.one(agent, upstream).await)
+    }
+
+    /// TLS: carried when it names the host that was permitted, or ended here.
+    async fn tls(&mut self, began: Begun) -> Next {
+        let Begun { mut stream, ahead, upstream } = began;
+        let mut read = BytesMut::from(ahead);
+        let seen = match tls::read(&mut stream, &mut read).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                let stop = Stop::Failed(format!("`{}`: {error}", self.connect));
+                return Next::Ended(self.stop(stream, Some(Protocol::Tls), stop).await);
+            }
+        };
+        let way = match tls::judge(&self.connect, &self.handling, &seen.hello) {
+            Ok(way) => way,
+            Err(refusal) => {
+                let stop = Stop::Refused(refusal);
+                return Next::Ended(self.stop(stream, Some(Protocol::Tls), stop).await);
+            }
+        };
+        let began = Begun { stream, ahead: read.freeze(), upstream };
+        let (mut agent, mut upstream) = match self.both(began, Protocol::Tls).await {
+            Ok(both) => both,
+            Err(reason) => return Next::Ended(reason),
+        };
+        if way == tls::Way::Inspect {
+            return Next::Ended(self.inspect(&seen.hello, agent, upstream).await);
+        }
+        match tls::greet(&self.connect, &seen, &mut agent, &mut upstream).await {
+            Ok(()) => Next::Carry(agent, upstream),
+            Err(stop) => {
+                let (stream, _) = agent.into_parts();
+                Next::Ended(self.stop(stream, Some(Protocol::Other), stop).await)
+            }
+        }
+    }
+
+    /// Ends TLS here, begins it anew, and judges the requests in it.
+    async fn inspect(
+        &mut self,
+        hello: &tls::Hello,
+        agent: Agent,
+        upstream: TcpStream,
+    ) -> &'static str {
+        let Some(tls) = self.shared.tls.clone() else {
+            let refusal = self.refusal(
+                "network: inspection needs an authority, which this session was started without",
+                "the same in a new session",
+            );
+            let (stream, _) = agent.into_parts();
+            return self.stop(stream, Some(Protocol::Tls), Stop::Refused(refusal)).await;
+        };
+        self.is_inspected = true;
+        match tls::inspect(&tls, &self.connect, hello, agent, upstream).await {
+            Ok(tls::Inspected { agent, upstream, http }) => {
+                let inspected = self.inspected(Scheme::Https);
+                match http {
+                    tls::Http::One => inspected.one(agent, upstream).await,
+                    tls::Http::Two => Arc::new(inspected).two(agent, upstream).await,
+                }
+            }
+            Err(stop) => self.note(&stop),
+        }
+    }
+
+    fn inspected(&self, scheme: Scheme) -> Inspected<G, PutIn<G>> {
+        let hooks = PutIn::new(self.gate.clone(), Arc::clone(&self.shared.credentials));
+        Inspected { gate: self.gate.clone(), connect: self.connect.clone(), scheme, hooks }
+    }
+
+    /// The agent's side and the way to the host, which is dialled now if it was not.
+    async fn both(
+        &mut self,
+        began: Begun,
+        spoken: Protocol,
+    ) -> Result<(Agent, TcpStream), &'static str> {
+        let Begun { stream, ahead, upstream } = began;
+        let upstream = match upstream {
+            Some(upstream) => upstream,
+            None => match self.dial().await {
+                Ok(upstream) => upstream,
+                Err(stop) => return Err(self.stop(stream, Some(spoken), stop).await),
+            },
+        };
+        Ok((Agent::new(stream, ahead, Arc::clone(&self.meter)), upstream))
+    }
+
+    /// Passes on what the host says before the program does. What the program
+    /// then says is looked at like any first bytes.
+    async fn hear_host(&self, agent: &mut TcpStream, host: &mut TcpStream) -> io::Result<()> {
+        let mut said = BytesMut::new();
+        loop {
+            tokio::select! {
+                speaks = async { agent.peek(&mut [0]).await } => return speaks.map(drop),
+                heard = host.read_buf(&mut said) => {
+                    if heard? == 0 {
+                        // The end is passed on once the program has spoken or ended.
+                        return agent.shutdown().await;
+                    }
+                    self.meter.receives(said.len());
+                    agent.write_all_buf(&mut said).await?;
+                }
+            }
+        }
+    }
+
+    /// Writes down why it does not go on, and says so to the program.
+    async fn stop(&self, stream: TcpStream, spoken: Option<Protocol>, stop: Stop) -> &'static str {
+        let reason = self.note(&stop);
+        match &stop {
+            Stop::Refused(refusal) => explain::refuse(stream, spoken, refusal).await,
+            Stop::Failed(why) => explain::fail(stream, spoken, why).await,
+        }
+        reason
+    }
+
+    /// Writes down why it does not go on.
+    fn note(&self, stop: &Stop) -> &'static str {
+        match stop {
+            Stop::Refused(refusal) => {
+                self.gate.refused(refusal);
+                "refused"
+            }
+            Stop::Failed(why) => {
+                self.gate.failed(why.clone());
+                "failed"
+            }
+        }
+    }
+
+    /// A connection that carried something broke off.
+    fn broke(&self, error: &io::Error) -> &'static str {
+        if !Meter::is_spent(error) {
+            return "broken off";
+        }
+        self.gate.refused(
+            &self.refusal(
+                "network: the upload cap is reached",
+                "less, or a greater `network.upload`",
+            ),
+        );
+        "refused"
     }
 }
 
-/// Carries a permitted connection to its end.
+/// Carries a permitted connection to its end. `ahead` was read from it already.
 pub(crate) async fn carry<G: Gate>(
     stream: TcpStream,
+    ahead: Bytes,
     gate: G,
     permit: Permit<Connect>,
     shared: Arc<Shared>,
 ) {
-    let mut flow = Flow::new(gate, permit, shared);
-    let upstream = match flow.dial().await {
-        Ok(upstream) => upstream,
-        Err(Stop::Refused(refusal)) => {
-            flow.gate.refused(&refusal);
-            return explain::refuse(stream, &refusal).await;
-        }
-        Err(Stop::Failed(why)) => {
-            flow.gate.failed(why.clone());
-            return explain::fail(stream, &why).await;
-        }
-    };
     let _ = stream.set_nodelay(true);
-    let agent =
-        Agent::new(stream, Bytes::new(), Arc::clone(&flow.counts), Arc::clone(&flow.shared));
-    let reason = relay(agent, upstream, &flow.counts).await;
-    flow.gate.ended(flow.carried(reason));
+    let mut flow = Flow::new(gate, permit, shared);
+    let gate = flow.gate.clone();
+    let reason = tokio::select! {
+        biased;
+        refusal = gate.revoked() => {
+            gate.refused(&refusal);
+            "revoked"
+        }
+        reason = flow.run(stream, ahead) => reason,
+    };
+    let (sent, received) = flow.meter.read();
+    flow.gate.ended(Carried { sent, received, reason });
 }

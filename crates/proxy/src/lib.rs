@@ -9,20 +9,25 @@
 
 mod agent;
 mod capture;
+mod credentials;
 mod dial;
 mod dns;
 mod explain;
 mod flow;
+mod http;
+mod meter;
 mod names;
 mod relay;
 mod serve;
 mod shared;
 mod sniff;
-#[allow(dead_code, unused_imports, reason = "called from `flow`")]
 mod tls;
 pub mod trust;
 
 pub use capture::{Admission, Capture, Captured};
+pub use credentials::{
+    AwsKey, Bound, Credentials, CredentialsError, Form, Loaded, Secret, SecretError,
+};
 pub use dns::{serve_datagrams, serve_streams};
 pub use names::{Names, Ranges};
 pub use serve::serve;

@@ -1,26 +1,202 @@
-//! Bytes carried both ways without being looked at.
+//! Bytes carried both ways without being looked at, through the kernel's pipes.
+//!
+//! An idle connection holds neither pipe nor buffer: a pipe is taken when there
+//! is something to read and given back when all of it was passed on.
 
 use std::io;
-use std::sync::atomic::Ordering::Relaxed;
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
 
-use tokio::io::{AsyncWriteExt as _, copy};
+use rustix::net::{Shutdown, shutdown};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 
-use crate::agent::{Agent, Counts};
+use crate::agent::Agent;
+use crate::meter::Meter;
 
-/// Carries until both sides are done or one breaks off. Returns why it ended.
-pub(crate) async fn relay(agent: Agent, mut host: TcpStream, counts: &Counts) -> &'static str {
-    let _ = counts.sent.load(Relaxed);
-    let (mut from_agent, mut to_agent) = tokio::io::split(agent);
-    let (mut from_host, mut to_host) = host.split();
-    let out = async {
-        copy(&mut from_agent, &mut to_host).await?;
-        to_host.shutdown().await
+/// Bytes that a pipe holds. Half of it halves the throughput, twice of it gains
+/// nothing, and an ordinary user may hold 64 MiB of pipes in all.
+const PIPE: usize = 256 * 1024;
+
+/// Pipes that wait for their next use. More than that many busy connections
+/// make theirs anew.
+const KEPT: usize = 32;
+
+/// Pipes for the connections of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Pipes(Mutex<Vec<Pipe>>);
+
+/// An empty pipe.
+#[derive(Debug)]
+struct Pipe {
+    from: OwnedFd,
+    to: OwnedFd,
+}
+
+impl Pipes {
+    fn take(&self) -> io::Result<Pipe> {
+        if let Some(pipe) = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            return Ok(pipe);
+        }
+        let (from, to) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        // Beyond the user's share of memory for pipes a smaller one has to do.
+        let _ = fcntl_setpipe_size(&to, PIPE);
+        Ok(Pipe { from, to })
+    }
+
+    /// INVARIANT: what is given back is empty, or the next connection would
+    /// carry bytes of this one.
+    fn give_back(&self, pipe: Pipe) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < KEPT {
+            kept.push(pipe);
+        }
+    }
+}
+
+/// Carries until both sides are done or one breaks off.
+///
+/// # Errors
+///
+/// What broke it off; a cap that is reached is told by [`Meter::is_spent`].
+pub(crate) async fn relay(
+    agent: Agent,
+    mut host: TcpStream,
+    pipes: &Pipes,
+    meter: &Meter,
+) -> io::Result<()> {
+    let (agent, ahead) = agent.into_parts();
+    if !ahead.is_empty() {
+        meter.sends(ahead.len())?;
+        host.write_all(&ahead).await?;
+        drop(ahead);
+    }
+    let received = |bytes| {
+        meter.receives(bytes);
+        Ok(())
     };
-    let back = async {
-        copy(&mut from_host, &mut to_agent).await?;
-        to_agent.shutdown().await
-    };
-    let ended: io::Result<_> = tokio::try_join!(out, back).map(drop);
-    if ended.is_ok() { "closed" } else { "broken off" }
+    tokio::try_join!(
+        pass(&agent, &host, pipes, |bytes| meter.sends(bytes)),
+        pass(&host, &agent, pipes, received),
+    )
+    .map(drop)
+}
+
+/// One direction, with the end of the stream passed on.
+async fn pass(
+    from: &TcpStream,
+    to: &TcpStream,
+    pipes: &Pipes,
+    count: impl Fn(usize) -> io::Result<()>,
+) -> io::Result<()> {
+    loop {
+        from.readable().await?;
+        let pipe = pipes.take()?;
+        loop {
+            let filled = match from.try_io(Interest::READABLE, || shift(from, &pipe.to, PIPE)) {
+                Ok(filled) => filled,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            };
+            if filled == 0 {
+                pipes.give_back(pipe);
+                // The other side may be gone already, which its own reader finds out.
+                let _ = shutdown(to, Shutdown::Write);
+                return Ok(());
+            }
+            count(filled)?;
+            drain(&pipe, filled, to).await?;
+        }
+        pipes.give_back(pipe);
+    }
+}
+
+/// Empties what was filled into a pipe.
+async fn drain(pipe: &Pipe, mut filled: usize, to: &TcpStream) -> io::Result<()> {
+    while filled > 0 {
+        match to.try_io(Interest::WRITABLE, || shift(&pipe.from, to, filled)) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => filled -= written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => to.writable().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn shift(
+    from: impl std::os::fd::AsFd,
+    to: impl std::os::fd::AsFd,
+    most: usize,
+) -> io::Result<usize> {
+    let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+    Ok(splice(from, None, to, None, most, flags)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::meter::Caps;
+    use crate::shared::tests::shared;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let (one, other) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (one.expect("a connection"), other.expect("its other end").0)
+    }
+
+    #[tokio::test]
+    async fn both_ways_arrive_whole_and_each_end_is_passed_on() {
+        let shared = shared();
+        let (mut agent, inner) = pair().await;
+        let (outer, mut host) = pair().await;
+        let meter = Arc::new(Meter::new(Arc::default(), Caps::default(), Arc::clone(&shared)));
+        let ahead = Bytes::from_static(b"first ");
+        let carried = Agent::new(inner, ahead, Arc::clone(&meter));
+        let relaying = {
+            let (shared, meter) = (Arc::clone(&shared), Arc::clone(&meter));
+            tokio::spawn(async move { relay(carried, outer, &shared.pipes, &meter).await })
+        };
+        let long = vec![7; 3_000_000];
+        let sent = long.clone();
+        let talking = tokio::spawn(async move {
+            agent.write_all(b"then").await.expect("written");
+            agent.shutdown().await.expect("half closed");
+            let mut heard = Vec::new();
+            agent.read_to_end(&mut heard).await.expect("read");
+            heard
+        });
+        let mut heard = Vec::new();
+        host.read_to_end(&mut heard).await.expect("read");
+        assert_eq!(heard, b"first then");
+        host.write_all(&sent).await.expect("written");
+        drop(host);
+        assert!(talking.await.expect("no panic") == long);
+        relaying.await.expect("no panic").expect("a clean end");
+        assert_eq!(meter.read(), (10, 3_000_000));
+    }
+
+    #[tokio::test]
+    async fn nothing_passes_beyond_a_cap() {
+        let shared = shared();
+        let (mut agent, inner) = pair().await;
+        let (outer, mut host) = pair().await;
+        let caps = Caps { session: Some(4), there: None };
+        let meter = Arc::new(Meter::new(Arc::default(), caps, Arc::clone(&shared)));
+        let carried = Agent::new(inner, Bytes::new(), Arc::clone(&meter));
+        agent.write_all(b"12345").await.expect("written");
+        let ended = relay(carried, outer, &shared.pipes, &meter).await.expect_err("a cap");
+        assert!(Meter::is_spent(&ended));
+        let mut heard = Vec::new();
+        let _ = host.read_to_end(&mut heard).await;
+        assert_eq!(heard, b"");
+    }
 }

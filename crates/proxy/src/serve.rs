@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use remit_policy::{Connect, Permit, Refusal};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -69,10 +70,10 @@ async fn carry<G: Gate>(
     };
     let permit = match settle(admission, &stream).await {
         Some(Ok(permit)) => permit,
-        Some(Err(refusal)) => return explain::refuse(stream, &refusal).await,
+        Some(Err(refusal)) => return explain::refuse(stream, None, &refusal).await,
         None => return explain::cut(stream),
     };
-    flow::carry(stream, gate, permit, shared).await;
+    flow::carry(stream, Bytes::new(), gate, permit, shared).await;
 }
 
 /// The verdict, waited for if need be. `None` when nobody is left to give one,

@@ -1,20 +1,73 @@
 //! What all connections of a session have in common.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use remit_policy::{Host, Port};
+
+use crate::credentials::Credentials;
 use crate::names::Names;
+use crate::relay::Pipes;
+use crate::tls::Tls;
 
 /// One for a session; connections hold it by reference count.
 #[derive(Debug)]
 pub struct Shared {
     pub(crate) names: Arc<Names>,
+    pub(crate) pipes: Pipes,
+    /// Absent where nothing is inspected.
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) credentials: Arc<Credentials>,
     /// Bytes that left the session so far, on all connections.
     pub(crate) uploaded: AtomicU64,
+    /// The same by destination.
+    destinations: Mutex<HashMap<(Host, Port), Arc<AtomicU64>>>,
 }
 
 impl Shared {
     pub fn new(names: Arc<Names>) -> Self {
-        Self { names, uploaded: AtomicU64::new(0) }
+        Self {
+            names,
+            pipes: Pipes::default(),
+            tls: None,
+            credentials: Arc::default(),
+            uploaded: AtomicU64::new(0),
+            destinations: Mutex::default(),
+        }
+    }
+
+    /// Inspects TLS where the policy says so.
+    #[must_use]
+    pub fn inspecting(self, tls: Tls) -> Self {
+        Self { tls: Some(Arc::new(tls)), ..self }
+    }
+
+    /// Puts secrets in where the policy says so.
+    #[must_use]
+    pub fn holding(self, credentials: Arc<Credentials>) -> Self {
+        Self { credentials, ..self }
+    }
+
+    /// What was sent to a destination so far.
+    pub(crate) fn destination(&self, host: &Host, port: Port) -> Arc<AtomicU64> {
+        // Every change is one insertion.
+        let mut destinations = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(destinations.entry((host.clone(), port)).or_default())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::names::Ranges;
+
+    pub(crate) fn shared() -> Arc<Shared> {
+        let ranges = Ranges {
+            gateway: [198, 18, 0, 1].into(),
+            prefix: 15,
+            gateway6: "fd72:656d:6974::1".parse().expect("an address"),
+        };
+        Arc::new(Shared::new(Arc::new(Names::new(ranges))))
     }
 }

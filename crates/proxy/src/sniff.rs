@@ -1,32 +1,120 @@
 //! What a program speaks, by its first bytes.
 
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http,
     Tls,
+    Ssh,
+    PostgreSql,
     Other,
 }
 
-/// SOURCE: RFC 9110 §9 and RFC 5789, with a space as on the request line.
-const METHODS: [&[u8]; 9] = [
-    b"GET ",
-    b"HEAD ",
-    b"POST ",
-    b"PUT ",
-    b"DELETE ",
-    b"CONNECT ",
-    b"OPTIONS ",
-    b"TRACE ",
-    b"PATCH ",
-];
+impl Protocol {
+    /// The field's usual word for it, as the record has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Protocol::Http => "http",
+            Protocol::Tls => "tls",
+            Protocol::Ssh => "ssh",
+            Protocol::PostgreSql => "postgresql",
+            Protocol::Other => "other",
+        }
+    }
+}
 
-pub(crate) fn protocol(first: &[u8]) -> Protocol {
+/// What first bytes say; `None` while there are too few of them.
+pub(crate) fn protocol(first: &[u8]) -> Option<Protocol> {
     match first {
+        [] | [0x16] => None,
         // SOURCE: RFC 8446 §5.1, a handshake record of version 3.x.
-        [0x16, 0x03, ..] => Protocol::Tls,
-        _ if METHODS.iter().any(|method| first.starts_with(method)) => Protocol::Http,
-        _ => Protocol::Other,
+        [0x16, 0x03, ..] => Some(Protocol::Tls),
+        // SOURCE: RFC 4253 §4.2.
+        _ if first.starts_with(b"SSH-") => Some(Protocol::Ssh),
+        _ if b"SSH-".starts_with(first) => None,
+        [0, ..] => postgresql(first),
+        _ => request_line(first),
+    }
+}
+
+/// SOURCE: PostgreSQL, Frontend/Backend Protocol, message formats: a length, and
+/// the code of a request (SSL, GSS encryption, cancel) or version 3 of the protocol.
+fn postgresql(first: &[u8]) -> Option<Protocol> {
+    let Some((length, rest)) = first.split_first_chunk::<4>() else {
+        return None;
+    };
+    let Some(code) = rest.first_chunk::<4>() else {
+        return None;
+    };
+    let (length, code) = (u32::from_be_bytes(*length), u32::from_be_bytes(*code));
+    let known = match code {
+        80_877_103 | 80_877_104 => length == 8,
+        80_877_102 => (16..=64).contains(&length),
+        _ => code >> 16 == 3 && (9..=10_240).contains(&length),
+    };
+    Some(if known { Protocol::PostgreSql } else { Protocol::Other })
+}
+
+/// A method, which is a token, and a space.
+/// SOURCE: RFC 9112 §3.
+fn request_line(first: &[u8]) -> Option<Protocol> {
+    const LONGEST: usize = 32;
+    let token = first.iter().take_while(|b| b.is_ascii_alphabetic() || **b == b'-').count();
+    match first.get(token) {
+        Some(b' ') if token > 0 && first[..token].iter().any(u8::is_ascii_uppercase) => {
+            Some(Protocol::Http)
+        }
+        None if token <= LONGEST => None,
+        _ => Some(Protocol::Other),
+    }
+}
+
+/// How long after its first byte a program may take to say what it speaks.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Reads until the bytes tell what is spoken, or can tell no more. Empty when the
+/// program is done without a word.
+pub(crate) async fn first(stream: &mut TcpStream, ahead: Bytes) -> io::Result<(Bytes, Protocol)> {
+    let mut first = BytesMut::from(&ahead[..]);
+    if first.is_empty() && stream.read_buf(&mut first).await? == 0 {
+        return Ok((Bytes::new(), Protocol::Other));
+    }
+    let more = async {
+        loop {
+            if let Some(protocol) = protocol(&first) {
+                return io::Result::Ok(protocol);
+            }
+            if stream.read_buf(&mut first).await? == 0 {
+                return Ok(Protocol::Other);
+            }
+        }
+    };
+    let spoken = match tokio::time::timeout(PATIENCE, more).await {
+        Ok(spoken) => spoken?,
+        Err(_) => Protocol::Other,
+    };
+    Ok((first.freeze(), spoken))
+}
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+
+    #[test]
+    fn more_bytes_never_change_what_was_told() {
+        bolero::check!().with_type::<(Vec<u8>, Vec<u8>)>().for_each(|(first, more)| {
+            if let Some(told) = protocol(first) {
+                let all = [first.as_slice(), more].concat();
+                assert_eq!(protocol(&all), Some(told));
+            }
+        });
     }
 }
 
@@ -34,14 +122,31 @@ pub(crate) fn protocol(first: &[u8]) -> Protocol {
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn check(bytes: &[u8], expected: Option<Protocol>) {
+        assert_eq!(protocol(bytes), expected, "{bytes:?}");
+    }
+
     #[test]
     fn first_bytes_tell_the_protocol() {
-        let check = |bytes: &[u8], expected| assert_eq!(protocol(bytes), expected, "{bytes:?}");
-        check(b"GET / HTTP/1.1\r\n", Protocol::Http);
-        check(b"PATCH /x HTTP/1.1", Protocol::Http);
-        check(b"GETAWAY", Protocol::Other);
-        check(b"\x16\x03\x01\x02\x00", Protocol::Tls);
-        check(b"SSH-2.0-OpenSSH", Protocol::Other);
-        check(b"", Protocol::Other);
+        check(b"", None);
+        check(b"GET / HTTP/1.1\r\n", Some(Protocol::Http));
+        check(b"PATCH /x HTTP/1.1", Some(Protocol::Http));
+        check(b"PROPFIND /", Some(Protocol::Http));
+        check(b"M-SEARCH * HTTP/1.1", Some(Protocol::Http));
+        check(b"PRI * HTTP/2.0", Some(Protocol::Http));
+        check(b"GETAWAY", None);
+        check(b"GE", None);
+        check(b"helo there", Some(Protocol::Other));
+        check(b"\r\nGET / HTTP/1.1", Some(Protocol::Other));
+        check(b"\x16", None);
+        check(b"\x16\x03\x01\x02\x00", Some(Protocol::Tls));
+        check(b"\x16\x02", Some(Protocol::Other));
+        check(b"SS", None);
+        check(b"SSH-2.0-OpenSSH", Some(Protocol::Ssh));
+        check(b"\0\0\0\x08\x04\xd2\x16\x2f", Some(Protocol::PostgreSql));
+        check(b"\0\0\0\x20\0\x03\0\0user\0", Some(Protocol::PostgreSql));
+        check(b"\0\0\0\x08\0\0\0\0", Some(Protocol::Other));
+        check(b"\0\0", None);
     }
 }

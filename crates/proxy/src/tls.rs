@@ -12,7 +12,7 @@ pub use authority::{Authority, AuthorityError};
 pub use upstream::{RootsError, Upstream};
 
 pub(crate) use first::greet;
-pub(crate) use hello::{Hello, HelloError, Seen, parse, read};
+pub(crate) use hello::{Hello, read};
 pub(crate) use inspect::{Inspected, inspect};
 pub(crate) use upstream::said;
 

@@ -15,7 +15,7 @@ pub(crate) struct Adapter {
     pub(crate) name: &'static str,
     /// Names its program is started by.
     programs: &'static [&'static str],
-    /// Hosts without which it cannot think.
+    /// Hosts without which it cannot think, by the policy's name for them.
     hosts: &'static [&'static str],
     /// Variables it is configured by.
     environment: &'static [&'static str],

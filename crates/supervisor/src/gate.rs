@@ -3,6 +3,7 @@
 //! INVARIANT: every attempt passes here exactly once, and its event is written
 //! before its permit leaves. What cannot be written down is refused.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -10,25 +11,32 @@ use std::time::Instant;
 use remit_approvals::{Ask, QuestionId};
 use remit_audit::{AppendError, Kind, Text, Tried, event};
 use remit_policy::{
-    Answer, Attempt, Basis, Choice, Connect, Exec, Grant, Grants, Handling, Host, Permit, Policy,
-    Port, Question, Refusal, Request, Verdict,
+    Answer, Attempt, Basis, Choice, Connect, Exec, Grants, Handling, Host, Permit, Policy, Port,
+    Question, Refusal, Request, Verdict,
 };
-use remit_proxy::{Answered, Carried, Fact, Requested};
+use remit_proxy::{Answered, Carried, Credentials, Fact, Requested};
 
 use crate::desk::{CannotAsk, Questions, Waiting};
 use crate::journal::Journal;
+use crate::lineage::Lineage;
 use crate::process::Facts;
 
 /// The one place through which everything goes.
 #[derive(Debug)]
 pub(crate) struct Gate {
     policy: Policy,
+    /// The secrets that are put in on the way out.
+    pub(crate) credentials: Arc<Credentials>,
     grants: Mutex<Grants>,
     pub(crate) journal: Journal,
     pub(crate) questions: Questions,
     session: String,
     /// The command's own process, once it has tried to start.
     pub(crate) command: OnceLock<u32>,
+    /// What was started, and by whom.
+    pub(crate) lineage: Lineage,
+    /// What was asked about so far.
+    asked: Mutex<HashSet<String>>,
 }
 
 /// What came of judging an attempt.
@@ -62,9 +70,6 @@ pub(crate) trait Recorded: Attempt + Sized {
 
     fn judge(self, policy: &Policy, grants: &Grants) -> Verdict<Self>;
 
-    /// What a yes for the session covers.
-    fn grant(&self) -> Grant;
-
     /// The event of the attempt, with what the policy said.
     fn event(&self, facts: &Facts, verdict: event::Verdict, basis: Basis, attempt: u64) -> Kind;
 
@@ -78,17 +83,21 @@ pub(crate) trait Recorded: Attempt + Sized {
 impl Gate {
     pub(crate) fn new(
         policy: Policy,
+        credentials: Arc<Credentials>,
         journal: Journal,
         questions: Questions,
         session: String,
     ) -> Self {
         Self {
             policy,
+            credentials,
             grants: Mutex::default(),
             journal,
             questions,
             session,
             command: OnceLock::new(),
+            lineage: Lineage::default(),
+            asked: Mutex::default(),
         }
     }
 
@@ -151,6 +160,10 @@ impl Gate {
         question: Question<A>,
     ) -> Result<Judged<A>, AppendError> {
         let summary = question.attempt().summary();
+        let mut details = question.attempt().particulars(facts);
+        if matches!(A::TRIED, Tried::Connect | Tried::Request) {
+            details.push(label("seen", self.seen(&summary)));
+        }
         let ask = Ask {
             session: self.session.clone(),
             kind: match A::TRIED {
@@ -161,8 +174,9 @@ impl Gate {
                 Tried::Call => "call".to_owned(),
             },
             summary: summary.clone(),
-            details: question.attempt().particulars(facts),
+            details,
             basis: question.basis().clone(),
+            choices: question.choices(),
             posed_at: jiff::Timestamp::now().to_string(),
         };
         match self.questions.put(ask) {
@@ -230,8 +244,8 @@ impl Gate {
         }
         match question.settle(&answer) {
             Ok(permit) => {
-                if answer.choice == Choice::Session {
-                    self.grants().add(permit.attempt().grant());
+                if let Some(grant) = permit.attempt().grant(answer.choice) {
+                    self.grants().add(grant);
                 }
                 Ok(permit)
             }
@@ -280,11 +294,28 @@ impl Gate {
         self.journal.write(event).map_err(std::io::Error::other)
     }
 
+    /// Whether this session has asked the same before, in words.
+    fn seen(&self, summary: &str) -> &'static str {
+        // A set that only grows.
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.contains(summary) {
+            return "asked before in this session";
+        }
+        if asked.len() >= MOST_ASKED {
+            return "too much was asked in this session to tell";
+        }
+        asked.insert(summary.to_owned());
+        "for the first time in this session"
+    }
+
     fn grants(&self) -> MutexGuard<'_, Grants> {
         // A set that only grows.
         self.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How many different questions are remembered. A person answers fewer.
+const MOST_ASKED: usize = 4096;
 
 fn nobody(by: &str) -> Answer {
     Answer { choice: Choice::Refuse, by: by.to_owned(), note: None }
@@ -295,10 +326,6 @@ impl Recorded for Exec {
 
     fn judge(self, policy: &Policy, grants: &Grants) -> Verdict<Self> {
         policy.exec(self, grants)
-    }
-
-    fn grant(&self) -> Grant {
-        self.into()
     }
 
     fn event(&self, facts: &Facts, verdict: event::Verdict, basis: Basis, attempt: u64) -> Kind {
@@ -327,10 +354,6 @@ impl Recorded for Connect {
         policy.connect(self, grants)
     }
 
-    fn grant(&self) -> Grant {
-        self.into()
-    }
-
     fn event(&self, facts: &Facts, verdict: event::Verdict, basis: Basis, attempt: u64) -> Kind {
         Kind::Connect {
             process: facts.event(),
@@ -348,11 +371,11 @@ impl Recorded for Connect {
     }
 
     fn particulars(&self, facts: &Facts) -> Vec<(String, String)> {
-        vec![
-            label("host", self.host.to_string()),
-            label("port", self.port.to_string()),
-            label("by", format!("{} (process {})", facts.program.to_string_lossy(), facts.process)),
-        ]
+        let mut told =
+            vec![label("host", self.host.to_string()), label("port", self.port.to_string())];
+        told.extend(by(facts));
+        told.extend(self.domain().map(|domain| label("domain", domain.as_str())));
+        told
     }
 }
 
@@ -361,10 +384,6 @@ impl Recorded for Request {
 
     fn judge(self, policy: &Policy, grants: &Grants) -> Verdict<Self> {
         policy.request(self, grants)
-    }
-
-    fn grant(&self) -> Grant {
-        self.into()
     }
 
     fn event(&self, facts: &Facts, verdict: event::Verdict, basis: Basis, attempt: u64) -> Kind {
@@ -385,13 +404,21 @@ impl Recorded for Request {
     }
 
     fn particulars(&self, facts: &Facts) -> Vec<(String, String)> {
-        vec![
+        let mut told = vec![
             label("method", self.method.as_str()),
             label("host", self.connect.to_string()),
             label("path", self.target.path()),
-            label("by", format!("{} (process {})", facts.program.to_string_lossy(), facts.process)),
-        ]
+        ];
+        told.extend(by(facts));
+        told
     }
+}
+
+/// The process that reaches for the network, and the programs it runs under.
+fn by(facts: &Facts) -> impl Iterator<Item = (String, String)> {
+    let process = format!("{} (process {})", facts.program.to_string_lossy(), facts.process);
+    let behind = facts.origin.as_ref().map(|origin| label("behind", origin.to_string()));
+    std::iter::once(label("by", process)).chain(behind)
 }
 
 fn label(label: &str, value: impl Into<String>) -> (String, String) {

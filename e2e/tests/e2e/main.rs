@@ -21,6 +21,7 @@ mod agents;
 mod approvals;
 mod bad_input;
 mod boundary;
+mod capture;
 mod commands;
 mod escapes;
 mod evidence;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         kernel::all(),
         limits::all(),
         network::all(),
+        capture::all(),
         commands::all(),
         races::all(),
         handover::all(),

@@ -146,12 +146,12 @@ impl Popup {
             let lines = wrap(&format!("note: {note}_"), inside);
             return lines[lines.len().saturating_sub(2)..].to_vec();
         }
-        let words =
-            [("o", "once"), ("s", "this session"), ("r", "refuse"), ("n", "refuse with note")];
+        let noes = [('r', "refuse"), ('n', "refuse with note")];
+        let words = self.yeses().map(|(key, word, _)| (key, word)).chain(noes);
         let mut lines = vec![String::new()];
         let mut used = 0;
         for (key, word) in words {
-            let taken = key.len() + word.len() + 3;
+            let taken = key.len_utf8() + word.len() + 3;
             let gap = if used == 0 { 0 } else { 3 };
             if used > 0 && used + gap + taken > inside {
                 lines.push(String::new());
@@ -171,7 +171,9 @@ impl Popup {
         let (cols, Some(row)) = (usize::from(cols), rows.checked_sub(1)) else {
             return;
         };
-        let keys = if self.readable { "o/s/r/n? " } else { "r? (enlarge) " };
+        let yeses: String = self.yeses().map(|(key, ..)| format!("{key}/")).collect();
+        let keys = format!("{yeses}r/n? ");
+        let keys = if self.readable { keys.as_str() } else { "r? (enlarge) " };
         let line = match &self.note {
             Some(note) => shorten(&format!("note: {}_", plain(note)), cols),
             None => format!(
@@ -208,6 +210,7 @@ fn kind(kind: &str) -> String {
     match kind {
         "exec" => "may this command run?".to_owned(),
         "connect" => "may this connection be made?".to_owned(),
+        "request" => "may this request be sent?".to_owned(),
         other => shorten(&plain(other), 12),
     }
 }

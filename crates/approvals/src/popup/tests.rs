@@ -22,6 +22,7 @@ fn posed(summary: &str) -> Posed {
             origin: Some(Origin { file: "rules/git.rules".to_owned(), line: 12 }),
             justification: Some("it leaves the machine".to_owned()),
         },
+        choices: vec![Choice::Once, Choice::Session, Choice::Refuse],
         posed_at: "2026-01-01T00:00:00Z".to_owned(),
     }
 }
@@ -210,6 +211,26 @@ fn keys_mean_what_the_popup_says() {
     );
     let corrected = [Key::Char('n'), Key::Char('a'), Key::Char('b'), Key::Backspace, Key::Enter];
     assert_eq!(answer(&corrected), said(Choice::Refuse, Some("a")));
+}
+
+#[test]
+fn a_host_and_a_domain_are_chosen_only_where_they_are_offered() {
+    let start = Instant::now();
+    let mut popup = Popup::new(posed("connect to `api.example.com:443`"), 0, start);
+    popup.posed.choices =
+        vec![Choice::Once, Choice::Session, Choice::Host, Choice::Domain, Choice::Refuse];
+    let seen = check(&mut popup, 100, 24).join("\n");
+    assert!(seen.contains("h  this host") && seen.contains("d  this domain"), "{seen}");
+    let pressed = |popup: &mut Popup, key| {
+        popup.key(Key::Char(key), start + REST * 2).map(|answered| answered.choice)
+    };
+    assert_eq!(pressed(&mut popup, 'h'), Some(Choice::Host));
+    assert_eq!(pressed(&mut popup, 'd'), Some(Choice::Domain));
+    popup.posed.choices.retain(|choice| *choice != Choice::Domain);
+    let seen = check(&mut popup, 100, 24).join("\n");
+    assert!(!seen.contains("domain"), "{seen}");
+    assert_eq!(pressed(&mut popup, 'd'), None);
+    assert_eq!(answer(&typed("hd")), None);
 }
 
 #[test]

@@ -24,14 +24,13 @@ pub(crate) struct Inspected<A, U> {
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Begins TLS with the host, verified, and then with the program, on what both
-/// can speak. `agent` gives the hello once more. A session that had nothing to
-/// inspect when it began has no `tls`, and can inspect nothing later.
+/// can speak. `agent` gives the hello once more.
 ///
 /// # Errors
 ///
 /// What is to be written down. The program has been told already.
 pub(crate) async fn inspect<A, U>(
-    tls: Option<&Tls>,
+    tls: &Tls,
     connect: &Connect,
     hello: &Hello,
     agent: A,
@@ -41,12 +40,6 @@ where
     A: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let Some(tls) = tls else {
-        return Err(Stop::Failed(format!(
-            "cannot inspect TLS for `{connect}`: nothing was inspected when the session began, \
-             so its programs trust no authority of ours; start a new session"
-        )));
-    };
     let offer: Vec<Http> = hello.protocols.iter().filter_map(|offered| Http::of(offered)).collect();
     match tls.upstream.begin(connect, &offer, upstream).await {
         Ok((upstream, agreed)) => {

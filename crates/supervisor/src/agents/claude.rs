@@ -5,15 +5,7 @@ use super::{Adapter, State};
 pub(super) const ADAPTER: Adapter = Adapter {
     name: "claude",
     programs: &["claude"],
-    hosts: &[
-        "api.anthropic.com",
-        "claude.ai",
-        "console.anthropic.com",
-        "platform.claude.com",
-        "downloads.claude.ai",
-        "statsig.anthropic.com",
-        "mcp-proxy.anthropic.com",
-    ],
+    hosts: &["preset:claude"],
     environment: &[
         "ANTHROPIC_*",
         "ANTHROPIC_API_KEY",

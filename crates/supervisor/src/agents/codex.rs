@@ -5,7 +5,7 @@ use super::{Adapter, State};
 pub(super) const ADAPTER: Adapter = Adapter {
     name: "codex",
     programs: &["codex"],
-    hosts: &["api.openai.com", "auth.openai.com", "chatgpt.com"],
+    hosts: &["preset:codex"],
     environment: &[
         "CODEX_*",
         "CODEX_API_KEY",

@@ -5,13 +5,7 @@ use super::{Adapter, State};
 pub(super) const ADAPTER: Adapter = Adapter {
     name: "gemini",
     programs: &["gemini"],
-    hosts: &[
-        "generativelanguage.googleapis.com",
-        "cloudcode-pa.googleapis.com",
-        "aiplatform.googleapis.com",
-        "oauth2.googleapis.com",
-        "accounts.google.com",
-    ],
+    hosts: &["preset:gemini"],
     environment: &[
         "GEMINI_*",
         "GEMINI_API_KEY",

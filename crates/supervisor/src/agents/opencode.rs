@@ -6,7 +6,7 @@ pub(super) const ADAPTER: Adapter = Adapter {
     name: "opencode",
     programs: &["opencode"],
     // Its model's host depends on the provider its user configured.
-    hosts: &["opencode.ai", "models.dev", "models.opencode.ai"],
+    hosts: &["preset:opencode"],
     environment: &["OPENCODE_*"],
     state: &[
         place(".config/opencode", "XDG_CONFIG_HOME"),

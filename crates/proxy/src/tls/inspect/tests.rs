@@ -89,7 +89,7 @@ async fn inspected(
         let (again, agent) = tokio::io::split(agent);
         let agent = tokio::io::join(io::Cursor::new(ahead).chain(again), agent);
         let Inspected { mut agent, mut upstream, http } =
-            inspect(Some(&world.session), &to, &seen.hello, agent, upstream).await?;
+            inspect(&world.session, &to, &seen.hello, agent, upstream).await?;
         let _ = tokio::io::copy_bidirectional(&mut agent, &mut upstream).await;
         Ok(http)
     };
@@ -193,15 +193,4 @@ async fn a_host_that_wants_a_client_certificate_is_named_as_such() {
     let (ended, _) = tokio::join!(begin, serve(config.into(), far));
     let why = ended.expect_err("no certificate was sent");
     assert!(why.contains("client certificate"), "{why}");
-}
-
-#[tokio::test]
-async fn a_session_without_an_authority_carries_nothing() {
-    let (agent, mut program) = duplex(64);
-    let (upstream, mut host) = duplex(64);
-    let hello = Hello { name: None, encrypted: false, protocols: Vec::new() };
-    let ended = inspect(None, &connect(ASKED), &hello, agent, upstream).await.map(drop);
-    assert!(matches!(ended, Err(Stop::Failed(why)) if why.contains("start a new session")));
-    assert_eq!(program.read(&mut [0]).await.expect("an end"), 0);
-    assert_eq!(host.read(&mut [0]).await.expect("an end"), 0);
 }
