@@ -11,11 +11,17 @@ use super::{Begun, Flow, Next, Stop};
 use crate::agent::Agent;
 use crate::credentials::PutIn;
 use crate::http::Inspected;
-use crate::{Gate, postgres, ssh, tls};
+use crate::{Fact, Gate, postgres, ssh, tls};
 
 impl<G: Gate> Flow<G> {
+    /// Writes down what is spoken, and whether it was looked into.
+    fn seen(&self, name: &'static str, inspected: bool) {
+        self.gate.noted(Fact::Protocol { name, inspected });
+    }
+
     /// What need not be looked into.
     pub(super) async fn other(&mut self, began: Begun) -> Next {
+        self.seen("other", false);
         match self.both(began).await {
             Ok((agent, upstream)) => Next::Carry(agent, upstream),
             Err(reason) => Next::Ended(reason),
@@ -28,6 +34,7 @@ impl<G: Gate> Flow<G> {
             Ok(both) => both,
             Err(reason) => return Next::Ended(reason),
         };
+        self.seen("http", true);
         let inspected = self.inspected(Scheme::Http);
         Next::Ended(inspected.one(agent, upstream).await)
     }
@@ -55,6 +62,7 @@ impl<G: Gate> Flow<G> {
             Ok(both) => both,
             Err(reason) => return Next::Ended(reason),
         };
+        self.seen("tls", way == tls::Way::Inspect);
         if way == tls::Way::Inspect {
             return Next::Ended(self.inspect(&seen.hello, agent, upstream).await);
         }
@@ -80,7 +88,6 @@ impl<G: Gate> Flow<G> {
             let (stream, _) = agent.into_parts();
             return self.stop(stream, Stop::Refused(refusal)).await;
         };
-        self.is_inspected = true;
         match tls::inspect(&tls, &self.connect, hello, agent, upstream).await {
             Ok(tls::Inspected { agent, upstream, http }) => {
                 let inspected = self.inspected(Scheme::Https);
@@ -123,7 +130,6 @@ impl<G: Gate> Flow<G> {
             );
             return self.stop(stream, Stop::Refused(refusal)).await;
         };
-        self.is_inspected = true;
         let agent = Agent::new(stream, ahead, Arc::clone(&self.meter));
         match ssh::carry(self, agent, &keys).await {
             Ok(reason) => reason,
@@ -166,7 +172,6 @@ impl<G: Gate> Flow<G> {
                 Err(stop) => Next::Ended(self.note(&stop)),
             };
         };
-        self.is_inspected = true;
         let inspected = tls::inspect(&tls, &self.connect, &seen.hello, agent, upstream).await;
         let tls::Inspected { mut agent, mut upstream, .. } = match inspected {
             Ok(inspected) => inspected,
