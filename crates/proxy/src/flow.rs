@@ -263,10 +263,11 @@ pub(crate) async fn carry<G: Gate>(
 ) {
     let _ = stream.set_nodelay(true);
     let mut flow = Flow::new(gate, permit, shared);
-    let gate = flow.gate.clone();
+    let (gate, connect) = (flow.gate.clone(), flow.connect.clone());
+    let _kept = flow.shared.names.keep(&connect.host);
     let reason = tokio::select! {
         biased;
-        refusal = gate.revoked() => {
+        refusal = gate.revoked(&connect) => {
             gate.refused(&refusal);
             "revoked"
         }

@@ -14,6 +14,7 @@ mod dial;
 mod dns;
 mod explain;
 mod flow;
+mod hosts;
 #[cfg_attr(not(test), expect(dead_code, reason = "`flow` does not hand connections to it yet"))]
 mod http;
 mod meter;
@@ -35,7 +36,7 @@ pub use credentials::{
 };
 pub use dns::{serve_datagrams, serve_streams};
 pub use meter::Caps;
-pub use names::{Names, Ranges};
+pub use names::{Lookups, Names, Ranges};
 pub use serve::serve;
 pub use shared::Shared;
 pub use ssh::{SshKeys, SshKeysError};
@@ -86,8 +87,9 @@ pub trait Gate: Clone + Send + Sync + 'static {
     /// The connection ended.
     fn ended(&self, carried: Carried);
 
-    /// Ends when a change of the policy no longer permits the connection.
-    fn revoked(&self) -> impl Future<Output = Refusal> + Send;
+    /// Ends when a change of the policy no longer permits the connection, or not
+    /// as it is treated. Changes since its verdict count, however late this is asked.
+    fn revoked(&self, permitted: &Connect) -> impl Future<Output = Refusal> + Send;
 }
 
 /// A request that may be sent, and the number it has in the record.
