@@ -240,7 +240,7 @@ fn later(start: &Policy, now: &Policy) -> Vec<&'static str> {
     let sections = [
         ("sandbox", files(start) != files(now)),
         ("limits", limits(start) != limits(now)),
-        ("environment", start.environment() != now.environment()),
+        ("sandbox.environment", start.environment() != now.environment()),
         ("record", start.record() != now.record()),
         ("credentials", !now.credentials().iter().all(was_read)),
         ("network.inspect", now.inspects_anything() && !start.inspects_anything()),

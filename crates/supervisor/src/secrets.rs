@@ -335,6 +335,36 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_bound_as_the_policy_in_force_says() {
+        let policy = |file: &str, host: &str| {
+            let text = format!(
+                "[credentials.forge]\nsource = {{ file = \"{file}\" }}\nhosts = [\"{host}\"]\nas = \"bearer\"\n"
+            );
+            named(&text).credentials().to_vec()
+        };
+        let bindings = Bindings::default();
+        let read = policy("/secret", "one.example").remove(0);
+        let binding = Binding { read, now: bindings.clone() };
+        let request = |host: &str| Request {
+            connect: remit_policy::Connect::parse(host).unwrap(),
+            scheme: remit_policy::Scheme::Https,
+            method: remit_policy::Method::parse("GET").unwrap(),
+            target: remit_policy::Target::parse("/").unwrap(),
+            overrides: Vec::new(),
+        };
+        let mut check = |named: Vec<Credential>, one: bool, two: bool| {
+            bindings.replace(named);
+            assert_eq!(binding.applies(&request("one.example:443")), one);
+            assert_eq!(binding.applies(&request("two.example:443")), two);
+        };
+        check(policy("/secret", "one.example"), true, false);
+        check(policy("/secret", "two.example"), false, true);
+        // The secret that was read is another.
+        check(policy("/other", "one.example"), false, false);
+        check(Vec::new(), false, false);
+    }
+
+    #[test]
     fn a_credential_without_a_usable_secret_refuses_and_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let path = file(directory.path(), b"short", 0o600);
@@ -347,7 +377,9 @@ mod tests {
         };
         let error = load(policy(&path).credentials(), &Bindings::default()).unwrap_err();
         assert_eq!(error.to_string(), "cannot use the secret of credential `forge`");
-        let error = load(policy(&directory.path().join("absent")).credentials(), &Bindings::default()).unwrap_err();
+        let error =
+            load(policy(&directory.path().join("absent")).credentials(), &Bindings::default())
+                .unwrap_err();
         assert_eq!(error.to_string(), "cannot read the secret of credential `forge`");
         assert!(load(&[], &Bindings::default()).unwrap().is_empty());
     }

@@ -28,6 +28,7 @@ mod evidence;
 mod handover;
 mod kernel;
 mod limits;
+mod live;
 mod network;
 mod overlay;
 mod races;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         boundary::all(),
         kernel::all(),
         limits::all(),
+        live::all(),
         network::all(),
         capture::all(),
         commands::all(),
