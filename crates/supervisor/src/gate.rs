@@ -21,8 +21,10 @@ use tokio::sync::watch;
 use crate::desk::{CannotAsk, Questions, Waiting};
 use crate::journal::Journal;
 use crate::lineage::Lineage;
-use crate::live::{self, Standing};
+use crate::live::Standing;
 use crate::process::Facts;
+
+mod in_force;
 
 /// The one place through which everything goes.
 #[derive(Debug)]
@@ -107,44 +109,6 @@ impl Gate {
             lineage: Lineage::default(),
             asked: Mutex::default(),
         }
-    }
-
-    /// The policy in force. A verdict is by one policy, so fetch it once for each.
-    pub(crate) fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.policy.borrow())
-    }
-
-    /// The policy that the boundary was built by, and holds for what it confines.
-    pub(crate) fn boundary(&self) -> &Policy {
-        &self.start
-    }
-
-    /// Hears of every policy put in force from now on.
-    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Policy>> {
-        self.policy.subscribe()
-    }
-
-    /// The yeses so far.
-    pub(crate) fn granted(&self) -> Grants {
-        self.grants().clone()
-    }
-
-    /// Puts another policy in force, once that is written down. `files` are those
-    /// that differ, `later` the sections that wait for the next session.
-    ///
-    /// # Errors
-    ///
-    /// [`AppendError`]: it could not be written down; the policy stays.
-    pub(crate) fn change(
-        &self,
-        policy: Policy,
-        files: Vec<Text>,
-        later: Vec<String>,
-    ) -> Result<(), AppendError> {
-        let (from, to) = (live::digest(&self.policy()), live::digest(&policy));
-        self.journal.write(Kind::PolicyChanged { from, to, files, later })?;
-        self.policy.send_replace(Arc::new(policy));
-        Ok(())
     }
 
     /// What the policy says to an attempt, given the yeses so far. The verdict goes
@@ -303,22 +267,6 @@ impl Gate {
                 // Refused either way; a record that fails here ends the session.
                 let _ = self.record_refusal::<A>(&facts, attempt, detail, &refusal);
                 Err(refusal)
-            }
-        }
-    }
-
-    /// Waits for a policy that refuses what is asked about.
-    async fn refusing<A: Recorded>(&self, attempt: &A) -> Refusal {
-        let mut changes = self.changes();
-        loop {
-            let now = Arc::clone(&changes.borrow_and_update());
-            let verdict = attempt.clone().judge(&now, &self.grants());
-            if let Verdict::Refuse(refusal) = verdict {
-                return refusal;
-            }
-            if changes.changed().await.is_err() {
-                // Nobody changes it any more.
-                return std::future::pending().await;
             }
         }
     }
@@ -545,11 +493,17 @@ impl remit_proxy::Gate for Connection {
     }
 
     async fn request(&self, request: Request) -> Result<Requested, Refusal> {
+        let (since, detail) = (self.gate.policy(), request.detail());
         let (number, permit) = self.admitted(request).await?;
+        if let Err(refusal) = self.standing.begins(&self.gate, &since, number, &permit) {
+            let _ = self.gate.record_refusal::<Request>(&self.facts, number, detail, &refusal);
+            return Err(refusal);
+        }
         Ok(Requested { number, permit })
     }
 
     fn answered(&self, number: u64, answered: Answered) {
+        self.standing.answered(number);
         let Answered { status, sent, received } = answered;
         let _ =
             self.gate.journal.write(Kind::RequestEnded { attempt: number, status, sent, received });

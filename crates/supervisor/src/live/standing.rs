@@ -1,11 +1,13 @@
-//! A permitted connection, judged again whenever the policy changes.
+//! A permitted connection and the requests under way on it, judged again whenever
+//! the policy changes.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use remit_policy::{
-    Attempt as _, Basis, Connect, Grants, Handling, Host, Layer, Permit, Policy, Port, Refusal,
+    Attempt, Basis, Connect, Grants, Handling, Host, Layer, Permit, Policy, Port, Refusal, Request,
     Verdict,
 };
 use remit_proxy::Caps;
@@ -22,6 +24,9 @@ pub(crate) struct Standing {
     terms: OnceLock<Terms>,
     /// Where its name leads, as far as it was looked up.
     addresses: Mutex<Vec<IpAddr>>,
+    /// Requests that were not answered yet, by their numbers, and whether a person
+    /// said yes to them.
+    requests: Mutex<HashMap<u64, (Request, bool)>>,
 }
 
 /// How a connection is carried. A change of it makes it another connection.
@@ -54,6 +59,7 @@ impl Standing {
             is_answered: AtomicBool::new(false),
             terms: OnceLock::new(),
             addresses: Mutex::default(),
+            requests: Mutex::default(),
         }
     }
 
@@ -82,6 +88,39 @@ impl Standing {
         gate.policy().address(permitted, answer)
     }
 
+    /// Remembers a permitted request until it is answered. `since` is a policy from
+    /// before its verdict.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, if the policy was changed meanwhile.
+    pub(crate) fn begins(
+        &self,
+        gate: &Gate,
+        since: &Arc<Policy>,
+        number: u64,
+        permit: &Permit<Request>,
+    ) -> Result<(), Refusal> {
+        let is_answered = permit.basis().layer == Layer::Answer;
+        let request = permit.attempt().clone();
+        // Remembered first: a later change is seen by `revoked`, an earlier one here.
+        self.requests().insert(number, (request.clone(), is_answered));
+        let now = gate.policy();
+        if Arc::ptr_eq(&now, since) {
+            return Ok(());
+        }
+        let checked = stands(now.request(request, &gate.granted()), is_answered);
+        if checked.is_err() {
+            self.answered(number);
+        }
+        checked
+    }
+
+    /// The request of this number is over.
+    pub(crate) fn answered(&self, number: u64) {
+        self.requests().remove(&number);
+    }
+
     /// Waits for a change of the policy that takes the permit back.
     pub(crate) async fn revoked(&self, gate: &Gate, permitted: &Connect) -> Refusal {
         let mut changes = gate.changes();
@@ -104,13 +143,10 @@ impl Standing {
     /// Whether this policy permits the connection as it is carried. What would be
     /// asked stays only if a person was asked about this very connection.
     fn check(&self, now: &Policy, granted: &Grants, permitted: &Connect) -> Result<(), Refusal> {
-        match now.connect(permitted.clone(), granted) {
-            Verdict::Allow(permit) => drop(permit.spend()),
-            Verdict::Refuse(refusal) => return Err(refusal),
-            Verdict::Ask(_) if self.is_answered.load(Ordering::Relaxed) => {}
-            Verdict::Ask(question) => {
-                return Err(question.unanswered("connect again; somebody will be asked"));
-            }
+        let is_answered = self.is_answered.load(Ordering::Relaxed);
+        stands(now.connect(permitted.clone(), granted), is_answered)?;
+        for (request, is_answered) in self.requests().values() {
+            stands(now.request(request.clone(), granted), *is_answered)?;
         }
         for answer in self.addresses.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             now.address(permitted, *answer)?;
@@ -127,6 +163,24 @@ impl Standing {
         }
         Ok(())
     }
+
+    fn requests(&self) -> MutexGuard<'_, HashMap<u64, (Request, bool)>> {
+        // Every change is one insertion or removal.
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether what was permitted still is.
+fn stands<A: Attempt>(verdict: Verdict<A>, is_answered: bool) -> Result<(), Refusal> {
+    match verdict {
+        Verdict::Allow(permit) => drop(permit.spend()),
+        Verdict::Ask(_) if is_answered => {}
+        Verdict::Ask(question) => {
+            return Err(question.unanswered("the same anew; it will be asked"));
+        }
+        Verdict::Refuse(refusal) => return Err(refusal),
+    }
+    Ok(())
 }
 
 #[cfg(test)]

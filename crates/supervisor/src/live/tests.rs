@@ -214,16 +214,42 @@ fn looks_differ_when_files_do() {
     check("where it leads", &|| fs::write(rules.join("a.rules"), "##").expect("a file"));
 }
 
+fn names() -> Names {
+    Names::new(remit_proxy::Ranges {
+        gateway: [198, 18, 0, 1].into(),
+        prefix: 15,
+        gateway6: "fd72:656d:6974::1".parse().expect("an address"),
+    })
+}
+
+#[test]
+fn many_names_that_nobody_uses_are_written_down_once() {
+    let mut session = Session::new();
+    let names = names();
+    for number in 0..=2000 {
+        let name = remit_policy::HostName::parse(&format!("x{number}.example")).expect("a name");
+        let (v4, _) = names.addresses(&name).expect("an address");
+        if number % 2 == 0 {
+            names.host(v4.into());
+        }
+        session.live.count(&names);
+    }
+    assert!(session.recorded("lookups").is_empty(), "half of them were used");
+    for number in 3000..3010 {
+        let name = remit_policy::HostName::parse(&format!("x{number}.example")).expect("a name");
+        names.addresses(&name).expect("an address");
+        session.live.count(&names);
+    }
+    let events = session.recorded("lookups");
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert!(events[0].contains("\"distinct\":2002,\"connected\":1001"), "{}", events[0]);
+}
+
 #[test]
 fn a_file_that_is_being_written_is_not_read() {
     let mut session = Session::new();
     let (stop, stopped) = std::sync::mpsc::channel();
-    let ranges = remit_proxy::Ranges {
-        gateway: [198, 18, 0, 1].into(),
-        prefix: 15,
-        gateway6: "fd72:656d:6974::1".parse().expect("an address"),
-    };
-    let names = Names::new(ranges);
+    let names = names();
     let config = session.config();
     fs::write(&config, DENY).expect("a file");
     let gate = Arc::clone(&session.live.gate);

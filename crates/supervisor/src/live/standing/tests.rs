@@ -103,6 +103,50 @@ async fn a_yes_of_a_person_stays_and_never_beats_a_deny() {
     assert!(unasked.after("ask = [\"api.example\"]").await.is_some(), "nobody was asked");
 }
 
+fn request(path: &str) -> Request {
+    Request {
+        connect: there(),
+        scheme: remit_policy::Scheme::Https,
+        method: remit_policy::Method::parse("GET").expect("a method"),
+        target: remit_policy::Target::parse(path).expect("a target"),
+        overrides: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_judged_again_and_one_that_is_over_is_not() {
+    let rule = |path: &str| {
+        format!(
+            "{ALLOW}\n[[network.rules]]\nhost = \"api.example\"\ndecision = \"forbidden\"\n\
+             paths = [\"{path}\"]\n"
+        )
+    };
+    let (some, deny) = (&rule("/elsewhere"), &rule("/stream"));
+    let begin = |connection: &Carried| {
+        let since = connection.gate.policy();
+        let Verdict::Allow(permit) = connection.gate.judge(request("/stream")) else {
+            panic!("not allowed")
+        };
+        (since, permit)
+    };
+    let connection = carried(some);
+    let (since, permit) = begin(&connection);
+    connection.standing.begins(&connection.gate, &since, 7, &permit).expect("it stands");
+    let refusal = connection.after(deny).await.expect("it is under way");
+    assert!(refusal.to_string().contains("/stream"), "{refusal}");
+
+    let over = carried(some);
+    let (since, permit) = begin(&over);
+    over.standing.begins(&over.gate, &since, 7, &permit).expect("it stands");
+    over.standing.answered(7);
+    assert!(over.after(deny).await.is_none());
+
+    let late = carried(some);
+    let (since, permit) = begin(&late);
+    late.change(deny);
+    assert!(late.standing.begins(&late.gate, &since, 7, &permit).is_err(), "changed in between");
+}
+
 #[tokio::test]
 async fn a_denied_address_closes_the_names_that_lead_there() {
     let address: IpAddr = "11.22.33.44".parse().expect("an address");

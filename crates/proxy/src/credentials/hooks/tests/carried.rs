@@ -66,7 +66,7 @@ impl Gate for Judging {
         self.see(error);
     }
     fn ended(&self, _: Carried) {}
-    async fn revoked(&self) -> Refusal {
+    async fn revoked(&self, _: &Connect) -> Refusal {
         std::future::pending().await
     }
 }
