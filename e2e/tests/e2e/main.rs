@@ -8,6 +8,7 @@
 #[macro_use]
 mod scenario;
 mod delegated;
+mod internet;
 mod lab;
 mod places;
 mod postgres;
@@ -26,6 +27,7 @@ mod escapes;
 mod evidence;
 mod handover;
 mod kernel;
+mod leaks;
 mod limits;
 mod network;
 mod overlay;
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         kernel::all(),
         limits::all(),
         network::all(),
+        leaks::all(),
         commands::all(),
         races::all(),
         handover::all(),
