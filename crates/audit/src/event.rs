@@ -106,6 +106,17 @@ pub enum Kind {
     },
     /// Something that was seen of a connection.
     ConnectFact { attempt: u64, fact: Fact },
+    /// A port of the host's loopback leads to the same port of the session's, for
+    /// programs of the same person.
+    Published { port: Port, basis: Basis },
+    /// Somebody on the host came to a published port. How it ended is a
+    /// [`Kind::ConnectEnded`] or, if nobody listens inside, a [`Kind::Outcome`].
+    Inbound {
+        attempt: u64,
+        port: Port,
+        /// The port it came from, on the host's loopback.
+        from: u16,
+    },
     ConnectEnded {
         attempt: u64,
         /// Bytes from the agent to the host.
@@ -221,6 +232,8 @@ impl Kind {
             Kind::Request { .. } => "request",
             Kind::RequestEnded { .. } => "request_ended",
             Kind::ConnectFact { .. } => "connect_fact",
+            Kind::Published { .. } => "published",
+            Kind::Inbound { .. } => "inbound",
             Kind::ConnectEnded { .. } => "connect_ended",
             Kind::Question { .. } => "question",
             Kind::Answer { .. } => "answer",
@@ -274,6 +287,24 @@ pub struct Process {
     pub started: u64,
     /// The file it runs, before the exec where that is what it tries.
     pub program: Text,
+    /// Told of what reaches for the network, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// The judged programs behind a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// The attempt by which what the process runs was started, by itself or by
+    /// the one it was forked from.
+    pub exec: u64,
+    /// SHA-256 of its arguments as they were judged, each followed by a NUL, in
+    /// lower-case hexadecimal.
+    pub argv_digest: String,
+    /// The attempts of the programs it was started under, nearest first. Of a
+    /// chain of more than eight the middle is left out.
+    pub above: Vec<u64>,
 }
 
 /// What was seen of a connection that its name does not say.

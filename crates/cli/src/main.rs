@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use remit_policy::Port;
 use remit_supervisor::files::PlacesError;
 use remit_supervisor::{Places, REFUSED, Request};
 
@@ -75,6 +76,9 @@ struct Run {
     /// Run on a copy-on-write view of the workspace, and keep what is changed for `remit changes`.
     #[arg(long)]
     overlay: bool,
+    /// Lead this port of the host's loopback to the same port inside; may be repeated.
+    #[arg(long, value_name = "PORT", value_parser = port)]
+    publish: Vec<Port>,
     /// Who answers questions when there is no terminal.
     #[arg(long, value_enum, default_value_t)]
     approvals: Approvals,
@@ -122,6 +126,11 @@ fn main() -> ExitCode {
     }
 }
 
+fn port(text: &str) -> Result<Port, String> {
+    let number = text.parse::<u16>().ok().and_then(|number| Port::try_from(number).ok());
+    number.ok_or_else(|| "a port is a number from 1 to 65535".to_owned())
+}
+
 /// Help and version go to stdout and are a success; a wrong command line goes to
 /// stderr, and of `remit run` it is a session that did not start.
 fn misspelt(error: &clap::Error) -> ExitCode {
@@ -145,6 +154,7 @@ fn run(arguments: Run) -> ExitCode {
         profile: arguments.profile,
         queue: matches!(arguments.approvals, Approvals::Queue),
         overlay: arguments.overlay,
+        publish: arguments.publish,
     };
     let outcome = remit_supervisor::prepare(request).and_then(|prepared| {
         if arguments.print_plan {

@@ -12,7 +12,7 @@ use crate::pattern::{HostPattern, Index};
 use crate::request::{Method, Request, Scheme};
 
 /// A secret by its name. It is never held here.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Credential {
     pub name: String,
     pub source: CredentialSource,

@@ -93,7 +93,7 @@ impl Egress {
             };
             Refusal {
                 attempt: format!("publish port `{port}` on the host's loopback"),
-                basis: Basis::built_in("network: only ports in `network.publish` are opened"),
+                basis: Basis::built_in("network: only ports that are listed are opened"),
                 instead: Some(instead),
                 note: None,
             }

@@ -131,7 +131,7 @@ pub(crate) struct Hit {
 
 /// Finds the statements about a host with one hash lookup per label of its name
 /// or per length of range in use, however many there are.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
     names: HashMap<String, Named>,
     ranges: HashMap<Range, Vec<Entry>>,
@@ -140,14 +140,14 @@ pub(crate) struct Index {
     every: Vec<Entry>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Named {
     exactly: Vec<Entry>,
     below: Vec<Entry>,
     within: Vec<Entry>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     port: Option<Port>,
     statement: usize,

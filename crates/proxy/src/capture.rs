@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use remit_policy::{Connect, Permit, Refusal};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::names::Names;
 
@@ -48,7 +49,7 @@ impl<G> Default for Capture<G> {
 
 #[derive(Debug)]
 enum Slot<G> {
-    Expected(Captured<G>),
+    Expected(Captured<G>, Instant),
     Arrived(oneshot::Sender<Captured<G>>),
 }
 
@@ -56,22 +57,40 @@ enum Slot<G> {
 /// the same call; only a connection that nobody judged waits this long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long an attempt waits for its connection. Without one by then, the caller
+/// gave up while it was under way; whoever comes from that address later is
+/// somebody else.
+const STALE: Duration = Duration::from_secs(120);
+
+/// How many attempts may wait before stale ones are looked for.
+const MANY: usize = 1024;
+
+impl<G> Slot<G> {
+    /// Those that arrived end by themselves.
+    fn is_stale(&self, now: Instant) -> bool {
+        matches!(self, Slot::Expected(_, since) if now.duration_since(*since) >= STALE)
+    }
+}
+
 impl<G> Capture<G> {
     /// Announces a connection that comes, or came, from `peer`.
     pub fn expect(&self, peer: SocketAddr, captured: Captured<G>) {
+        let now = Instant::now();
         let mut slots = self.slots();
-        match slots.remove(&peer) {
-            Some(Slot::Arrived(waiting)) => {
-                if let Err(captured) = waiting.send(captured) {
-                    slots.insert(peer, Slot::Expected(captured));
-                }
-            }
+        if slots.len() >= MANY && slots.len() == slots.capacity() {
+            // Only then would the table grow, so a sweep costs little each time.
+            slots.retain(|_, slot| !slot.is_stale(now));
+        }
+        let captured = match slots.remove(&peer) {
+            Some(Slot::Arrived(waiting)) => match waiting.send(captured) {
+                Ok(()) => return,
+                Err(captured) => captured,
+            },
             // An older one from the same address was never claimed: its
             // connection is gone, for the address is in use again.
-            Some(Slot::Expected(_)) | None => {
-                slots.insert(peer, Slot::Expected(captured));
-            }
-        }
+            Some(Slot::Expected(..)) | None => captured,
+        };
+        slots.insert(peer, Slot::Expected(captured, now));
     }
 
     /// Claims the attempt of a connection that arrived. `None` if there is none:
@@ -80,7 +99,9 @@ impl<G> Capture<G> {
         let waiting = {
             let mut slots = self.slots();
             match slots.remove(&peer) {
-                Some(Slot::Expected(captured)) => return Some(captured),
+                Some(Slot::Expected(captured, since)) if since.elapsed() < STALE => {
+                    return Some(captured);
+                }
                 _ => {
                     let (sender, receiver) = oneshot::channel();
                     slots.insert(peer, Slot::Arrived(sender));
@@ -128,6 +149,30 @@ mod tests {
             capture.expect(peer(2), captured(8));
         });
         assert_eq!(claimed.map(|c| c.gate), Some(8));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_without_a_connection_is_nobody_elses() {
+        let capture = Capture::default();
+        capture.expect(peer(4), captured(1));
+        tokio::time::advance(STALE - Duration::from_secs(1)).await;
+        assert_eq!(capture.claim(peer(4)).await.map(|c| c.gate), Some(1), "it may be slow");
+        capture.expect(peer(4), captured(2));
+        tokio::time::advance(STALE).await;
+        assert!(capture.claim(peer(4)).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_without_a_connection_do_not_pile_up() {
+        let capture = Capture::default();
+        for round in 0..20 {
+            for port in 1..=2 * MANY as u16 {
+                capture.expect(([198, 18, round, 9], port).into(), captured(0));
+            }
+            tokio::time::advance(STALE).await;
+        }
+        let held = capture.slots().len();
+        assert!(held <= 8 * MANY, "{held} are held");
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,9 +20,10 @@ mod spell;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use http::HeaderName;
-use remit_policy::{Basis, Refusal, Request};
+use http::{HeaderName, HeaderValue};
+use remit_policy::{Attempt as _, Basis, Credential, CredentialUse, Refusal, Request};
 
+pub(crate) use hooks::PutIn;
 pub use secret::{Secret, SecretError};
 
 use find::Finder;
@@ -50,7 +51,7 @@ pub struct Loaded {
     pub bound: Box<dyn Bound>,
 }
 
-/// How a secret is put into a request.
+/// How a secret is put into a request, with the secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `authorization: Bearer SECRET`.
@@ -75,9 +76,57 @@ pub struct AwsKey {
     pub session: Option<Secret>,
 }
 
+impl Form {
+    /// The form that the policy names, filled with the text of a secret as it was
+    /// found. A line end after it is not part of it.
+    pub fn fill(uses: &CredentialUse, text: &str) -> Result<Self, SecretError> {
+        Ok(match uses {
+            CredentialUse::Bearer => Form::Bearer(Secret::parse(text)?),
+            CredentialUse::Basic { user } => {
+                Form::Basic { user: user.clone(), password: Secret::parse(text)? }
+            }
+            CredentialUse::Header { name } => {
+                let name = name.parse().map_err(|_| SecretError::HEADER)?;
+                Form::Header { name, secret: Secret::parse(text)? }
+            }
+            CredentialUse::Query { name } => {
+                Form::Query { name: name.clone(), secret: Secret::parse(text)? }
+            }
+            CredentialUse::Aws => Form::Aws(AwsKey::parse(text)?),
+        })
+    }
+}
+
+impl AwsKey {
+    /// Parses `ID:SECRET`, or `ID:SECRET:TOKEN` of a key that expires.
+    ///
+    /// # Errors
+    ///
+    /// If there are other than two or three parts, or one of them is no [`Secret`].
+    pub fn parse(text: &str) -> Result<Self, SecretError> {
+        let parts: Vec<_> = text.trim_end_matches(['\r', '\n']).split(':').collect();
+        let (id, secret, session) = match parts[..] {
+            [id, secret] => (id, secret, None),
+            [id, secret, session] => (id, secret, Some(Secret::parse(session)?)),
+            _ => return Err(SecretError::AWS),
+        };
+        // Slashes and commas would end it within a signature.
+        if !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(SecretError::AWS);
+        }
+        Ok(Self { id: Secret::parse(id)?, secret: Secret::parse(secret)?, session })
+    }
+}
+
 /// Which requests a credential is for. The policy says so.
 pub trait Bound: fmt::Debug + Send + Sync {
     fn applies(&self, request: &Request) -> bool;
+}
+
+impl Bound for Credential {
+    fn applies(&self, request: &Request) -> bool {
+        Credential::applies(self, request)
+    }
 }
 
 /// Why credentials cannot be held.
@@ -177,6 +226,29 @@ impl Credentials {
         variables
     }
 
+    /// The text with the placeholder wherever it has a secret, for what is written
+    /// down or shown.
+    pub fn masked(&self, text: &str) -> String {
+        String::from_utf8(self.masked_bytes(text.as_bytes()))
+            .expect("secrets and placeholders are ASCII")
+    }
+
+    /// The same for what may be no text, as long as it was.
+    pub fn masked_bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        if let Some(finder) = &self.echoes {
+            finder.replace(&mut bytes);
+        }
+        bytes
+    }
+
+    /// The value of `proxy-authorization` for a proxy that is told this credential.
+    /// `None` if there is none of the name, or it is no `bearer` or `basic` one.
+    pub(crate) fn authorization(&self, name: &str) -> Option<HeaderValue> {
+        let held = self.held.iter().find(|held| held.loaded.name == name)?;
+        slot::authorization(&held.loaded.form)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
@@ -188,11 +260,21 @@ impl Credentials {
             What::Secret => "secret",
             What::Placeholder => "placeholder",
         };
-        refusal(
+        self.refusal(
             request,
             format!("the {what} of credential `{name}` goes only where it is bound"),
-            format!("requests over HTTPS to the hosts, methods and paths of `credentials.{name}`"),
+            format!("requests to the hosts, methods and paths of `credentials.{name}`, encrypted"),
         )
+    }
+
+    /// What a program put into a path may be a secret, and refusals are written down.
+    fn refusal(&self, request: &Request, rule: String, instead: String) -> Refusal {
+        Refusal {
+            attempt: self.masked(&request.summary()),
+            basis: Basis::built_in(rule),
+            instead: Some(instead),
+            note: None,
+        }
     }
 }
 
@@ -324,16 +406,6 @@ fn check(all: &[Held]) -> Result<(), CredentialsError> {
         }
     }
     Ok(())
-}
-
-fn refusal(request: &Request, rule: String, instead: String) -> Refusal {
-    use remit_policy::Attempt as _;
-    Refusal {
-        attempt: request.summary(),
-        basis: Basis::built_in(rule),
-        instead: Some(instead),
-        note: None,
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use remit_policy::{Connect, Host, Permit, Refusal};
 use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use crate::Gate;
 
@@ -22,8 +24,15 @@ pub(crate) enum DialError {
 }
 
 /// How long one address may take to answer. Shorter than the two minutes after
-/// which a kernel gives up, so that the next address gets its turn.
+/// which a kernel gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long an address is tried alone.
+/// SOURCE: RFC 8305 §5, the Connection Attempt Delay.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// How long the system's resolver may take.
+const LOOKUP: Duration = Duration::from_secs(20);
 
 /// Resolves the host of a permit, checks every answer, dials the first that
 /// answers.
@@ -39,30 +48,102 @@ pub(crate) async fn dial(
     for address in &addresses {
         gate.address(&connect, address.ip()).map_err(DialError::Refused)?;
     }
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // Interactive protocols suffer from Nagle's wait; bulk does not care.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Ok(Err(error)) => last = error,
-            Err(_) => last = io::ErrorKind::TimedOut.into(),
-        }
-    }
-    Err(DialError::Failed { what: format!("cannot connect to `{connect}`"), source: last })
+    let stream = fastest(alternating(addresses)).await.map_err(|source| DialError::Failed {
+        what: format!("cannot connect to `{connect}`"),
+        source,
+    })?;
+    // Interactive protocols suffer from Nagle's wait; bulk does not care.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
 }
 
 async fn resolve(connect: &Connect) -> Result<Vec<SocketAddr>, DialError> {
     let port = u16::from(connect.port);
-    match &connect.host {
-        Host::Address(address) => Ok(vec![(*address, port).into()]),
-        Host::Name(name) => {
-            let answers = lookup_host((name.as_str(), port)).await.map_err(|source| {
-                DialError::Failed { what: format!("cannot resolve `{name}`"), source }
-            })?;
-            Ok(answers.collect())
+    let name = match &connect.host {
+        Host::Address(address) => return Ok(vec![(*address, port).into()]),
+        Host::Name(name) => name,
+    };
+    let failed = |source| DialError::Failed { what: format!("cannot resolve `{name}`"), source };
+    match timeout(LOOKUP, lookup_host((name.as_str(), port))).await {
+        Ok(answers) => Ok(answers.map_err(failed)?.collect()),
+        Err(_) => Err(failed(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// The families in turn, beginning with the one that the resolver prefers.
+/// SOURCE: RFC 8305 §4.
+fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (one, other): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == first);
+    let (mut one, mut other) = (one.into_iter(), other.into_iter());
+    let mut ordered = Vec::new();
+    loop {
+        let (next, after) = (one.next(), other.next());
+        if next.is_none() && after.is_none() {
+            return ordered;
         }
+        ordered.extend(next.into_iter().chain(after));
+    }
+}
+
+/// The first address that answers; each gets a head start before the next.
+async fn fastest(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    if let [only] = addresses[..] {
+        return one(only).await;
+    }
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let mut waiting = addresses.into_iter();
+    let mut tries = JoinSet::new();
+    loop {
+        match waiting.next() {
+            Some(address) => drop(tries.spawn(one(address))),
+            None if tries.is_empty() => return Err(last),
+            None => {}
+        }
+        tokio::select! {
+            Some(tried) = tries.join_next() => match tried.map_err(io::Error::other)? {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            },
+            () = sleep(HEAD_START), if waiting.len() > 0 => {}
+        }
+    }
+}
+
+async fn one(address: SocketAddr) -> io::Result<TcpStream> {
+    match timeout(PATIENCE, TcpStream::connect(address)).await {
+        Ok(connected) => connected,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn the_families_take_turns() {
+        let answers = ["[2001:db8::1]:1", "[2001:db8::2]:1", "192.0.2.1:1", "192.0.2.2:1"].map(at);
+        let expected = ["[2001:db8::1]:1", "192.0.2.1:1", "[2001:db8::2]:1", "192.0.2.2:1"].map(at);
+        assert_eq!(alternating(answers.to_vec()), expected);
+        assert_eq!(alternating(answers[2..].to_vec()), answers[2..]);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_does_not_listen_does_not_stop_the_next() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let there = listener.local_addr().expect("its address");
+        let closed = {
+            let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+            gone.local_addr().expect("its address")
+        };
+        let stream = fastest(vec![closed, there]).await.expect("the second answers");
+        assert_eq!(stream.peer_addr().expect("a peer"), there);
+        assert!(fastest(vec![closed]).await.is_err());
     }
 }

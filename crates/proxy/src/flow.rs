@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::agent::Agent;
+use crate::credentials::PutIn;
 use crate::dial::{self, DialError};
 use crate::http::Inspected;
 use crate::meter::{Caps, Meter};
@@ -259,8 +260,9 @@ impl<G: Gate> Flow<G> {
         }
     }
 
-    fn inspected(&self, scheme: Scheme) -> Inspected<G, ()> {
-        Inspected { gate: self.gate.clone(), connect: self.connect.clone(), scheme, hooks: () }
+    fn inspected(&self, scheme: Scheme) -> Inspected<G, PutIn<G>> {
+        let hooks = PutIn::new(self.gate.clone(), Arc::clone(&self.shared.credentials));
+        Inspected { gate: self.gate.clone(), connect: self.connect.clone(), scheme, hooks }
     }
 
     /// The agent's side and the way to the host, which is dialled now if it was not.

@@ -17,12 +17,18 @@ mod flow;
 mod http;
 mod meter;
 mod names;
+#[allow(dead_code, reason = "called by `flow` once all protocols are told apart")]
+mod postgres;
 mod relay;
 mod serve;
 mod shared;
 mod sniff;
+#[allow(dead_code, reason = "called by `flow` once all protocols are told apart")]
+mod ssh;
 mod tls;
 pub mod trust;
+#[cfg(test)]
+mod witness;
 
 pub use capture::{Admission, Capture, Captured};
 pub use credentials::{
@@ -32,6 +38,7 @@ pub use dns::{serve_datagrams, serve_streams};
 pub use names::{Names, Ranges};
 pub use serve::serve;
 pub use shared::Shared;
+pub use ssh::{SshKeys, SshKeysError};
 pub use tls::{Authority, AuthorityError, RootsError, Tls, Upstream};
 
 use std::future::Future;

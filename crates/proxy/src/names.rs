@@ -101,10 +101,13 @@ impl Names {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    fn names(prefix: u8) -> Names {
+    pub(super) fn names(prefix: u8) -> Names {
         Names::new(Ranges {
             gateway: Ipv4Addr::new(198, 18, 0, 1),
             prefix,
@@ -112,7 +115,7 @@ mod tests {
         })
     }
 
-    fn name(text: &str) -> HostName {
+    pub(super) fn name(text: &str) -> HostName {
         HostName::parse(text).expect("a name")
     }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use remit_policy::{Host, Port};
 
+use crate::credentials::Credentials;
 use crate::names::Names;
 use crate::relay::Pipes;
 use crate::tls::Tls;
@@ -17,6 +18,7 @@ pub struct Shared {
     pub(crate) pipes: Pipes,
     /// Absent where nothing is inspected.
     pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) credentials: Arc<Credentials>,
     /// Bytes that left the session so far, on all connections.
     pub(crate) uploaded: AtomicU64,
     /// The same by destination.
@@ -29,6 +31,7 @@ impl Shared {
             names,
             pipes: Pipes::default(),
             tls: None,
+            credentials: Arc::default(),
             uploaded: AtomicU64::new(0),
             destinations: Mutex::default(),
         }
@@ -38,6 +41,12 @@ impl Shared {
     #[must_use]
     pub fn inspecting(self, tls: Tls) -> Self {
         Self { tls: Some(Arc::new(tls)), ..self }
+    }
+
+    /// Puts secrets in where the policy says so.
+    #[must_use]
+    pub fn holding(self, credentials: Arc<Credentials>) -> Self {
+        Self { credentials, ..self }
     }
 
     /// What was sent to a destination so far.

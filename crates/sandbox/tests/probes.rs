@@ -1,7 +1,7 @@
 //! Kernel probes: programs that try something inside a bare boundary, and the
 //! same without it as a control.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use remit_sandbox::notify::{self, Call, Change, FileCall, Stop, Stopped};
@@ -146,6 +146,32 @@ fn a_command_runs_and_its_status_comes_out() {
 }
 
 #[test]
+fn a_socket_that_is_handed_out_is_of_the_sessions_network() {
+    let workspace = tempfile::tempdir().expect("a directory");
+    let plan = plan(workspace.path(), "while ! [ -e done ]; do sleep 0.05; done");
+    let changes = notify::changes().expect("a signal descriptor");
+    let Launched { notifications, control, sockets, .. } =
+        launch(&plan, QUIET).expect("a boundary");
+    let networks = std::thread::scope(|scope| {
+        let serving = scope.spawn(|| serve(&notifications, changes.as_fd()));
+        let waiting = scope.spawn(|| control.wait());
+        let network = |socket: &OwnedFd| notify::network_of(socket.as_fd()).expect("a network");
+        let given = [(); 3].map(|()| network(&control.socket().expect("a socket")));
+        let host = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let networks = (given, network(&sockets.stream4), network(&host.into()));
+        std::fs::write(workspace.path().join("done"), "").expect("a file");
+        assert_eq!(waiting.join().expect("the end"), ChildEvent::Exited(0));
+        control.end();
+        serving.join().expect("the serving thread");
+        networks
+    });
+    let (given, session, host) = networks;
+    assert_eq!(given, [session; 3]);
+    assert_ne!(session, host);
+    assert!(control.socket().is_err(), "nobody is there to make one");
+}
+
+#[test]
 fn the_workspace_is_the_hosts_and_writable() {
     let workspace = tempfile::tempdir_in("/var/tmp").expect("a directory");
     let script = "echo hi > file && cat file && ls /proc >/dev/null";
@@ -160,6 +186,13 @@ fn the_rest_of_the_host_is_not_writable() {
         "outside",
         "echo x > /var/tmp/remit-probe-outside && rm /var/tmp/remit-probe-outside",
     );
+}
+
+#[test]
+fn ports_of_closed_connections_are_used_again() {
+    let workspace = tempfile::tempdir().expect("a directory");
+    let script = "test \"$(cat /proc/sys/net/ipv4/tcp_tw_reuse)\" = 1";
+    assert_eq!(inside(workspace.path(), script), ChildEvent::Exited(0));
 }
 
 #[test]

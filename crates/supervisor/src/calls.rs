@@ -60,7 +60,8 @@ mod tests {
     #[test]
     fn the_same_is_said_once_and_another_program_is_another() {
         let mut calls = RefusedCalls::default();
-        let mut facts = Facts { process: 7, parent: 1, started: 9, program: "/bin/mount".into() };
+        let mut facts =
+            Facts { process: 7, parent: 1, started: 9, program: "/bin/mount".into(), origin: None };
         assert!(calls.is_new(&facts, "mount"));
         assert!(!calls.is_new(&facts, "mount"));
         assert!(calls.is_new(&facts, "umount2"));

@@ -5,8 +5,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -15,14 +14,17 @@ use remit_audit::Text;
 use remit_policy::{Basis, Connect, Host, HostName, Permit, Port, Refusal, Verdict};
 use remit_proxy::{Admission, Capture, Captured, Names};
 use remit_sandbox::notify::{self, Destination, Notification, Socket, SocketKind};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::net::sockopt;
 use tokio::sync::oneshot;
 
 use crate::exec::libc_errno as errno;
 use crate::gate::{Asked, Connection, Gate, Judged};
 use crate::process::Facts;
 use crate::resolve::Place;
+
+mod onward;
+
+pub(crate) use onward::Errand;
+use onward::Onward;
 
 /// Everything that making connections for others needs.
 #[derive(Debug)]
@@ -52,61 +54,6 @@ pub(crate) enum Reply {
     Now(i32),
     /// Answer with what this comes to.
     Later(Errand),
-}
-
-/// A connection within the session, which waits as long as its server lets it.
-#[derive(Debug)]
-pub(crate) struct Errand {
-    socket: Socket,
-    to: Onward,
-}
-
-#[derive(Debug)]
-enum Onward {
-    Internet(SocketAddr),
-    /// A socket's file, held by descriptor.
-    Local(OwnedFd),
-    Abstract(Vec<u8>),
-}
-
-impl Errand {
-    /// Tries to connect, without waiting. Returns the number to answer with, or
-    /// none as long as a caller that has waited so long would wait.
-    pub(crate) fn attempt(&self, waited: Duration) -> Option<i32> {
-        let flags = match fcntl_getfl(&self.socket) {
-            Ok(flags) => flags,
-            Err(error) => return Some(error.raw_os_error()),
-        };
-        let patience = sockopt::socket_timeout(&self.socket, sockopt::Timeout::Send);
-        let waits = !flags.contains(OFlags::NONBLOCK);
-        let goes_on = waits && !matches!(patience, Ok(Some(patience)) if waited >= patience);
-        // The flag belongs to the caller's open socket, too; nothing else can be
-        // done with a socket that is not connected.
-        if waits && let Err(error) = fcntl_setfl(&self.socket, flags | OFlags::NONBLOCK) {
-            return Some(error.raw_os_error());
-        }
-        let mut number = self.try_now();
-        if waits && number == errno::EINPROGRESS {
-            // A server of this machine has mostly answered by now, and asked
-            // again the kernel says how far it is.
-            number = self.try_now();
-        }
-        if waits && let Err(error) = fcntl_setfl(&self.socket, flags) {
-            return Some(error.raw_os_error());
-        }
-        let under_way = [errno::EAGAIN, errno::EINPROGRESS, errno::EALREADY].contains(&number);
-        (!goes_on || !under_way).then_some(number)
-    }
-
-    fn try_now(&self) -> i32 {
-        done(match &self.to {
-            Onward::Internet(to) => self.socket.connect(*to),
-            Onward::Local(place) => self.socket.connect_local(place.as_fd()),
-            Onward::Abstract(name) => self.socket.connect_abstract(name),
-        })
-        .err()
-        .unwrap_or(0)
-    }
 }
 
 /// The file systems that the session does not share with the host, as a task of
@@ -144,12 +91,13 @@ impl Connector {
                 return Err(errno::EPERM);
             }
             let destination = notify::read_destination(call.task, address, length)?;
-            let facts = Facts::of(call.task).map_err(|_| errno::ESRCH)?;
+            let mut facts = Facts::of(call.task).map_err(|_| errno::ESRCH)?;
+            facts.origin = self.gate.lineage.of(&facts);
             if !still_waiting() {
                 return Err(errno::ESRCH);
             }
             let errand = self.route(call.task, &facts, &socket, kind, destination)?;
-            Ok(errand.map(|to| Errand { socket, to }))
+            Ok(errand.map(|to| Errand::new(socket, to)))
         };
         match attempt() {
             Ok(None) => Reply::Now(0),
@@ -203,15 +151,16 @@ impl Connector {
         if rustix::net::getpeername(socket).is_ok_and(|peer| peer.is_some()) {
             return Err(errno::EISCONN);
         }
+        let to = meant(to);
         if !self.is_apart && to.port() == NAMES_PORT {
             // Whichever name server it was meant for: ours answers.
             let attempt = self.gate.journal.attempt();
             let lookups = Admission::Lookups(Arc::clone(&self.names));
-            return self.hand_over(facts, socket, ipv6, attempt, lookups).map(|()| None);
+            return self.hand_over(facts, socket, ipv6, attempt, lookups);
         }
         let gateway = IpAddr::from(self.names.gateway());
         if to == SocketAddr::new(gateway, NAMES_PORT) {
-            return Ok(Some(Onward::Internet(to)));
+            return Ok(Some(Onward::internet(ipv6, to)));
         }
         let port = Port::try_from(to.port()).map_err(|_| errno::EADDRNOTAVAIL)?;
         let program = Some(PathBuf::from(&facts.program));
@@ -223,13 +172,13 @@ impl Connector {
             match localhost(port, tried.program.clone()).map(|tried| self.gate.judge(tried)) {
                 Some(named @ (Verdict::Allow(_) | Verdict::Ask(_))) => verdict = named,
                 _ if self.is_apart && self.is_served_inside(task, to) => {
-                    return self.inside(facts, detail, tried, to);
+                    return self.inside(facts, detail, tried, Onward::internet(ipv6, to));
                 }
                 _ => {}
             }
         }
         let judged = self.gate.conclude(facts, detail, verdict).map_err(|_| errno::EIO)?;
-        let handed_over = match judged {
+        match judged {
             Judged::Permitted { attempt, permit } => {
                 self.hand_over(facts, socket, ipv6, attempt, Admission::Permitted(permit))
             }
@@ -246,8 +195,7 @@ impl Connector {
                 let pending = self.wait_for(task, *asked);
                 self.hand_over(facts, socket, ipv6, attempt, Admission::Pending(pending))
             }
-        };
-        handed_over.map(|()| None)
+        }
     }
 
     /// Has an asked connection wait for its answer beside everything else.
@@ -281,6 +229,9 @@ impl Connector {
     }
 
     /// Connects the caller's socket to the proxy and announces it there.
+    ///
+    /// Mostly done at once. Where the proxy's queue is full, a caller that waits
+    /// is left to wait elsewhere, for everybody waits for this thread.
     fn hand_over(
         &self,
         facts: &Facts,
@@ -288,25 +239,27 @@ impl Connector {
         ipv6: bool,
         attempt: u64,
         admission: Admission,
-    ) -> Result<(), i32> {
+    ) -> Result<Option<Onward>, i32> {
         let to = match self.listener6 {
             Some(listener) if ipv6 => listener,
             _ => self.listener4,
         };
-        let connected = socket.connect(if ipv6 { mapped(to) } else { to });
-        let under_way = match &connected {
-            Ok(()) => true,
-            Err(error) => number(error) == errno::EINPROGRESS,
-        };
-        if under_way {
-            let from = rustix::net::getsockname(socket)
-                .ok()
-                .and_then(|name| SocketAddr::try_from(name).ok())
-                .ok_or(errno::EADDRNOTAVAIL)?;
-            let gate = Connection { gate: Arc::clone(&self.gate), attempt, facts: facts.clone() };
-            self.capture.expect(canonical(from), Captured { gate, admission });
+        let onward = Onward::internet(ipv6, to);
+        let begun = onward.attempt(socket, Duration::ZERO);
+        if !matches!(begun, None | Some(0 | errno::EINPROGRESS)) {
+            return begun.map_or(Ok(None), Err);
         }
-        done(connected)
+        let from = rustix::net::getsockname(socket)
+            .ok()
+            .and_then(|name| SocketAddr::try_from(name).ok())
+            .ok_or(errno::EADDRNOTAVAIL)?;
+        let gate = Connection { gate: Arc::clone(&self.gate), attempt, facts: facts.clone() };
+        self.capture.expect(canonical(from), Captured { gate, admission });
+        match begun {
+            None => Ok(Some(onward)),
+            Some(0) => Ok(None),
+            Some(number) => Err(number),
+        }
     }
 
     /// The session's own loopback: servers that it started itself.
@@ -315,13 +268,13 @@ impl Connector {
         facts: &Facts,
         detail: Vec<Text>,
         tried: Connect,
-        to: SocketAddr,
+        to: Onward,
     ) -> Result<Option<Onward>, i32> {
         let verdict = self.gate.policy().connect_inside(tried);
         match self.gate.conclude(facts, detail, verdict).map_err(|_| errno::EIO)? {
             Judged::Permitted { permit, .. } => {
                 let _ = permit.spend();
-                Ok(Some(Onward::Internet(to)))
+                Ok(Some(to))
             }
             _ => Err(errno::EACCES),
         }
@@ -454,15 +407,18 @@ fn number(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(errno::EIO)
 }
 
-/// An address as an IPv6 socket has to be given it.
-fn mapped(to: SocketAddr) -> SocketAddr {
-    match to.ip() {
-        IpAddr::V4(v4) => SocketAddr::new(v4.to_ipv6_mapped().into(), to.port()),
-        IpAddr::V6(_) => to,
-    }
+/// An address as the kernel takes it: none at all means the loopback.
+/// SOURCE: net/ipv4/route.c, ip_route_output_key; net/ipv6/tcp_ipv6.c, tcp_v6_connect.
+fn meant(to: SocketAddr) -> SocketAddr {
+    let ip = match to.ip() {
+        IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    };
+    SocketAddr::new(ip, to.port())
 }
 
-/// The other way round, as both sides of the capture compare it.
+/// An address as both sides of the capture compare it: mapped ones as IPv4.
 fn canonical(from: SocketAddr) -> SocketAddr {
     SocketAddr::new(from.ip().to_canonical(), from.port())
 }
@@ -481,6 +437,18 @@ fn is_listener(line: &str, port: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_address_is_the_loopback_and_others_are_themselves() {
+        let check = |given: &str, expected: &str| {
+            let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+            assert_eq!(meant(address(given)), address(expected));
+        };
+        check("0.0.0.0:80", "127.0.0.1:80");
+        check("[::]:80", "[::1]:80");
+        check("0.0.0.1:80", "0.0.0.1:80");
+        check("[::2]:80", "[::2]:80");
+    }
 
     #[test]
     fn listeners_are_told_from_connections() {

@@ -3,6 +3,7 @@
 //! INVARIANT: every attempt passes here exactly once, and its event is written
 //! before its permit leaves. What cannot be written down is refused.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -13,22 +14,29 @@ use remit_policy::{
     Answer, Attempt, Basis, Choice, Connect, Exec, Grants, Handling, Host, Permit, Policy, Port,
     Question, Refusal, Request, Verdict,
 };
-use remit_proxy::{Answered, Carried, Fact, Requested};
+use remit_proxy::{Answered, Carried, Credentials, Fact, Requested};
 
 use crate::desk::{CannotAsk, Questions, Waiting};
 use crate::journal::Journal;
+use crate::lineage::Lineage;
 use crate::process::Facts;
 
 /// The one place through which everything goes.
 #[derive(Debug)]
 pub(crate) struct Gate {
     policy: Policy,
+    /// The secrets that are put in on the way out.
+    pub(crate) credentials: Arc<Credentials>,
     grants: Mutex<Grants>,
     pub(crate) journal: Journal,
     pub(crate) questions: Questions,
     session: String,
     /// The command's own process, once it has tried to start.
     pub(crate) command: OnceLock<u32>,
+    /// What was started, and by whom.
+    pub(crate) lineage: Lineage,
+    /// What was asked about so far.
+    asked: Mutex<HashSet<String>>,
 }
 
 /// What came of judging an attempt.
@@ -75,17 +83,21 @@ pub(crate) trait Recorded: Attempt + Sized {
 impl Gate {
     pub(crate) fn new(
         policy: Policy,
+        credentials: Arc<Credentials>,
         journal: Journal,
         questions: Questions,
         session: String,
     ) -> Self {
         Self {
             policy,
+            credentials,
             grants: Mutex::default(),
             journal,
             questions,
             session,
             command: OnceLock::new(),
+            lineage: Lineage::default(),
+            asked: Mutex::default(),
         }
     }
 
@@ -148,6 +160,10 @@ impl Gate {
         question: Question<A>,
     ) -> Result<Judged<A>, AppendError> {
         let summary = question.attempt().summary();
+        let mut details = question.attempt().particulars(facts);
+        if matches!(A::TRIED, Tried::Connect | Tried::Request) {
+            details.push(label("seen", self.seen(&summary)));
+        }
         let ask = Ask {
             session: self.session.clone(),
             kind: match A::TRIED {
@@ -158,7 +174,7 @@ impl Gate {
                 Tried::Call => "call".to_owned(),
             },
             summary: summary.clone(),
-            details: question.attempt().particulars(facts),
+            details,
             basis: question.basis().clone(),
             choices: question.choices(),
             posed_at: jiff::Timestamp::now().to_string(),
@@ -278,11 +294,28 @@ impl Gate {
         self.journal.write(event).map_err(std::io::Error::other)
     }
 
+    /// Whether this session has asked the same before, in words.
+    fn seen(&self, summary: &str) -> &'static str {
+        // A set that only grows.
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.contains(summary) {
+            return "asked before in this session";
+        }
+        if asked.len() >= MOST_ASKED {
+            return "too much was asked in this session to tell";
+        }
+        asked.insert(summary.to_owned());
+        "for the first time in this session"
+    }
+
     fn grants(&self) -> MutexGuard<'_, Grants> {
         // A set that only grows.
         self.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How many different questions are remembered. A person answers fewer.
+const MOST_ASKED: usize = 4096;
 
 fn nobody(by: &str) -> Answer {
     Answer { choice: Choice::Refuse, by: by.to_owned(), note: None }
@@ -338,13 +371,11 @@ impl Recorded for Connect {
     }
 
     fn particulars(&self, facts: &Facts) -> Vec<(String, String)> {
-        let mut particulars = vec![
-            label("host", self.host.to_string()),
-            label("port", self.port.to_string()),
-            label("by", format!("{} (process {})", facts.program.to_string_lossy(), facts.process)),
-        ];
-        particulars.extend(self.domain().map(|domain| label("domain", domain.as_str())));
-        particulars
+        let mut told =
+            vec![label("host", self.host.to_string()), label("port", self.port.to_string())];
+        told.extend(by(facts));
+        told.extend(self.domain().map(|domain| label("domain", domain.as_str())));
+        told
     }
 }
 
@@ -373,13 +404,21 @@ impl Recorded for Request {
     }
 
     fn particulars(&self, facts: &Facts) -> Vec<(String, String)> {
-        vec![
+        let mut told = vec![
             label("method", self.method.as_str()),
             label("host", self.connect.to_string()),
             label("path", self.target.path()),
-            label("by", format!("{} (process {})", facts.program.to_string_lossy(), facts.process)),
-        ]
+        ];
+        told.extend(by(facts));
+        told
     }
+}
+
+/// The process that reaches for the network, and the programs it runs under.
+fn by(facts: &Facts) -> impl Iterator<Item = (String, String)> {
+    let process = format!("{} (process {})", facts.program.to_string_lossy(), facts.process);
+    let behind = facts.origin.as_ref().map(|origin| label("behind", origin.to_string()));
+    std::iter::once(label("by", process)).chain(behind)
 }
 
 fn label(label: &str, value: impl Into<String>) -> (String, String) {

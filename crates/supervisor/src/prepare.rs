@@ -1,10 +1,13 @@
 //! Everything about a run, decided before anything is done.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use remit_policy::{Environment, Policy, Roots};
+use remit_policy::{Basis, Environment, Policy, Port, Roots};
+use remit_proxy::Credentials;
 use remit_sandbox::{Plan, Tier};
 
 use crate::agents::{self, Adapter, Missing};
@@ -12,9 +15,10 @@ use crate::changes::{self, Layer};
 use crate::files::{self, Places};
 use crate::limits;
 use crate::plan::{self, Command};
+use crate::publish;
 use crate::repository;
 use crate::session::RunError;
-use crate::{scratch, shared, tier, workspace};
+use crate::{scratch, secrets, shared, tier, workspace};
 
 /// What to run, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub struct Request {
     pub queue: bool,
     /// Run on a copy-on-write view of the workspace.
     pub overlay: bool,
+    /// Ports of the session's loopback that the host's leads to.
+    pub publish: Vec<Port>,
 }
 
 /// A request with everything decided and nothing done yet.
@@ -36,6 +42,8 @@ pub struct Prepared {
     pub places: Places,
     pub workspace: PathBuf,
     pub policy: Policy,
+    /// The secrets that are put in on the way out.
+    pub(crate) credentials: Arc<Credentials>,
     /// How the boundary will be held.
     pub(crate) tier: Tier,
     /// The session's own directory for temporary files, where the tier has no
@@ -50,6 +58,7 @@ pub struct Prepared {
     pub(crate) missing: Vec<Missing>,
     pub(crate) queue: bool,
     pub(crate) overlay: bool,
+    pub(crate) publish: BTreeMap<Port, Basis>,
     pub(crate) command: Vec<OsString>,
 }
 
@@ -74,8 +83,11 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         }
         changes::check(policy.filesystem(), &workspace)?;
     }
+    let publish = publish::permitted(&policy, tier, &request.publish)?;
     let scratch = (!tier.has_namespaces()).then(scratch::name).transpose()?;
     let mut environment = environment(&policy, &places, agent);
+    let credentials = secrets::load(policy.credentials())?;
+    secrets::dress(&mut environment, &credentials);
     if let Some(scratch) = &scratch {
         shared::dress(&mut environment, scratch);
     }
@@ -94,6 +106,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         places,
         workspace,
         policy,
+        credentials: Arc::new(credentials),
         tier,
         scratch,
         program: command,
@@ -103,6 +116,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         missing,
         queue: request.queue,
         overlay: request.overlay,
+        publish,
         command: request.command,
     })
 }

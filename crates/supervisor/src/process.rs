@@ -3,8 +3,11 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use remit_audit::event;
+
+use crate::lineage::Origin;
 
 /// A task's process, told once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub(crate) struct Facts {
     pub(crate) started: u64,
     /// What it runs now, as seen inside.
     pub(crate) program: PathBuf,
+    /// The judged programs behind it; looked up for what reaches for the network.
+    pub(crate) origin: Option<Arc<Origin>>,
 }
 
 impl Facts {
@@ -35,6 +40,7 @@ impl Facts {
             parent: field("PPid:").ok_or_else(missing)?,
             started: start_time(&stat).ok_or_else(missing)?,
             program: fs::read_link(format!("/proc/{task}/exe")).unwrap_or_default(),
+            origin: None,
         })
     }
 
@@ -44,6 +50,7 @@ impl Facts {
             parent: self.parent,
             started: self.started,
             program: self.program.as_path().into(),
+            origin: self.origin.as_ref().map(|origin| origin.event()),
         }
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use remit_approvals::wire;
 use remit_audit::{AppendError, CreateError, Kind, Record, SessionId, Status, Text, event};
-use remit_policy::{PolicyError, Writing};
+use remit_policy::{PolicyError, Port, Refusal, Writing};
 use remit_proxy::{Capture, Names, Ranges};
 use remit_sandbox::notify;
 use remit_sandbox::{ChildEvent, LaunchError, Launched, Sockets, Stdio, Tier};
@@ -31,7 +31,9 @@ use crate::limits::{Limited, Watch};
 use crate::made::Made;
 use crate::plan;
 use crate::prepare::Prepared;
+use crate::publish::Published;
 use crate::scratch::Scratch;
+use crate::secrets::CredentialError;
 use crate::stdio::{StreamError, Streams};
 use crate::terminal::{Terminal, TerminalDesk};
 use crate::tier::{self, NoTier};
@@ -49,6 +51,8 @@ pub enum RunError {
     Load(#[from] LoadError),
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     #[error(transparent)]
     Overlay(#[from] OverlayError),
     #[error(transparent)]
@@ -119,6 +123,17 @@ pub enum RunError {
     Unenforceable { limit: &'static str, basis: String, why: String },
     #[error("the session was ended: it reached `limits.{limit}`, {most} ({basis})")]
     LimitReached { limit: &'static str, most: String, basis: String },
+    #[error("{0}")]
+    NotPublished(Refusal),
+    #[error(
+        "cannot publish ports (`--publish`) in the tier `{tier}`, where the session has no network of its own; \
+         run without it, or get a better tier (`remit doctor` says how)"
+    )]
+    NoPublishing { tier: &'static str },
+    #[error(
+        "cannot listen at `127.0.0.1:{port}`, which `--publish` asks for; stop what listens there, or publish another port"
+    )]
+    Publish { port: Port, source: io::Error },
     #[error("cannot {doing}")]
     System { doing: &'static str, source: io::Error },
 }
@@ -137,6 +152,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     made.directory(&prepared.places.state)?;
     let scratch = Scratch::make(&prepared)?;
     check_reach(&prepared)?;
+    let published = Published::bind(&prepared.publish)?;
     let session = session_id().map_err(system("name the session"))?;
     let kept = prepared
         .overlay
@@ -159,9 +175,9 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     let journal = Journal::new(create_record(&prepared, session)?);
     let applied = [launched.applied.clone(), limited.layers()].concat();
     let started = started(&prepared, plan.tier, &applied, terminal.is_some());
-    journal
-        .write(started)
-        .map_err(|source| RunError::Write { path: prepared.places.state.clone(), source })?;
+    let state = prepared.places.state.clone();
+    let unwritten = |source| RunError::Write { path: state.clone(), source };
+    journal.write(started).map_err(unwritten)?;
     made.keep();
     let turn = turn(&prepared.places.state)?;
     let roots = prepared.roots();
@@ -169,6 +185,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     let writing = Writing::new(prepared.policy.filesystem(), prepared.judged(roots));
     let gate = Arc::new(Gate::new(
         prepared.policy,
+        prepared.credentials,
         journal,
         Questions::new(prepared.queue),
         session.to_string(),
@@ -178,7 +195,11 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         .map_err(system("look at the session's terminal"))?;
     let guard = Guard::new(Arc::clone(&gate), writing, known, view, turn);
     let mut watch = Watch::new(&limited, &gate, launched.system_v.take());
-    let served = serve(&gate, guard, launched, &mut watch, changes, terminal, &directory);
+    for port in &published {
+        port.record(&gate).map_err(unwritten)?;
+    }
+    let outside = Outside { terminal, published, directory };
+    let served = serve(&gate, guard, launched, &mut watch, changes, outside);
     let outcome = served.and_then(|event| {
         let reached = watch.finish();
         let (status, changed) = close(&gate, event, plan.program, kept)?;
@@ -307,6 +328,15 @@ fn started(prepared: &Prepared, tier: Tier, applied: &[String], terminal: bool) 
     }
 }
 
+/// What of the host belongs to a session.
+struct Outside {
+    /// The person's terminal, if there is one.
+    terminal: Option<OwnedFd>,
+    published: Vec<Published>,
+    /// The session's own, below the state directory.
+    directory: PathBuf,
+}
+
 /// Serves the session until its command ends.
 fn serve(
     gate: &Arc<Gate>,
@@ -314,11 +344,11 @@ fn serve(
     launched: Launched,
     watch: &mut Watch<'_>,
     changes: OwnedFd,
-    outer: Option<OwnedFd>,
-    directory: &Path,
+    outside: Outside,
 ) -> Result<ChildEvent, RunError> {
     let system = |doing| move |source| RunError::System { doing, source };
     let Launched { notifications, control, sockets, terminal: master, .. } = launched;
+    let Outside { terminal: outer, published, directory } = outside;
     let control = Arc::new(control);
     let desk = Arc::new(Desk::new(Arc::clone(gate), Arc::clone(&control)));
 
@@ -332,6 +362,10 @@ fn serve(
         carry(gate, sockets, control.tier(), &runtime).map_err(system("start the proxy"))?;
     let warden = Warden::new(notifications, changes, Arc::clone(gate), connector, guard)
         .map_err(system("serve trapped calls"))?;
+
+    for port in published {
+        runtime.spawn(port.serve(Arc::clone(gate), Arc::clone(&control)));
+    }
 
     let terminal = match (outer, master) {
         (Some(outer), Some(master)) => {
@@ -426,7 +460,8 @@ fn carry(
         gateway6: plan::NETWORK.gateway6,
     }));
     let capture = Arc::new(Capture::<Connection>::default());
-    let shared = Arc::new(remit_proxy::Shared::new(Arc::clone(&names)));
+    let shared = remit_proxy::Shared::new(Arc::clone(&names));
+    let shared = Arc::new(shared.holding(Arc::clone(&gate.credentials)));
     let connector = Connector {
         gate: Arc::clone(gate),
         names: Arc::clone(&names),

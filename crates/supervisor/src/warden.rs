@@ -69,6 +69,11 @@ impl Armed {
     ) -> Self {
         Self { attempt, facts, judged, identity, looked_at, asked: None, question: None }
     }
+
+    /// The facts of the process that it has become.
+    fn as_started(&self, process: u32) -> Facts {
+        Facts { process, ..self.facts.clone() }
+    }
 }
 
 /// The last refusals. A shell that is refused a program tries the same file
@@ -373,7 +378,7 @@ impl Warden {
                 self.armed.remove(&task);
                 match outcome {
                     Ok(permit) => {
-                        let _ = permit.spend();
+                        self.gate.lineage.runs(&facts, attempt, &permit.spend().argv);
                         Stop::release(process);
                     }
                     Err(refusal) => self.end(process, &refusal),
@@ -428,6 +433,11 @@ impl Warden {
         };
         match exec::compare(process, &armed.judged, armed.identity, armed.looked_at) {
             Ok(Started::AsJudged) => {
+                self.gate.lineage.runs(
+                    &armed.as_started(process),
+                    armed.attempt,
+                    &armed.judged.argv,
+                );
                 self.armed.remove(&task);
                 Stop::release(process);
             }
@@ -457,11 +467,10 @@ impl Warden {
         let Some(armed) = self.armed.get(&task) else {
             return;
         };
-        let mut facts = armed.facts.clone();
-        facts.process = process;
+        let facts = armed.as_started(process);
         match self.gate.admit(&facts, exec) {
-            Ok(Judged::Permitted { permit, .. }) => {
-                let _ = permit.spend();
+            Ok(Judged::Permitted { attempt, permit }) => {
+                self.gate.lineage.runs(&facts, attempt, &permit.spend().argv);
                 self.armed.remove(&task);
                 Stop::release(process);
             }

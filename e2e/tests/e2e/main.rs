@@ -22,6 +22,7 @@ mod agents;
 mod approvals;
 mod bad_input;
 mod boundary;
+mod capture;
 mod commands;
 mod escapes;
 mod evidence;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         limits::all(),
         network::all(),
         leaks::all(),
+        capture::all(),
         commands::all(),
         races::all(),
         handover::all(),

@@ -33,7 +33,7 @@ scenarios! { "network":
     a_connection_is_in_the_record_with_its_process [Program("curl")],
 }
 
-fn allow(world: &World, hosts: &[String]) {
+pub(crate) fn allow(world: &World, hosts: &[String]) {
     let quoted: Vec<_> = hosts.iter().map(|host| format!("\"{host}\"")).collect();
     world.settings(&format!("[network]\nallow = [{}]\n", quoted.join(", ")));
 }
@@ -201,7 +201,7 @@ fn loopback_is_refused_unless_named(world: &World) {
 }
 
 /// A server on the host's loopback that greets everyone.
-fn greeter() -> SocketAddr {
+pub(crate) fn greeter() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
     let address = listener.local_addr().expect("its address");
     thread::spawn(move || {

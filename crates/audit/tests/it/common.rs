@@ -32,7 +32,13 @@ pub(crate) fn verify(state: &Path) -> Report {
 }
 
 pub(crate) fn process() -> Process {
-    Process { pid: 41, parent: 40, started: 9_000, program: Text::from("/usr/bin/sh") }
+    Process {
+        pid: 41,
+        parent: 40,
+        started: 9_000,
+        program: Text::from("/usr/bin/sh"),
+        origin: None,
+    }
 }
 
 pub(crate) fn exec(argv: Vec<Text>) -> Kind {

@@ -113,6 +113,20 @@ struct Teller<'a> {
 }
 
 impl Teller<'_> {
+    /// What a connection carried that began at `mono`.
+    fn traffic(&self, attempt: u64, mono: u64) -> Traffic {
+        match self.joined.ends.get(&attempt) {
+            Some((end, sent, received)) => Traffic {
+                took: Some(end.saturating_sub(mono)),
+                sent: *sent,
+                received: *received,
+                open: 0,
+            },
+            None if self.joined.outcomes.contains_key(&attempt) => Traffic::default(),
+            None => Traffic { open: 1, ..Traffic::default() },
+        }
+    }
+
     /// What this event adds to the story; None if another one tells it.
     fn row(&mut self, event: &Event) -> Option<Row> {
         let row = |mark, depth, text: String| {
@@ -152,16 +166,15 @@ impl Teller<'_> {
                 }
                 self.totals.connects += 1;
                 let mut row = row(Mark::None, depth, format!("→ {connect}"));
-                row.traffic = Some(match self.joined.ends.get(attempt) {
-                    Some((mono, sent, received)) => Traffic {
-                        took: Some(mono.saturating_sub(event.mono)),
-                        sent: *sent,
-                        received: *received,
-                        open: 0,
-                    },
-                    None if self.joined.outcomes.contains_key(attempt) => Traffic::default(),
-                    None => Traffic { open: 1, ..Traffic::default() },
-                });
+                row.traffic = Some(self.traffic(*attempt, event.mono));
+                self.joined.failures(*attempt, row)
+            }
+            Kind::Published { port, basis } => {
+                row(Mark::None, 0, format!("published: port {port}")).note(format!("by {basis}"))
+            }
+            Kind::Inbound { attempt, port, .. } => {
+                let mut row = row(Mark::None, 0, format!("← somebody outside, to port {port}"));
+                row.traffic = Some(self.traffic(*attempt, event.mono));
                 self.joined.failures(*attempt, row)
             }
             Kind::Request {

@@ -241,3 +241,8 @@ fn narrowed(path: &[u8]) -> Vec<u8> {
     }
     out
 }
+
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use remit_policy::{
-    AgentNeeds, Connect, Exec, Grants, Layer, Place, Policy, PolicyError, PolicyText, TextKind,
-    Verdict,
+    AgentNeeds, Connect, Exec, Grants, Layer, Method, Place, Policy, PolicyError, PolicyText,
+    Request, Scheme, Target, TextKind, Verdict,
 };
 
 pub(crate) fn place() -> Place {
@@ -45,6 +45,27 @@ pub(crate) fn compile(texts: &[PolicyText], profile: Option<&str>) -> Policy {
 pub(crate) fn connect(text: &str) -> Connect {
     let with_port = if text.contains(':') { text.to_owned() } else { format!("{text}:443") };
     Connect::parse(&with_port).unwrap_or_else(|| panic!("`{text}` is not a host"))
+}
+
+/// `METHOD scheme://host:port/path`, by no program that is known.
+#[track_caller]
+pub(crate) fn request(text: &str) -> Request {
+    let (method, url) = text.split_once(' ').expect("a method");
+    let (scheme, rest) = url.split_once("://").expect("a scheme");
+    let at = rest.find('/').expect("a path");
+    Request {
+        connect: connect(&rest[..at]),
+        scheme: if scheme == "https" { Scheme::Https } else { Scheme::Http },
+        method: Method::parse(method).expect("a method"),
+        target: Target::parse(&rest[at..]).expect("a target"),
+        overrides: Vec::new(),
+    }
+}
+
+#[track_caller]
+pub(crate) fn check_request(policy: &Policy, text: &str, expected: &str) {
+    let verdict = policy.request(request(text), &Grants::default());
+    assert!(words(&verdict).starts_with(expected), "{text}: {}, not {expected}", words(&verdict));
 }
 
 /// `path program argv…`; a program of `-` was not resolved.

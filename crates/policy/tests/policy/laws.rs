@@ -1,8 +1,8 @@
 //! Laws of combining layers, tried on policies made up at random.
 
-use remit_policy::{Grants, Layer, Policy, PolicyText, Resource};
+use remit_policy::{Grants, Layer, Policy, PolicyText, Request, Resource};
 
-use crate::common::{compile, connect, exec, rules, settings, strictness};
+use crate::common::{compile, connect, exec, request, rules, settings, strictness};
 
 /// A small deterministic generator (xorshift), so that a failure can be repeated.
 struct Dice(u64);
@@ -66,6 +66,48 @@ const PREFIXES: [&str; 6] = [
     "[['git', 'rm'], ['x', 'push']]",
 ];
 
+const DATA: [(&str, &[&str]); 4] = [
+    ("web", &["full", "read-only"]),
+    ("cache", &["off", "fill", "only"]),
+    ("upload", &["none", "1MiB", "1GiB"]),
+    ("patterns", &["off", "ask"]),
+];
+const NARROWED: [(&str, &[&str]); 5] = [
+    ("scheme", &["'http'", "'https'"]),
+    ("methods", &["['GET']", "['POST', 'GET']", "['DELETE']"]),
+    ("paths", &["['/a/**']", "['/a/b']", "['/**']", "['/*']"]),
+    ("programs", &["['/usr/bin/git']", "['/usr/bin/curl', '/usr/bin/git']"]),
+    ("upload", &["'1KiB'", "'1MiB'"]),
+];
+const REQUESTS: [&str; 10] = [
+    "GET https://a.example/a/b",
+    "POST https://a.example/a/b",
+    "GET https://a.example/a/%2e%2e/b",
+    "POST http://b.example:80/a",
+    "GET https://x.b.example:80/a?_method=DELETE",
+    "GET https://c.example:80/",
+    "DELETE https://8.8.8.8:80/a/b",
+    "GET https://[64:ff9b::808:808]:80/A//b",
+    "POST http://localhost:80/a",
+    "POST https://api.model.example/a",
+];
+const PROGRAMS: [Option<&str>; 3] = [None, Some("/usr/bin/git"), Some("/usr/bin/curl")];
+
+/// One `[[network.rules]]`.
+fn any_rule(dice: &mut Dice, decisions: &[&str]) -> String {
+    let mut text = format!(
+        "[[network.rules]]\nhost = '{}'\ndecision = '{}'\n",
+        dice.pick(&PATTERNS),
+        dice.pick(decisions)
+    );
+    for (key, values) in NARROWED {
+        if dice.roll(3) == 0 {
+            text += &format!("{key} = {}\n", dice.pick(values));
+        }
+    }
+    text
+}
+
 fn any_settings(dice: &mut Dice, layer: Layer) -> PolicyText {
     let mut text = String::from("[network]\n");
     if dice.roll(3) == 0 {
@@ -79,6 +121,27 @@ fn any_settings(dice: &mut Dice, layer: Layer) -> PolicyText {
         let patterns: Vec<_> =
             (0..dice.roll(4)).map(|_| format!("'{}'", dice.pick(&PATTERNS))).collect();
         text += &format!("{key} = [{}]\n", patterns.join(", "));
+    }
+    let lists: &[&str] = match layer {
+        Layer::Project => &["inspect"],
+        _ => &["inspect", "pass_through", "opaque"],
+    };
+    for key in lists {
+        if dice.roll(3) == 0 {
+            text += &format!("{key} = ['{}']\n", dice.pick(&PATTERNS));
+        }
+    }
+    for (key, values) in DATA {
+        if dice.roll(4) == 0 {
+            text += &format!("{key} = '{}'\n", dice.pick(values));
+        }
+    }
+    for _ in 0..dice.roll(4) {
+        let decisions: &[&str] = match layer {
+            Layer::Project => &["prompt", "forbidden"],
+            _ => &["allow", "allow", "prompt", "forbidden"],
+        };
+        text += &any_rule(dice, decisions);
     }
     if dice.roll(3) == 0 {
         text +=
@@ -119,10 +182,46 @@ fn verdicts(policy: &Policy) -> Vec<(String, u8)> {
             all.push((format!("{host} at {answer}"), u8::from(refused)));
         }
     }
+    for text in REQUESTS {
+        for program in PROGRAMS {
+            let mut request = request(text);
+            request.connect.program = program.map(Into::into);
+            all.extend(carried(policy, request));
+        }
+    }
+    let data = policy.data();
+    all.push(("web".to_owned(), data.web as u8));
+    all.push(("cache".to_owned(), data.cache as u8));
+    all.push(("patterns".to_owned(), data.patterns as u8));
+    all.push(("upload".to_owned(), tightness(data.upload)));
     for command in COMMANDS {
         all.push((command.to_owned(), strictness(&policy.exec(exec(command), &none))));
     }
     all
+}
+
+/// How strict a policy is about a request and the connection that it comes on.
+/// What is refused cannot be treated any better.
+fn carried(policy: &Policy, request: Request) -> [(String, u8); 5] {
+    let none = Grants::default();
+    let there = request.connect.clone();
+    let name = format!("{request} by {:?}", there.program);
+    let connected = strictness(&policy.connect(there.clone(), &none));
+    let handling = policy.handling(&there);
+    let cap = tightness(policy.upload_cap(&there));
+    let refused = connected == 2;
+    let judged = strictness(&policy.request(request, &none)).max(connected);
+    [
+        (format!("{name}, inspected"), u8::from(handling.inspect || refused)),
+        (format!("{name}, requests only"), u8::from(handling.requests_only || refused)),
+        (format!("{name}, not opaque"), u8::from(!handling.opaque || refused)),
+        (format!("{name}, capped"), cap),
+        (name, judged),
+    ]
+}
+
+fn tightness(cap: Option<u64>) -> u8 {
+    cap.map_or(0, |bytes| 64 - bytes.ilog2() as u8)
 }
 
 /// Adds what `more` makes to a few hundred policies; nothing may become weaker,
@@ -167,6 +266,25 @@ fn a_forbidding_rule_of_any_layer_never_allows_more() {
 }
 
 #[test]
+fn a_forbidding_network_rule_of_any_layer_never_allows_more() {
+    check_narrows(|dice| {
+        let layer = [Layer::Project, Layer::User, Layer::System][dice.roll(3)];
+        settings(layer, &any_rule(dice, &["forbidden"]))
+    });
+}
+
+#[test]
+fn an_inspection_or_a_cap_of_any_layer_never_allows_more() {
+    check_narrows(|dice| {
+        let layer = [Layer::Project, Layer::User, Layer::System][dice.roll(3)];
+        let pattern = dice.pick(&PATTERNS);
+        let rule = format!("[[network.rules]]\nhost = '{pattern}'\nupload = '1KiB'");
+        let inspect = format!("network.inspect = ['{pattern}']");
+        settings(layer, dice.pick(&[&rule, &inspect]))
+    });
+}
+
+#[test]
 fn a_stricter_value_of_the_systems_never_allows_more() {
     check_narrows(|dice| {
         settings(
@@ -174,6 +292,10 @@ fn a_stricter_value_of_the_systems_never_allows_more() {
             dice.pick(&[
                 "network.default = 'refuse'",
                 "network.default = 'ask'",
+                "network.web = 'read-only'",
+                "network.cache = 'only'",
+                "network.upload = '1MiB'",
+                "network.patterns = 'ask'",
                 "commands.default = 'forbidden'",
                 "commands.default = 'prompt'",
                 "commands.default = 'allow'",

@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use remit_policy::{Access, Layer, Place, Policy, Resource, Sync};
+use remit_policy::{Access, Grants, Layer, Place, Policy, Resource, Sync};
 
-use crate::common::{check_exec, check_host, codex, compile, place, rules, settings, try_compile};
+use crate::common::{
+    check_exec, check_host, codex, compile, connect, place, request, rules, settings, try_compile,
+    words,
+};
 
 /// Loads one text and compares how the refusal begins.
 #[track_caller]
@@ -126,10 +129,186 @@ fn a_wrong_setting_names_file_line_and_key() {
 }
 
 #[test]
+fn a_wrong_statement_about_the_network_names_file_line_and_key() {
+    let check = |text: &str, expected: &str| {
+        check_refused(
+            settings(Layer::User, text),
+            &format!("settings `user.toml` line {expected}"),
+        );
+    };
+    let key = |text: &str, expected: &str| {
+        check(&format!("[network]\n{text}"), &format!("2: {expected}"))
+    };
+    key("inspects = []", "unknown key `network.inspects`; did you mean `inspect`?");
+    key(
+        "allow = ['preset:rsut']",
+        "`network.allow`: no preset is called `rsut`; did you mean `rust`?",
+    );
+    key("allow = ['preset:']", "`network.allow`: no preset is called ``; there are ");
+    key("inspect = ['preset:rust']", "`network.inspect`: a preset stands in");
+    key("opaque = ['*']", "`network.opaque`: `*` covers too much");
+    key("pass_through = ['*.com']", "`network.pass_through`: `*.com` covers too much");
+    key("web = 'readonly'", "`network.web`: it is `full` or `read-only`, not `readonly`");
+    key("cache = 'on'", "`network.cache`: it is `off` or `fill` or `only`");
+    key("patterns = 'refuse'", "`network.patterns`: ");
+    key("upload = '10MB'", "`network.upload`: `10MB` is not a size such as");
+    key("upload = 10", "`network.upload`: ");
+    key("publish = [0]", "`network.publish`: `0` is not a port from 1 to 65535");
+    key("publish = [65536]", "`network.publish`: `65536` is not a port");
+    key("publish = ['80']", "`network.publish`: ");
+    for proxy in [
+        "proxy.example:3128",
+        "https://proxy.example:3128",
+        "http://proxy.example",
+        "http://proxy.example:0",
+        "http://proxy.example:3128/x",
+        "http://a b:1",
+        "http://proxy.example\\u0000.evil:1",
+        "socks5://proxy.example:1",
+    ] {
+        key(&format!("proxy = \"{proxy}\"").replace("\\\\", "\\"), "`network.proxy`: ");
+    }
+    key("proxy = 'http://u:secret@p.example:1'", "`network.proxy`: `http://…@…` holds a password");
+    let rule = |text: &str, expected: &str| {
+        check(&format!("[[network.rules]]\nhost = 'a.example'\n{text}"), expected);
+    };
+    rule("decison = 'allow'", "3: unknown key `network.rules.decison`; did you mean `decision`?");
+    rule(
+        "decision = 'deny'",
+        "3: `network.rules.decision`: it is `allow` or `prompt` or `forbidden`",
+    );
+    rule("", "2: `network.rules.decision`: a rule has a `decision`, or an `upload`");
+    rule(
+        "decision = 'allow'\nmethods = ['get']",
+        "4: `network.rules.methods`: `get` is written in capitals",
+    );
+    rule("decision = 'allow'\nmethods = ['G T']", "4: `network.rules.methods`: `G T`: ");
+    rule(
+        "decision = 'allow'\nmethods = []",
+        "4: `network.rules.methods`: an empty list says nothing",
+    );
+    rule(
+        "decision = 'allow'\npaths = ['a']",
+        "4: `network.rules.paths`: `a` is not a path: it begins",
+    );
+    rule("decision = 'allow'\npaths = ['/a/../b']", "4: `network.rules.paths`: ");
+    rule("decision = 'allow'\nscheme = 'ftp'", "4: `network.rules.scheme`: ");
+    rule(
+        "decision = 'allow'\nprograms = ['git']",
+        "4: `network.rules.programs`: `git` is not an absolute path",
+    );
+    rule(
+        "decision = 'allow'\nprograms = ['/tmp/git']",
+        "2: `network.rules allow a.example by /tmp/git`: `/tmp/git` can be written in the session",
+    );
+    rule(
+        "decision = 'allow'\nprograms = ['/home/alice/proj/x']",
+        "2: `network.rules allow a.example by",
+    );
+    rule("decision = 'forbidden'\nssh = ['git-upload-pack']", "2: `network.rules.ssh`: ");
+    rule("decision = 'allow'\nssh = ['a b']", "4: `network.rules.ssh`: `a b` is not the name");
+    rule("decision = 'allow'\nupload = 'x'", "4: `network.rules.upload`: ");
+    rule("upload = '1MiB'\npaths = ['/a']", "2: `network.rules.upload`: ");
+    rule(
+        "decision = 'allow'\njustification = ' '",
+        "4: `network.rules.justification`: it is empty",
+    );
+    check("[[network.rules]]\ndecision = 'allow'", "1: ");
+    check(
+        "[[network.rules]]\nhost = '*'\ndecision = 'allow'",
+        "2: `network.rules.host`: `*` covers too much",
+    );
+    check(
+        "[[network.rules]]\nhost = 'preset:rust'\ndecision = 'allow'",
+        "2: `network.rules.host`: ",
+    );
+    check("[profiles.x.network]\ncahce = 'off'", "2: unknown key `profiles.x.network.cahce`");
+}
+
+#[test]
+fn a_wrong_credential_names_file_line_and_key() {
+    let check = |text: &str, expected: &str| {
+        check_refused(
+            settings(Layer::User, &format!("[credentials.x]\n{text}")),
+            &format!("settings `user.toml` line {expected}"),
+        );
+    };
+    let source = "source = { variable = 'X' }";
+    check("as = 'bearer'", "1: `credentials.x.source`: it says where");
+    check("source = {}\nas = 'bearer'", "2: `credentials.x.source`: it is exactly one of");
+    check(
+        "source = { file = '~/x', variable = 'X' }\nas = 'bearer'",
+        "2: `credentials.x.source`: it is exactly one of",
+    );
+    check(
+        "source = { fil = '~/x' }",
+        "2: unknown key `credentials.x.source.fil`; did you mean `file`?",
+    );
+    check("source = { file = './x' }\nas = 'bearer'", "2: `credentials.x.source`: `./x`: a secret");
+    check(
+        "source = { file = 'x' }\nas = 'bearer'",
+        "2: `credentials.x.source`: `x`: a path begins",
+    );
+    check(
+        "source = { keyring = 'x' }\nas = 'bearer'",
+        "2: `credentials.x.source`: `x` is not an entry",
+    );
+    check("source = { variable = 'A B' }\nas = 'bearer'", "2: `credentials.x.source`: ");
+    check(source, "1: `credentials.x.as`: it is `bearer`");
+    check(&format!("{source}\nas = 'cookie'"), "1: `credentials.x.as`: ");
+    check(&format!("{source}\nas = 'header'"), "1: `credentials.x.name`: ");
+    check(&format!("{source}\nas = 'header'\nname = 'Host'"), "1: `credentials.x.name`: `Host` is");
+    check(&format!("{source}\nas = 'header'\nname = 'a b'"), "1: `credentials.x.name`: ");
+    check(&format!("{source}\nas = 'query'\nname = 'a&b'"), "1: `credentials.x.name`: ");
+    check(&format!("{source}\nas = 'bearer'\nname = 'a'"), "1: `credentials.x.name`: ");
+    check(&format!("{source}\nas = 'basic'\nname = 'a:b'"), "1: `credentials.x.name`: ");
+    check(
+        &format!("{source}\nas = 'aws'\nhosts = ['*.com']"),
+        "4: `credentials.x.hosts`: `*.com` covers",
+    );
+    check(
+        &format!("{source}\nas = 'aws'\nhosts = ['a.example']\nexpose = 'LD_PRELOAD'"),
+        "5: `credentials.x.expose`: `LD_PRELOAD` never passes",
+    );
+    check(
+        &format!("{source}\nas = 'aws'\nhosts = ['a.example']\nexpose = 'X_*'"),
+        "5: `credentials.x.expose`: `X_*` is not the name of one variable",
+    );
+    check(
+        &format!("{source}\nas = 'aws'\nexpose = 'X'"),
+        "4: `credentials.x.expose`: a secret without",
+    );
+    check(&format!("{source}\nas = 'aws'\nkind = 'X'"), "4: unknown key `credentials.x.kind`");
+    check_refused(
+        settings(
+            Layer::System,
+            "[credentials.x]\nsource = { variable = 'X' }\nas = 'aws'\nhosts = ['*']",
+        ),
+        "settings `system.toml` line 4: `credentials.x.hosts`: `*` covers too much",
+    );
+    check_refused(
+        settings(Layer::User, "[credentials.'a b']\nsource = { variable = 'X' }"),
+        "settings `user.toml` line 1: `credentials.a b`: a name is at most",
+    );
+}
+
+#[test]
 fn a_project_text_that_would_allow_more_does_not_load() {
-    for key in ["network.allow", "network.internal", "sandbox.write", "sandbox.environment"] {
+    let lists = [
+        "network.allow",
+        "network.internal",
+        "network.pass_through",
+        "network.opaque",
+        "network.no_proxy",
+        "network.publish",
+        "sandbox.write",
+        "sandbox.environment",
+    ];
+    let single = ["network.proxy", "network.proxy_credential"];
+    for key in lists.into_iter().chain(single) {
         let (section, name) = key.split_once('.').unwrap();
-        let text = format!("\n[{section}]\n{name} = []");
+        let value = if single.contains(&key) { "'http://p.example:1'" } else { "[]" };
+        let text = format!("\n[{section}]\n{name} = {value}");
         check_refused(
             settings(Layer::Project, &text),
             &format!(
@@ -137,6 +316,14 @@ fn a_project_text_that_would_allow_more_does_not_load() {
             ),
         );
     }
+    check_refused(
+        settings(Layer::Project, "\n[[network.rules]]\nhost = 'a.example'\ndecision = 'allow'"),
+        "settings `project.toml` line 4: `network.rules.decision` would allow more",
+    );
+    check_refused(
+        settings(Layer::Project, "[credentials.x]\nas = 'bearer'"),
+        "settings `project.toml` line 1: `credentials.x` would allow more",
+    );
     check_refused(
         settings(Layer::Project, "[profiles.x]"),
         "settings `project.toml` line 1: `profiles.x` would allow more",
@@ -194,6 +381,18 @@ fn a_wrong_rule_names_file_line_and_column() {
     check("prefix_rule(pattern=['a']\n", "");
     check("load('x.rules', 'y')", "1 column 1: ");
     check("network_rule('*.example', 'https', 'allow')", "1 column 1: `host` names one host");
+    check(
+        "network_rule('a.example', 'https', 'allow', methods=['get'])",
+        "1 column 1: `methods`: `get` is written in capitals",
+    );
+    check(
+        "network_rule('a.example', 'https', 'allow', paths=[])",
+        "1 column 1: `paths` is empty; leave it out",
+    );
+    check(
+        "network_rule('a.example', 'https', 'allow', programs=['git'])",
+        "1 column 1: `programs`: `git` is not an absolute path",
+    );
     check("network_rule('a.example', 'ftp', 'allow')", "1 column 1: `protocol` is ");
     check(
         "network_rule('a.example/x', 'https', 'allow')",
@@ -404,4 +603,46 @@ fn a_limit_that_somebody_wrote_is_told_from_a_default() {
     check(Project, "limits.memory = 'none'", Resource::Memory, (None, true, false));
     check(Project, "limits.processes = 8192", Resource::Processes, (Some(4096), true, false));
     check(User, "limits.processes = 8192", Resource::Processes, (Some(8192), false, true));
+}
+
+/// The reference, whose examples are promises.
+const REFERENCE: &str = include_str!("../../../../docs/reference/policy.md");
+
+#[test]
+fn every_example_of_the_reference_loads() {
+    let examples: Vec<_> = REFERENCE
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap_or_default())
+        .collect();
+    assert!(examples.len() >= 5, "{examples:#?}");
+    for example in examples {
+        compile(&[settings(Layer::System, example)], None);
+    }
+}
+
+#[test]
+fn the_administrators_example_does_what_the_reference_says() {
+    let example = REFERENCE.split("```toml\n").find(|text| text.contains("acme.example"));
+    let example = example.and_then(|text| text.split("```").next()).expect("the example");
+    let policy = compile(&[settings(Layer::System, example)], None);
+    let said = |program: &str, text: &str| {
+        let mut request = request(text);
+        request.connect.program = Some(program.into());
+        words(&policy.request(request, &Grants::default()))
+    };
+    let forge = |path: &str| format!("POST https://forge.acme.example{path}");
+    let git = "/usr/lib/git-core/git-remote-http";
+    assert_eq!(said(git, &forge("/acme/app/git-upload-pack")), "allow by system");
+    assert_eq!(said(git, &forge("/acme/app/git-receive-pack")), "allow by system");
+    assert_eq!(said(git, &forge("/other/app/git-receive-pack")), "ask by system");
+    assert_eq!(said("/usr/bin/curl", &forge("/acme/app/git-receive-pack")), "ask by system");
+    assert_eq!(said("/usr/bin/curl", "GET https://forge.acme.example/x"), "allow by system");
+    assert_eq!(said("/usr/bin/node", "PUT https://any.example/x"), "refuse by system");
+    let [token] = policy.credentials() else { panic!("one credential") };
+    assert!(token.applies(&request("GET https://forge.acme.example/acme/app")));
+    assert!(!token.applies(&request("GET https://forge.acme.example/other/app")));
+    let ssh = policy.handling(&connect("forge.acme.example:22")).ssh.expect("commands");
+    assert_eq!(Vec::from_iter(ssh), ["git-upload-pack"]);
+    assert_eq!(policy.upload_cap(&connect("forge.acme.example")), Some(20 << 20));
 }

@@ -3,8 +3,10 @@
 
 mod commands;
 mod common;
+mod egress;
 mod fuzz;
 mod laws;
 mod loading;
 mod network;
+mod requests;
 mod tiers;

@@ -190,6 +190,9 @@ impl Claim {
         if there.as_deref() != inside.session.as_ref().map(|token| token.expose()) {
             return Err("its session token is not the key's");
         }
+        if self.in_query && draft.headers.contains_key(TOKEN) {
+            return Err("it has a session token in a header that it does not sign");
+        }
         if !self.in_query && there.is_some() && !self.headers.contains(&TOKEN.to_owned()) {
             return Err("it does not sign its session token");
         }

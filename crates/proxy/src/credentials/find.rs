@@ -1,10 +1,11 @@
 //! Finds fixed texts in a stream, wherever it is cut.
 
+use std::fmt;
+
 use aho_corasick::{AhoCorasick, MatchKind};
 use bytes::Bytes;
 
 /// Fixed texts, and what each means.
-#[derive(Debug)]
 pub(super) struct Finder<M> {
     automaton: AhoCorasick,
     texts: Vec<Vec<u8>>,
@@ -15,12 +16,26 @@ pub(super) struct Finder<M> {
 }
 
 /// What a stream has shown and what of it waits.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Stream {
     /// The last bytes, which may be the beginning of a text.
     waiting: Vec<u8>,
     /// How many of them were handed on already.
     gone: usize,
+}
+
+// The texts are secrets, and what waits may be one: neither is printed.
+
+impl<M> fmt::Debug for Finder<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} texts]", self.texts.len())
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} bytes waiting]", self.waiting.len())
+    }
 }
 
 /// A beginning shorter than this is handed on at once, so that a message which
@@ -68,6 +83,16 @@ impl<M> Finder<M> {
                 self.texts.iter().any(|text| text.len() > end.len() && text.starts_with(end))
             })
             .unwrap_or(bytes.len())
+    }
+}
+
+impl Finder<Vec<u8>> {
+    /// Replaces every text in `whole` by the one that stands for it.
+    pub(super) fn replace(&self, whole: &mut [u8]) {
+        let found: Vec<_> = self.automaton.find_iter(&*whole).collect();
+        for found in found {
+            whole[found.range()].copy_from_slice(&self.meanings[found.pattern().as_usize()]);
+        }
     }
 }
 

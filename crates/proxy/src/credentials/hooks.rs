@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use remit_policy::{Refusal, Request, Scheme};
+use remit_policy::{Refusal, Request};
 
 use super::find::{Finder, Stream};
 use super::slot::{self, Slot, decoded_bytes};
-use super::{Credentials, Form, Meaning, What, aws, refusal};
+use super::{Credentials, Form, Meaning, What, aws};
 use crate::http::hooks::{Course, Draft, Hooks, Incoming, Outgoing};
 use crate::{Fact, Gate};
 
@@ -117,7 +117,7 @@ impl Credentials {
                         "a request signed with the placeholder of `{name}`; this one is not, \
                          because {why}"
                     );
-                    refusal(request, rule, instead)
+                    self.refusal(request, rule, instead)
                 })?;
                 if signed.is_none() {
                     continue;
@@ -132,16 +132,14 @@ impl Credentials {
         }
         if dressed.must_read && request.method.as_str() == Method::TRACE.as_str() {
             let rule = "a credential is not put into `TRACE`, which sends it back".to_owned();
-            return Err(refusal(request, rule, "another method".to_owned()));
+            return Err(self.refusal(request, rule, "another method".to_owned()));
         }
         Ok(dressed)
     }
 
-    /// A secret never travels in the clear.
     fn bound(&self, request: &Request) -> Vec<usize> {
         let applies = |of: &usize| self.held[*of].loaded.bound.applies(request);
-        let all = (0..self.held.len()).filter(applies);
-        if request.scheme == Scheme::Https { all.collect() } else { Vec::new() }
+        (0..self.held.len()).filter(applies).collect()
     }
 
     /// One credential for each place: the only one that is bound, or the one whose
@@ -172,7 +170,7 @@ impl Credentials {
                     let names = names.join(" and ");
                     let rule = format!("credentials {names} are bound to the same request");
                     let instead = "a request with the placeholder of one of them".to_owned();
-                    return Err(refusal(request, rule, instead));
+                    return Err(self.refusal(request, rule, instead));
                 }
             }
         }
@@ -236,7 +234,7 @@ impl Credentials {
             text = plainer;
         }
         let rule = format!("what is escaped more than {TIMES} times cannot be looked through");
-        Err(refusal(request, rule, "a request that is escaped once".to_owned()))
+        Err(self.refusal(request, rule, "a request that is escaped once".to_owned()))
     }
 }
 
@@ -339,9 +337,9 @@ impl Coming {
         let finders = self.signature.iter().map(|(finder, _)| finder);
         for finder in finders.chain(&self.credentials.echoes) {
             for value in fields.values_mut() {
-                let before = Bytes::copy_from_slice(value.as_bytes());
-                let after = masked(finder, &mut Stream::default(), before.clone(), true);
-                if after != before {
+                let mut after = value.as_bytes().to_vec();
+                finder.replace(&mut after);
+                if after != value.as_bytes() {
                     *value = HeaderValue::from_bytes(&after)
                         .expect("a placeholder fits where its secret did");
                 }

@@ -14,6 +14,13 @@ pub struct Secret(String);
 #[error("{0}")]
 pub struct SecretError(&'static str);
 
+impl SecretError {
+    pub(super) const HEADER: Self = Self("it is put into a header whose name is none");
+    pub(super) const AWS: Self = Self(
+        "a key of AWS is written `ID:SECRET` or `ID:SECRET:TOKEN`, the ID in letters and digits",
+    );
+}
+
 impl Secret {
     /// Takes the text without one line end after it, as files have it.
     pub fn parse(text: &str) -> Result<Self, SecretError> {

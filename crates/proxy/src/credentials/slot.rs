@@ -53,26 +53,42 @@ impl Slot {
 
 /// Puts the secret into its place, which is clear. A key of AWS has none.
 pub(super) fn fill(form: &Form, draft: &mut Draft) {
-    let (name, text) = match form {
-        Form::Bearer(secret) => (header::AUTHORIZATION, format!("Bearer {}", secret.expose())),
-        Form::Basic { user, password } => {
-            let pair = STANDARD.encode(format!("{user}:{}", password.expose()));
-            (header::AUTHORIZATION, format!("Basic {pair}"))
+    match form {
+        Form::Bearer(_) | Form::Basic { .. } => {
+            let value = authorization(form).expect("both are ways to authorise");
+            draft.headers.insert(header::AUTHORIZATION, value);
         }
-        Form::Header { name, secret } => (name.clone(), secret.expose().to_owned()),
+        Form::Header { name, secret } => {
+            draft.headers.insert(name.clone(), value(secret.expose()));
+        }
         Form::Query { name, secret } => {
             let pair = [encoded(name.as_bytes()), encoded(secret.expose().as_bytes())].join("=");
             draft.query = Some(match draft.query.take() {
                 Some(query) => format!("{query}&{pair}"),
                 None => pair,
             });
-            return;
         }
-        Form::Aws(_) => return,
-    };
-    let mut value = HeaderValue::from_str(&text).expect("a secret is printable ASCII");
+        Form::Aws(_) => {}
+    }
+}
+
+/// The value of `authorization` for a form that has its place there.
+pub(super) fn authorization(form: &Form) -> Option<HeaderValue> {
+    match form {
+        Form::Bearer(secret) => Some(value(&format!("Bearer {}", secret.expose()))),
+        Form::Basic { user, password } => {
+            let pair = STANDARD.encode(format!("{user}:{}", password.expose()));
+            Some(value(&format!("Basic {pair}")))
+        }
+        Form::Header { .. } | Form::Query { .. } | Form::Aws(_) => None,
+    }
+}
+
+/// INVARIANT: `text` has a secret in it, which is printable ASCII.
+fn value(text: &str) -> HeaderValue {
+    let mut value = HeaderValue::from_str(text).expect("a secret is printable ASCII");
     value.set_sensitive(true);
-    draft.headers.insert(name, value);
+    value
 }
 
 fn pairs(draft: &Draft) -> impl Iterator<Item = &str> {

@@ -1,6 +1,6 @@
 //! The ways in which a text is commonly written into others.
 
-use base64::Engine as _;
+use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
 /// Every spelling of `text` that is looked for, the text itself first.
@@ -30,7 +30,7 @@ pub(super) fn spellings(text: &str) -> Vec<Vec<u8>> {
 
 /// The characters of the base64 of a longer text that hold nothing but `text`,
 /// which begins `offset` bytes after a multiple of three.
-fn base64_within(text: &[u8], offset: usize, alphabet: &impl base64::Engine) -> Vec<u8> {
+fn base64_within(text: &[u8], offset: usize, alphabet: &impl Engine) -> Vec<u8> {
     let mut padded = vec![0; offset];
     padded.extend(text);
     let encoded = alphabet.encode(&padded);

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use remit_policy::{Attempt as _, Basis, Connect, Refusal};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::hello::{self, HANDSHAKE, RECORD_HEAD, Seen};
+use super::hello::{self, HANDSHAKE, HelloError, PIECES, RECORD_HEAD, Seen};
 use crate::flow::Stop;
 
 /// SOURCE: RFC 8446 §5.1, content types.
@@ -20,6 +20,9 @@ const APPLICATION_DATA: u8 = 23;
 
 /// SOURCE: RFC 8446 §5.2 allows 256 bytes beyond 2^14, RFC 5246 §6.2.3 2,048.
 const LONGEST_RECORD: usize = (1 << 14) + 2048;
+
+/// How much is read at once, in bytes: most first flights are shorter.
+const PIECE: usize = 4096;
 
 /// The random of a ServerHello that asks for a second hello.
 /// SOURCE: RFC 8446 §4.1.3.
@@ -42,80 +45,65 @@ where
     A: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let broken =
-        |error: io::Error| Stop::Failed(format!("TLS with `{connect}` broke off: {error}"));
+    let broken = |error: io::Error| broken(connect, &error);
     let mut out = BytesMut::zeroed(seen.length);
     agent.read_exact(&mut out).await.map_err(broken)?;
     upstream.write_all(&out.split()).await.map_err(broken)?;
 
-    let mut back = BytesMut::new();
-    let retry = answered(agent, upstream, &mut out, &mut back).await.map_err(broken)?;
-    agent.write_all(&back).await.map_err(broken)?;
-    agent.flush().await.map_err(broken)?;
-    if retry {
-        second(connect, seen, agent, upstream, &mut out).await?;
-    }
-    upstream.write_all(&out).await.map_err(broken)
-}
-
-/// Waits for the server's answer, and says whether it asks for a second hello.
-/// Meanwhile early data goes on; what may be a hello stays in `out`.
-async fn answered<A, U>(
-    agent: &mut A,
-    upstream: &mut U,
-    out: &mut BytesMut,
-    back: &mut BytesMut,
-) -> io::Result<bool>
-where
-    A: AsyncRead + Unpin,
-    U: AsyncRead + AsyncWrite + Unpin,
-{
+    let mut heard = BytesMut::with_capacity(PIECE);
     let mut is_talking = true;
-    loop {
-        if let Some(retry) = asks_again(back) {
-            return Ok(retry);
+    for _ in 0..PIECES {
+        while let Some(length) = no_hello(&out).map_err(broken)? {
+            upstream.write_all(&out.split_to(length)).await.map_err(broken)?;
         }
-        while let Some(length) = no_hello(out)? {
-            upstream.write_all(&out.split_to(length)).await?;
+        let retry = asks_again(&heard);
+        let may_go_on = match retry {
+            None => false,
+            Some(false) => true,
+            Some(true) => is_held(&out) && says_the_same(connect, seen, &out)?,
+        };
+        if may_go_on {
+            return upstream.write_all(&out).await.map_err(broken);
         }
-        let may_read = is_talking && !is_held(out);
+        if !is_talking && (out.is_empty() || retry.is_some()) {
+            return Ok(());
+        }
+        // Until the server has answered, what may be a second hello waits.
+        let may_read = is_talking && (retry.is_some() || !is_held(&out));
+        out.reserve(PIECE);
+        heard.reserve(PIECE);
+        let before = heard.len();
         tokio::select! {
-            read = agent.read_buf(out), if may_read => is_talking = read? > 0,
-            read = upstream.read_buf(back) => if read? == 0 { return Ok(false) },
+            read = agent.read_buf(&mut out), if may_read => {
+                is_talking = read.map_err(broken)? > 0;
+            }
+            read = upstream.read_buf(&mut heard) => {
+                if read.map_err(broken)? == 0 {
+                    return Ok(());
+                }
+                agent.write_all(&heard[before..]).await.map_err(broken)?;
+                agent.flush().await.map_err(broken)?;
+            }
         }
     }
+    Err(Stop::Failed(format!("TLS with `{connect}` begins in too many pieces")))
 }
 
-/// Passes the second hello on if it says what the first did.
-async fn second<A, U>(
-    connect: &Connect,
-    first: &Seen,
-    agent: &mut A,
-    upstream: &mut U,
-    out: &mut BytesMut,
-) -> Result<(), Stop>
-where
-    A: AsyncRead + Unpin,
-    U: AsyncWrite + Unpin,
-{
-    let broken =
-        |error: io::Error| Stop::Failed(format!("TLS with `{connect}` broke off: {error}"));
-    // Early data that was on its way, and a compatibility record.
-    while !is_held(out) {
-        match no_hello(out).map_err(broken)? {
-            Some(length) => upstream.write_all(&out.split_to(length)).await.map_err(broken)?,
-            None if agent.read_buf(out).await.map_err(broken)? == 0 => return Ok(()),
-            None => {}
-        }
+fn broken(connect: &Connect, error: &io::Error) -> Stop {
+    Stop::Failed(format!("TLS with `{connect}` broke off: {error}"))
+}
+
+/// Whether `bytes` begin with a second hello, all of it, that says what the first
+/// did; or with an alert, of a program that gives up instead.
+fn says_the_same(connect: &Connect, first: &Seen, bytes: &[u8]) -> Result<bool, Stop> {
+    if bytes.first() == Some(&ALERT) {
+        return Ok(true);
     }
-    // A program that gives up instead says so, and has nothing to add.
-    if out.first() == Some(&ALERT) {
-        return Ok(());
-    }
-    let again = hello::read(agent, out).await.map_err(|error| Stop::Failed(error.to_string()))?;
+    let failed = |error: HelloError| Stop::Failed(error.to_string());
+    let Some(again) = hello::parse(bytes).map_err(failed)? else { return Ok(false) };
     let (said, says) = (&first.hello, &again.hello);
     if (&said.name, said.encrypted) == (&says.name, says.encrypted) {
-        return Ok(());
+        return Ok(true);
     }
     Err(Stop::Refused(Refusal {
         attempt: connect.summary(),
@@ -170,88 +158,4 @@ fn asks_again(bytes: &[u8]) -> Option<bool> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{DuplexStream, duplex};
-
-    use super::super::hello::tests::{extension, hello_of, named, records};
-    use super::*;
-
-    fn answer(random: [u8; 32], most: usize) -> Vec<u8> {
-        let body = [&[3, 3], &random[..], &[0, 0x13, 1, 0]].concat();
-        records(&[&[2, 0, 0, body.len() as u8], &body[..]].concat(), most)
-    }
-
-    /// What came to the server, and how it ended, for a program that says `says`,
-    /// hears `hears` and then says `then`.
-    async fn greeted(says: &[u8], hears: &[u8], then: &[u8]) -> (Vec<u8>, Result<(), Stop>) {
-        let connect = Connect::parse("a.example:443").expect("an attempt");
-        let seen = hello::parse(says).expect("well-formed").expect("whole");
-        let (mut program, mut agent) = duplex(1 << 16);
-        let (mut upstream, server) = duplex(1 << 16);
-        program.write_all(says).await.expect("room");
-        program.write_all(then).await.expect("room");
-        let serve = async |mut server: DuplexStream| {
-            let mut first = vec![0; seen.length];
-            server.read_exact(&mut first).await.expect("a hello");
-            server.write_all(hears).await.expect("room");
-            server.read_to_end(&mut first).await.expect("the rest");
-            first
-        };
-        let carry = async {
-            let ended = greet(&connect, &seen, &mut agent, &mut upstream).await;
-            drop(upstream);
-            ended
-        };
-        let (came, ended) = tokio::join!(serve(server), carry);
-        (came, ended)
-    }
-
-    #[tokio::test]
-    async fn a_second_hello_says_what_the_first_did() {
-        let says = hello_of(&[named("a.example")]);
-        let compatible = [20, 3, 3, 0, 1, 1];
-        let early = [23, 3, 3, 0, 2, 9, 9];
-        let other = hello_of(&[named("evil.example")]);
-        let hidden = hello_of(&[named("a.example"), extension(0xfe0d, b"x")]);
-        let unnamed = hello_of(&[]);
-        for most in [1, 7, 100] {
-            let retry = answer(RETRY, most);
-            let warned = [&[21, 3, 3, 0, 2, 1, 112], &retry[..]].concat();
-            for hears in [&retry, &warned] {
-                let then = [&compatible, &early[..], &says].concat();
-                let (came, ended) = greeted(&says, hears, &then).await;
-                assert!(ended.is_ok(), "{ended:?}");
-                assert_eq!(came, [&says, &then[..]].concat());
-                for second in [&other, &hidden, &unnamed] {
-                    let then = [&compatible, &early[..], second].concat();
-                    let (came, ended) = greeted(&says, hears, &then).await;
-                    assert!(matches!(ended, Err(Stop::Refused(_))), "{ended:?}");
-                    assert_eq!(came, [&says, &compatible[..], &early].concat(), "and no more");
-                }
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn without_being_asked_there_is_no_second_hello() {
-        let says = hello_of(&[named("a.example")]);
-        let hears = answer([7; 32], 100);
-        let then = [22, 3, 3, 0, 1, 16];
-        let (came, ended) = greeted(&says, &hears, &then).await;
-        assert!(ended.is_ok());
-        assert_eq!(came, [&says, &then[..]].concat(), "as it is");
-        let (came, ended) = greeted(&says, b"HTTP/1.1 400 Bad Request\r\n", b"").await;
-        assert!(ended.is_ok());
-        assert_eq!(came, says);
-    }
-
-    #[tokio::test]
-    async fn half_a_second_hello_is_not_sent() {
-        let says = hello_of(&[named("a.example")]);
-        let other = hello_of(&[named("evil.example")]);
-        let garbled = [&[22, 3, 3, 0, 0], &other[..]].concat();
-        let (came, ended) = greeted(&says, &answer(RETRY, 100), &garbled).await;
-        assert!(matches!(ended, Err(Stop::Failed(_))), "{ended:?}");
-        assert_eq!(came, says);
-    }
-}
+mod tests;

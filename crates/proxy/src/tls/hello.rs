@@ -40,16 +40,19 @@ pub(crate) enum HelloError {
 
 /// The longest hello that is read, in bytes. The usual ones have 200 to 2,000; a
 /// resumed session adds its ticket.
-pub(crate) const LONGEST: usize = 64 * 1024;
+pub(super) const LONGEST: usize = 64 * 1024;
 
 /// How long a program may take over its hello, and in how many pieces it may
 /// come: each piece is looked at from the beginning.
 const PATIENCE: Duration = Duration::from_secs(10);
-const PIECES: usize = 1000;
+pub(super) const PIECES: usize = 1000;
+
+/// How much is read at once, in bytes: most hellos are shorter.
+const PIECE: usize = 2048;
 
 /// SOURCE: RFC 8446 §5.1.
-pub(crate) const HANDSHAKE: u8 = 22;
-pub(crate) const RECORD_HEAD: usize = 5;
+pub(super) const HANDSHAKE: u8 = 22;
+pub(super) const RECORD_HEAD: usize = 5;
 const LONGEST_FRAGMENT: usize = 1 << 14;
 
 /// SOURCE: RFC 8446 §4: message types.
@@ -73,6 +76,7 @@ pub(crate) async fn read(
             if let Some(seen) = parse(ahead)? {
                 return Ok(seen);
             }
+            ahead.reserve(PIECE);
             if !stream.read_buf(ahead).await.is_ok_and(|length| length > 0) {
                 break;
             }

@@ -101,6 +101,7 @@ fn prepare(entry: &mut Entry, control: BorrowedFd<'_>) -> Result<Inside, Failure
     entry.limits.apply().map_err(at(Step::Limits))?;
     if own {
         netlink::raise_loopback(&entry.network).map_err(at(Step::Loopback))?;
+        spare_ports();
     }
     let listeners = listen(entry).map_err(at(Step::Listeners))?;
     sys::umask(0);
@@ -152,6 +153,15 @@ fn map_user(entry: &Entry) -> Sys<()> {
     sys::write_file(c"/proc/self/setgroups", 0, 0, b"deny")?;
     sys::write_file(c"/proc/self/uid_map", 0, 0, &entry.uid_map)?;
     sys::write_file(c"/proc/self/gid_map", 0, 0, &entry.gid_map)
+}
+
+/// Lets the ports of closed connections be used again after a second. All
+/// captured connections go to one address and port, so a minute's worth of them
+/// would use up what there is; the kernel does this by itself for 127.0.0.0/8
+/// only. Without it the session is slower and no less safe.
+/// SOURCE: Documentation/networking/ip-sysctl.rst, tcp_tw_reuse.
+fn spare_ports() {
+    let _ = sys::write_file(c"/proc/sys/net/ipv4/tcp_tw_reuse", 0, 0, b"1\n");
 }
 
 /// The sockets that are made here and served from outside.
@@ -341,18 +351,32 @@ fn attend(
             }
         }
         if told {
-            match message::receive(control) {
-                Ok(Some(received)) if received.message == Message::Continue => {
+            match message::receive(control).map(|received| received.map(|it| it.message)) {
+                Ok(Some(Message::Continue)) => {
                     if let Some(terminal) = terminal {
                         let _ = sys::set_foreground(terminal.as_fd(), command);
                     }
                     let _ = sys::kill(-command, libc::SIGCONT);
                 }
+                Ok(Some(Message::MakeSocket)) if tier.has_namespaces() => give_socket(control),
                 // The supervisor is gone, or speaks nonsense: the session ends.
                 _ => leave(tier, 1),
             }
         }
     }
+}
+
+/// Hands out a socket by which the supervisor reaches a server of the session.
+/// It speaks both IPv6 and IPv4, where the kernel has IPv6.
+fn give_socket(control: BorrowedFd<'_>) {
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK;
+    let made =
+        sys::socket(libc::AF_INET6, kind, 0).or_else(|_| sys::socket(libc::AF_INET, kind, 0));
+    // Where the answer cannot be sent nobody is left to wait for it.
+    let _ = match made {
+        Ok(socket) => Message::Socket { errno: 0 }.send(control, &[socket.as_raw_fd()]),
+        Err(Errno(errno)) => Message::Socket { errno }.send(control, &[]),
+    };
 }
 
 /// Ends the session, and this process last. In a pid namespace the kernel ends

@@ -92,6 +92,10 @@ pub(crate) enum Message {
     Ended { status: i32 },
     /// To inside: put the command's process group in the foreground and continue it.
     Continue,
+    /// To inside: make a socket of the session's network.
+    MakeSocket,
+    /// The socket is attached; or there is none, with the kernel's number why.
+    Socket { errno: i32 },
 }
 
 const LENGTH: usize = 16;
@@ -111,6 +115,8 @@ impl Message {
             Message::Stopped => (4, 0, 0, 0),
             Message::Ended { status } => (5, 0, 0, status),
             Message::Continue => (6, 0, 0, 0),
+            Message::MakeSocket => (7, 0, 0, 0),
+            Message::Socket { errno } => (8, 0, 0, errno),
         };
         let mut bytes = [0; LENGTH];
         bytes[0] = tag;
@@ -135,6 +141,8 @@ impl Message {
             4 => Message::Stopped,
             5 => Message::Ended { status: number },
             6 => Message::Continue,
+            7 => Message::MakeSocket,
+            8 => Message::Socket { errno: number },
             _ => return None,
         })
     }

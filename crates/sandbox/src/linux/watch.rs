@@ -3,6 +3,8 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -18,7 +20,14 @@ pub struct Control {
     tier: Tier,
     /// Children that we had before, by what ran here before us.
     others: Vec<libc::pid_t>,
+    /// Where [`Control::wait`] puts the sockets that process 1 hands out, and
+    /// where they are fetched, by one at a time.
+    made: Sender<io::Result<OwnedFd>>,
+    sockets: Mutex<Receiver<io::Result<OwnedFd>>>,
 }
+
+/// How long process 1, which does nothing else, may take to make a socket.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What process 1 tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +51,8 @@ impl Control {
         tier: Tier,
         others: Vec<libc::pid_t>,
     ) -> Self {
-        Self { init, line, tier, others }
+        let (made, sockets) = channel();
+        Self { init, line, tier, others, made, sockets: Mutex::new(sockets) }
     }
 
     /// The host's number of the session's process 1.
@@ -74,6 +84,16 @@ impl Control {
                 Message::Failed { step: Step::Exec, errno, .. } => {
                     return ChildEvent::NotStarted(errno.0);
                 }
+                Message::Socket { errno } => {
+                    let [socket, ..] = received.fds;
+                    let made = socket.ok_or_else(|| match errno {
+                        // We have no descriptor left to take it by.
+                        0 => io::Error::from_raw_os_error(libc::EMFILE),
+                        errno => io::Error::from_raw_os_error(errno),
+                    });
+                    // The other end lives as long as this one.
+                    let _ = self.made.send(made);
+                }
                 _ => {}
             }
         }
@@ -82,6 +102,25 @@ impl Control {
     /// Puts the stopped command in its terminal's foreground and continues it.
     pub fn resume(&self) -> io::Result<()> {
         Ok(Message::Continue.send(self.line.as_fd(), &[])?)
+    }
+
+    /// A new TCP socket of the session's own network, connected to nothing,
+    /// which does not wait. It speaks IPv6 and, by mapped addresses, IPv4; or
+    /// only IPv4, where the kernel has no other.
+    ///
+    /// Some other thread must be in [`Control::wait`].
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` where the session has no network of its own, `TimedOut` if
+    /// nobody waits or the session is at its end.
+    pub fn socket(&self) -> io::Result<OwnedFd> {
+        if !self.tier.has_namespaces() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        Message::MakeSocket.send(self.line.as_fd(), &[])?;
+        sockets.recv_timeout(PATIENCE).map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 
     /// Ends every process of the session, now.

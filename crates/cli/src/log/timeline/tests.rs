@@ -53,7 +53,13 @@ fn started() -> Kind {
 }
 
 fn process(pid: u32, parent: u32) -> Process {
-    Process { pid, parent, started: u64::from(pid) * 10, program: Text::from("/usr/bin/sh") }
+    Process {
+        pid,
+        parent,
+        started: u64::from(pid) * 10,
+        program: Text::from("/usr/bin/sh"),
+        origin: None,
+    }
 }
 
 fn rule(rule: &str) -> Basis {

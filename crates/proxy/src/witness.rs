@@ -1,0 +1,98 @@
+//! The one who judges and records, as tests need it: permits what policy
+//! permits, and remembers what it was told.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use remit_policy::{
+    AgentNeeds, Connect, Grants, Handling, Host, Permit, Place, Policy, PolicyText, Port, Refusal,
+    Request, TextKind, Verdict,
+};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::flow::Flow;
+use crate::shared::tests::shared;
+use crate::{Answered, Carried, Fact, Gate, Requested};
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Witness {
+    pub(crate) handling: Handling,
+    facts: Arc<Mutex<Vec<Fact>>>,
+}
+
+impl Witness {
+    pub(crate) fn of_ssh(commands: &[&str]) -> Self {
+        let ssh = Some(commands.iter().map(|&name| name.to_owned()).collect::<BTreeSet<_>>());
+        Self { handling: Handling { ssh, ..Handling::default() }, ..Self::default() }
+    }
+
+    pub(crate) fn facts(&self) -> Vec<Fact> {
+        self.facts.lock().expect("no test panicked with it").clone()
+    }
+
+    /// A permitted connection to a server of the test's own.
+    pub(crate) fn flow(&self, server: SocketAddr) -> Flow<Self> {
+        Flow::new(self.clone(), permit(server), shared())
+    }
+}
+
+fn permit(server: SocketAddr) -> Permit<Connect> {
+    let place = Place { home: PathBuf::from("/home/ada"), workspace: "/home/ada/work".into() };
+    let text = PolicyText {
+        layer: remit_policy::Layer::User,
+        kind: TextKind::Settings,
+        file: "config.toml".to_owned(),
+        text: format!("[network]\nallow = ['{server}']\ninternal = ['{server}']"),
+    };
+    let policy = Policy::compile(&[text], None, &AgentNeeds::default(), &place).expect("a policy");
+    let port = Port::try_from(server.port()).expect("a port");
+    let connect = Connect { host: Host::Address(server.ip()), port, program: None };
+    match policy.connect(connect, &Grants::default()) {
+        Verdict::Allow(permit) => permit,
+        other => panic!("not permitted: {other:?}"),
+    }
+}
+
+/// Both ends of a connection on the loopback.
+pub(crate) async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let address = listener.local_addr().expect("its address");
+    let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+    (near.expect("a connection"), far.expect("its other end").0)
+}
+
+impl Gate for Witness {
+    fn address(&self, _: &Connect, _: IpAddr) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn handling(&self, _: &Connect) -> Handling {
+        self.handling.clone()
+    }
+
+    async fn connect(&self, host: Host, _: Port) -> Result<(Self, Permit<Connect>), Refusal> {
+        panic!("nobody asks for `{host}` in the words of a proxy here")
+    }
+
+    async fn request(&self, request: Request) -> Result<Requested, Refusal> {
+        panic!("nobody asks for `{request}` here")
+    }
+
+    fn answered(&self, _: u64, _: Answered) {}
+
+    fn noted(&self, fact: Fact) {
+        self.facts.lock().expect("no test panicked with it").push(fact);
+    }
+
+    fn refused(&self, _: &Refusal) {}
+
+    fn failed(&self, _: String) {}
+
+    fn ended(&self, _: Carried) {}
+
+    async fn revoked(&self) -> Refusal {
+        std::future::pending().await
+    }
+}
