@@ -3,7 +3,8 @@
 //! wants a password, Git and package registries. All write down what reached them.
 
 pub mod attempt;
-mod certificates;
+pub mod certificates;
+pub mod furniture;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};

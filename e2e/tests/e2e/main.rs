@@ -23,6 +23,7 @@ mod approvals;
 mod bad_input;
 mod boundary;
 mod capture;
+mod clients;
 mod commands;
 mod escapes;
 mod evidence;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         limits::all(),
         network::all(),
         leaks::all(),
+        clients::all(),
         capture::all(),
         commands::all(),
         races::all(),
