@@ -26,6 +26,12 @@ impl Agent {
         Self { stream, ahead, meter }
     }
 
+    /// Gives bytes that were read out once more.
+    pub(crate) fn put_back(&mut self, bytes: Bytes) {
+        self.meter.unsends(bytes.len());
+        self.ahead = Bytes::from([&bytes[..], &self.ahead[..]].concat());
+    }
+
     /// The socket itself and what was read ahead of it, for those who count themselves.
     pub(crate) fn into_parts(self) -> (TcpStream, Bytes) {
         (self.stream, self.ahead)

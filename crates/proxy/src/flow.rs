@@ -1,22 +1,22 @@
 //! One permitted connection: seen, dialled, carried.
 
+mod ways;
+
 use std::io;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use remit_policy::{Attempt as _, Basis, Connect, Handling, Permit, Refusal, Scheme};
+use remit_policy::{Attempt as _, Basis, Connect, Handling, Permit, Refusal};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::agent::Agent;
-use crate::credentials::PutIn;
 use crate::dial::{self, DialError};
-use crate::http::Inspected;
-use crate::meter::{Caps, Meter};
+use crate::meter::Meter;
 use crate::relay::relay;
 use crate::shared::Shared;
 use crate::sniff::{self, Protocol};
-use crate::{Carried, Gate, explain, tls};
+use crate::{Carried, Gate, explain};
 
 /// A permitted connection on its way.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl<G: Gate> Flow<G> {
         let connect = permit.attempt().clone();
         let handling = gate.handling(&connect);
         let there = shared.destination(&connect.host, connect.port);
-        let meter = Arc::new(Meter::new(there, Caps::default(), Arc::clone(&shared)));
+        let meter = Arc::new(Meter::new(there, gate.caps(&connect), Arc::clone(&shared)));
         Self {
             gate,
             connect,
@@ -166,6 +166,8 @@ impl<G: Gate> Flow<G> {
         let next = match spoken {
             Protocol::Http if !self.handling.opaque => Box::pin(self.http(began)).await,
             Protocol::Tls => Box::pin(self.tls(began)).await,
+            Protocol::Ssh => Box::pin(self.ssh(began)).await,
+            Protocol::PostgreSql => Box::pin(self.postgres(began)).await,
             _ => Box::pin(self.other(began, spoken)).await,
         };
         match next {
@@ -177,92 +179,6 @@ impl<G: Gate> Flow<G> {
                 }
             }
         }
-    }
-
-    /// What need not be looked into.
-    async fn other(&mut self, began: Begun, spoken: Protocol) -> Next {
-        match self.both(began, spoken).await {
-            Ok((agent, upstream)) => Next::Carry(agent, upstream),
-            Err(reason) => Next::Ended(reason),
-        }
-    }
-
-    /// Requests in the clear.
-    async fn http(&mut self, began: Begun) -> Next {
-        let (agent, upstream) = match self.both(began, Protocol::Http).await {
-            Ok(both) => both,
-            Err(reason) => return Next::Ended(reason),
-        };
-        let inspected = self.inspected(Scheme::Http);
-        Next::Ended(inspected.one(agent, upstream).await)
-    }
-
-    /// TLS: carried when it names the host that was permitted, or ended here.
-    async fn tls(&mut self, began: Begun) -> Next {
-        let Begun { mut stream, ahead, upstream } = began;
-        let mut read = BytesMut::from(ahead);
-        let seen = match tls::read(&mut stream, &mut read).await {
-            Ok(seen) => seen,
-            Err(error) => {
-                let stop = Stop::Failed(format!("`{}`: {error}", self.connect));
-                return Next::Ended(self.stop(stream, Some(Protocol::Tls), stop).await);
-            }
-        };
-        let way = match tls::judge(&self.connect, &self.handling, &seen.hello) {
-            Ok(way) => way,
-            Err(refusal) => {
-                let stop = Stop::Refused(refusal);
-                return Next::Ended(self.stop(stream, Some(Protocol::Tls), stop).await);
-            }
-        };
-        let began = Begun { stream, ahead: read.freeze(), upstream };
-        let (mut agent, mut upstream) = match self.both(began, Protocol::Tls).await {
-            Ok(both) => both,
-            Err(reason) => return Next::Ended(reason),
-        };
-        if way == tls::Way::Inspect {
-            return Next::Ended(self.inspect(&seen.hello, agent, upstream).await);
-        }
-        match tls::greet(&self.connect, &seen, &mut agent, &mut upstream).await {
-            Ok(()) => Next::Carry(agent, upstream),
-            Err(stop) => {
-                let (stream, _) = agent.into_parts();
-                Next::Ended(self.stop(stream, Some(Protocol::Other), stop).await)
-            }
-        }
-    }
-
-    /// Ends TLS here, begins it anew, and judges the requests in it.
-    async fn inspect(
-        &mut self,
-        hello: &tls::Hello,
-        agent: Agent,
-        upstream: TcpStream,
-    ) -> &'static str {
-        let Some(tls) = self.shared.tls.clone() else {
-            let refusal = self.refusal(
-                "network: inspection needs an authority, which this session was started without",
-                "the same in a new session",
-            );
-            let (stream, _) = agent.into_parts();
-            return self.stop(stream, Some(Protocol::Tls), Stop::Refused(refusal)).await;
-        };
-        self.is_inspected = true;
-        match tls::inspect(&tls, &self.connect, hello, agent, upstream).await {
-            Ok(tls::Inspected { agent, upstream, http }) => {
-                let inspected = self.inspected(Scheme::Https);
-                match http {
-                    tls::Http::One => inspected.one(agent, upstream).await,
-                    tls::Http::Two => Arc::new(inspected).two(agent, upstream).await,
-                }
-            }
-            Err(stop) => self.note(&stop),
-        }
-    }
-
-    fn inspected(&self, scheme: Scheme) -> Inspected<G, PutIn<G>> {
-        let hooks = PutIn::new(self.gate.clone(), Arc::clone(&self.shared.credentials));
-        Inspected { gate: self.gate.clone(), connect: self.connect.clone(), scheme, hooks }
     }
 
     /// The agent's side and the way to the host, which is dialled now if it was not.

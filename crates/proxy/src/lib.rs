@@ -17,13 +17,11 @@ mod flow;
 mod http;
 mod meter;
 mod names;
-#[allow(dead_code, reason = "called by `flow` once all protocols are told apart")]
 mod postgres;
 mod relay;
 mod serve;
 mod shared;
 mod sniff;
-#[allow(dead_code, reason = "called by `flow` once all protocols are told apart")]
 mod ssh;
 mod tls;
 pub mod trust;
@@ -35,6 +33,7 @@ pub use credentials::{
     AwsKey, Bound, Credentials, CredentialsError, Form, Loaded, Secret, SecretError,
 };
 pub use dns::{serve_datagrams, serve_streams};
+pub use meter::Caps;
 pub use names::{Names, Ranges};
 pub use serve::serve;
 pub use shared::Shared;
@@ -55,6 +54,9 @@ pub trait Gate: Clone + Send + Sync + 'static {
 
     /// How the permitted connection is to be treated.
     fn handling(&self, permitted: &Connect) -> Handling;
+
+    /// The most that may be sent on it.
+    fn caps(&self, permitted: &Connect) -> Caps;
 
     /// A connection asked for in the words of a proxy protocol, by the process
     /// that this gate speaks of. Judged, written down, asked about; what comes

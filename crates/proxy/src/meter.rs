@@ -54,6 +54,14 @@ impl Meter {
         Ok(())
     }
 
+    /// Bytes that were accounted for and will be once more.
+    pub(crate) fn unsends(&self, bytes: usize) {
+        let bytes = bytes as u64;
+        for count in [&self.sent, &self.there, &self.shared.uploaded] {
+            count.fetch_sub(bytes, Relaxed);
+        }
+    }
+
     pub(crate) fn receives(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Relaxed);
     }

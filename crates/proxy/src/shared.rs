@@ -9,6 +9,7 @@ use remit_policy::{Host, Port};
 use crate::credentials::Credentials;
 use crate::names::Names;
 use crate::relay::Pipes;
+use crate::ssh::SshKeys;
 use crate::tls::Tls;
 
 /// One for a session; connections hold it by reference count.
@@ -18,6 +19,8 @@ pub struct Shared {
     pub(crate) pipes: Pipes,
     /// Absent where nothing is inspected.
     pub(crate) tls: Option<Arc<Tls>>,
+    /// Absent where no SSH command is judged.
+    pub(crate) ssh: Option<Arc<SshKeys>>,
     pub(crate) credentials: Arc<Credentials>,
     /// Bytes that left the session so far, on all connections.
     pub(crate) uploaded: AtomicU64,
@@ -31,6 +34,7 @@ impl Shared {
             names,
             pipes: Pipes::default(),
             tls: None,
+            ssh: None,
             credentials: Arc::default(),
             uploaded: AtomicU64::new(0),
             destinations: Mutex::default(),
@@ -41,6 +45,12 @@ impl Shared {
     #[must_use]
     pub fn inspecting(self, tls: Tls) -> Self {
         Self { tls: Some(Arc::new(tls)), ..self }
+    }
+
+    /// Judges SSH commands where the policy says so.
+    #[must_use]
+    pub fn commanding(self, keys: SshKeys) -> Self {
+        Self { ssh: Some(Arc::new(keys)), ..self }
     }
 
     /// Puts secrets in where the policy says so.

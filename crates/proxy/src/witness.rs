@@ -68,6 +68,10 @@ impl Gate for Witness {
         Ok(())
     }
 
+    fn caps(&self, _: &Connect) -> crate::Caps {
+        crate::Caps::default()
+    }
+
     fn handling(&self, _: &Connect) -> Handling {
         self.handling.clone()
     }

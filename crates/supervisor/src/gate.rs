@@ -14,7 +14,7 @@ use remit_policy::{
     Answer, Attempt, Basis, Choice, Connect, Exec, Grants, Handling, Host, Permit, Policy, Port,
     Question, Refusal, Request, Verdict,
 };
-use remit_proxy::{Answered, Carried, Credentials, Fact, Requested};
+use remit_proxy::{Answered, Caps, Carried, Credentials, Fact, Requested};
 
 use crate::desk::{CannotAsk, Questions, Waiting};
 use crate::journal::Journal;
@@ -463,6 +463,11 @@ impl remit_proxy::Gate for Connection {
 
     fn handling(&self, permitted: &Connect) -> Handling {
         self.gate.policy.handling(permitted)
+    }
+
+    fn caps(&self, permitted: &Connect) -> Caps {
+        let policy = self.gate.policy();
+        Caps { session: policy.data().upload, there: policy.upload_cap(permitted) }
     }
 
     async fn connect(&self, host: Host, port: Port) -> Result<(Self, Permit<Connect>), Refusal> {

@@ -25,6 +25,7 @@ mod journal;
 mod limits;
 mod lineage;
 mod made;
+mod means;
 mod mounts;
 mod plan;
 mod prepare;

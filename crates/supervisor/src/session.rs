@@ -29,6 +29,7 @@ use crate::guard::{Guard, HostView};
 use crate::journal::Journal;
 use crate::limits::{Limited, Watch};
 use crate::made::Made;
+use crate::means::{Means, MeansError};
 use crate::plan;
 use crate::prepare::Prepared;
 use crate::publish::Published;
@@ -134,6 +135,8 @@ pub enum RunError {
         "cannot listen at `127.0.0.1:{port}`, which `--publish` asks for; stop what listens there, or publish another port"
     )]
     Publish { port: Port, source: io::Error },
+    #[error(transparent)]
+    Means(#[from] MeansError),
     #[error("cannot {doing}")]
     System { doing: &'static str, source: io::Error },
 }
@@ -159,6 +162,8 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         .then(|| Kept::make(&prepared.places.state, session, &prepared.workspace))
         .transpose()?;
     let mut plan = prepared.plan_on(kept.as_ref().map(Kept::layer));
+
+    let means = Means::make(&prepared, &mut plan)?;
 
     let limited = Limited::establish(prepared.policy.limits(), &session.to_string(), plan.tier)?;
     limited.place(&mut plan);
@@ -198,7 +203,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     for port in &published {
         port.record(&gate).map_err(unwritten)?;
     }
-    let outside = Outside { terminal, published, directory };
+    let outside = Outside { terminal, published, directory, means };
     let served = serve(&gate, guard, launched, &mut watch, changes, outside);
     let outcome = served.and_then(|event| {
         let reached = watch.finish();
@@ -335,6 +340,7 @@ struct Outside {
     published: Vec<Published>,
     /// The session's own, below the state directory.
     directory: PathBuf,
+    means: Means,
 }
 
 /// Serves the session until its command ends.
@@ -348,7 +354,7 @@ fn serve(
 ) -> Result<ChildEvent, RunError> {
     let system = |doing| move |source| RunError::System { doing, source };
     let Launched { notifications, control, sockets, terminal: master, .. } = launched;
-    let Outside { terminal: outer, published, directory } = outside;
+    let Outside { terminal: outer, published, directory, means } = outside;
     let control = Arc::new(control);
     let desk = Arc::new(Desk::new(Arc::clone(gate), Arc::clone(&control)));
 
@@ -359,7 +365,7 @@ fn serve(
         .build()
         .map_err(system("start the proxy"))?;
     let connector =
-        carry(gate, sockets, control.tier(), &runtime).map_err(system("start the proxy"))?;
+        carry(gate, sockets, control.tier(), &runtime, means).map_err(system("start the proxy"))?;
     let warden = Warden::new(notifications, changes, Arc::clone(gate), connector, guard)
         .map_err(system("serve trapped calls"))?;
 
@@ -450,6 +456,7 @@ fn carry(
     sockets: Sockets,
     tier: Tier,
     runtime: &tokio::runtime::Runtime,
+    means: Means,
 ) -> io::Result<Connector> {
     let address = |socket: &OwnedFd| -> io::Result<SocketAddr> {
         SocketAddr::try_from(rustix::net::getsockname(socket)?).map_err(io::Error::other)
@@ -461,7 +468,7 @@ fn carry(
     }));
     let capture = Arc::new(Capture::<Connection>::default());
     let shared = remit_proxy::Shared::new(Arc::clone(&names));
-    let shared = Arc::new(shared.holding(Arc::clone(&gate.credentials)));
+    let shared = Arc::new(means.share(shared.holding(Arc::clone(&gate.credentials))));
     let connector = Connector {
         gate: Arc::clone(gate),
         names: Arc::clone(&names),

@@ -62,6 +62,10 @@ impl Gate for Watched {
         Ok(())
     }
 
+    fn caps(&self, _: &Connect) -> crate::Caps {
+        crate::Caps::default()
+    }
+
     fn handling(&self, _permitted: &Connect) -> Handling {
         Handling { inspect: true, ..Handling::default() }
     }

@@ -175,6 +175,10 @@ impl Gate for Noting {
     fn address(&self, _: &Connect, _: IpAddr) -> Result<(), Refusal> {
         unreachable!("credentials dial nothing")
     }
+    fn caps(&self, _: &Connect) -> crate::Caps {
+        crate::Caps::default()
+    }
+
     fn handling(&self, _: &Connect) -> Handling {
         unreachable!("credentials handle nothing")
     }

@@ -1,0 +1,186 @@
+//! What is done with each protocol.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use remit_policy::{Handling, Scheme};
+use tokio::io::copy_bidirectional;
+use tokio::net::TcpStream;
+
+use super::{Begun, Flow, Next, Stop};
+use crate::agent::Agent;
+use crate::credentials::PutIn;
+use crate::http::Inspected;
+use crate::sniff::Protocol;
+use crate::{Gate, postgres, ssh, tls};
+
+impl<G: Gate> Flow<G> {
+    /// What need not be looked into.
+    pub(super) async fn other(&mut self, began: Begun, spoken: Protocol) -> Next {
+        match self.both(began, spoken).await {
+            Ok((agent, upstream)) => Next::Carry(agent, upstream),
+            Err(reason) => Next::Ended(reason),
+        }
+    }
+
+    /// Requests in the clear.
+    pub(super) async fn http(&mut self, began: Begun) -> Next {
+        let (agent, upstream) = match self.both(began, Protocol::Http).await {
+            Ok(both) => both,
+            Err(reason) => return Next::Ended(reason),
+        };
+        let inspected = self.inspected(Scheme::Http);
+        Next::Ended(inspected.one(agent, upstream).await)
+    }
+
+    /// TLS: carried when it names the host that was permitted, or ended here.
+    pub(super) async fn tls(&mut self, began: Begun) -> Next {
+        let Begun { mut stream, ahead, upstream } = began;
+        let mut read = BytesMut::from(ahead);
+        let seen = match tls::read(&mut stream, &mut read).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                let stop = Stop::Failed(format!("`{}`: {error}", self.connect));
+                return Next::Ended(self.stop(stream, Some(Protocol::Tls), stop).await);
+            }
+        };
+        let way = match tls::judge(&self.connect, &self.handling, &seen.hello) {
+            Ok(way) => way,
+            Err(refusal) => {
+                let stop = Stop::Refused(refusal);
+                return Next::Ended(self.stop(stream, Some(Protocol::Tls), stop).await);
+            }
+        };
+        let began = Begun { stream, ahead: read.freeze(), upstream };
+        let (mut agent, mut upstream) = match self.both(began, Protocol::Tls).await {
+            Ok(both) => both,
+            Err(reason) => return Next::Ended(reason),
+        };
+        if way == tls::Way::Inspect {
+            return Next::Ended(self.inspect(&seen.hello, agent, upstream).await);
+        }
+        match tls::greet(&self.connect, &seen, &mut agent, &mut upstream).await {
+            Ok(()) => Next::Carry(agent, upstream),
+            Err(stop) => {
+                let (stream, _) = agent.into_parts();
+                Next::Ended(self.stop(stream, Some(Protocol::Other), stop).await)
+            }
+        }
+    }
+
+    /// Ends TLS here, begins it anew, and judges the requests in it.
+    async fn inspect(
+        &mut self,
+        hello: &tls::Hello,
+        agent: Agent,
+        upstream: TcpStream,
+    ) -> &'static str {
+        let Some(tls) = self.shared.tls.clone() else {
+            let refusal = self.refusal(
+                "network: inspection needs an authority, which this session was started without",
+                "the same in a new session",
+            );
+            let (stream, _) = agent.into_parts();
+            return self.stop(stream, Some(Protocol::Tls), Stop::Refused(refusal)).await;
+        };
+        self.is_inspected = true;
+        match tls::inspect(&tls, &self.connect, hello, agent, upstream).await {
+            Ok(tls::Inspected { agent, upstream, http }) => {
+                let inspected = self.inspected(Scheme::Https);
+                match http {
+                    tls::Http::One => inspected.one(agent, upstream).await,
+                    tls::Http::Two => Arc::new(inspected).two(agent, upstream).await,
+                }
+            }
+            Err(stop) => self.note(&stop),
+        }
+    }
+
+    fn inspected(&self, scheme: Scheme) -> Inspected<G, PutIn<G>> {
+        let hooks = PutIn::new(self.gate.clone(), Arc::clone(&self.shared.credentials));
+        Inspected { gate: self.gate.clone(), connect: self.connect.clone(), scheme, hooks }
+    }
+
+    /// SSH: watched until the host has shown its key, or ended here.
+    pub(super) async fn ssh(&mut self, began: Begun) -> Next {
+        if self.handling.ssh.is_some() {
+            return Next::Ended(self.commands(began).await);
+        }
+        let (mut agent, mut upstream) = match self.both(began, Protocol::Ssh).await {
+            Ok(both) => both,
+            Err(reason) => return Next::Ended(reason),
+        };
+        match ssh::watch(&self.gate, &mut agent, &mut upstream).await {
+            Ok(()) => Next::Carry(agent, upstream),
+            Err(error) => Next::Ended(self.broke(&error)),
+        }
+    }
+
+    /// Ends SSH here, and judges the command in it.
+    async fn commands(&mut self, began: Begun) -> &'static str {
+        let Begun { stream, ahead, .. } = began;
+        let Some(keys) = self.shared.ssh.clone() else {
+            let refusal = self.refusal(
+                "network: judging SSH commands needs a key, which this session was started without",
+                "the same in a new session",
+            );
+            return self.stop(stream, Some(Protocol::Ssh), Stop::Refused(refusal)).await;
+        };
+        self.is_inspected = true;
+        let agent = Agent::new(stream, ahead, Arc::clone(&self.meter));
+        match ssh::carry(self, agent, &keys).await {
+            Ok(reason) => reason,
+            Err(stop) => self.note(&stop),
+        }
+    }
+
+    /// PostgreSQL: read until it is encrypted, or begun.
+    pub(super) async fn postgres(&mut self, began: Begun) -> Next {
+        let (mut agent, mut upstream) = match self.both(began, Protocol::PostgreSql).await {
+            Ok(both) => both,
+            Err(reason) => return Next::Ended(reason),
+        };
+        match postgres::negotiate(&self.gate, &mut agent, &mut upstream).await {
+            Ok(postgres::Next::Carry) => Next::Carry(agent, upstream),
+            Ok(postgres::Next::Tls) => self.postgres_in_tls(agent, upstream).await,
+            Err(stop) => Next::Ended(self.note(&stop)),
+        }
+    }
+
+    async fn postgres_in_tls(&mut self, mut agent: Agent, mut upstream: TcpStream) -> Next {
+        let mut read = BytesMut::new();
+        let seen = match tls::read(&mut agent, &mut read).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                return Next::Ended(
+                    self.note(&Stop::Failed(format!("`{}`: {error}", self.connect))),
+                );
+            }
+        };
+        agent.put_back(read.freeze());
+        // It is no HTTP, of which inspection would be.
+        let named = Handling { inspect: false, ..self.handling.clone() };
+        if let Err(refusal) = tls::judge(&self.connect, &named, &seen.hello) {
+            return Next::Ended(self.note(&Stop::Refused(refusal)));
+        }
+        let Some(tls) = self.shared.tls.clone().filter(|_| self.handling.inspect) else {
+            return match tls::greet(&self.connect, &seen, &mut agent, &mut upstream).await {
+                Ok(()) => Next::Carry(agent, upstream),
+                Err(stop) => Next::Ended(self.note(&stop)),
+            };
+        };
+        self.is_inspected = true;
+        let inspected = tls::inspect(&tls, &self.connect, &seen.hello, agent, upstream).await;
+        let tls::Inspected { mut agent, mut upstream, .. } = match inspected {
+            Ok(inspected) => inspected,
+            Err(stop) => return Next::Ended(self.note(&stop)),
+        };
+        if let Err(stop) = postgres::within_tls(&self.gate, &mut agent, &mut upstream).await {
+            return Next::Ended(self.note(&stop));
+        }
+        Next::Ended(match copy_bidirectional(&mut agent, &mut upstream).await {
+            Ok(_) => "closed",
+            Err(error) => self.broke(&error),
+        })
+    }
+}
