@@ -27,6 +27,7 @@ mod clients;
 mod commands;
 mod escapes;
 mod evidence;
+mod flows;
 mod handover;
 mod kernel;
 mod leaks;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         network::all(),
         leaks::all(),
         clients::all(),
+        flows::all(),
         capture::all(),
         commands::all(),
         races::all(),

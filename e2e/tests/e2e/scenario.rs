@@ -22,6 +22,8 @@ pub enum Need {
     RootHarness,
     /// What the laboratory with an internet in it is made of.
     Internet,
+    /// A variable that asks for what takes long.
+    Asked(&'static str),
     /// PostgreSQL's server.
     Postgres,
     /// A version 2 hierarchy of control groups that can be handed out.
@@ -74,6 +76,9 @@ impl Need {
                 "the tests do not run as root, so they cannot build a network or a disk".into(),
             ),
             Need::Internet => crate::internet::NEEDS.iter().find_map(Need::missing),
+            Need::Asked(variable) if std::env::var_os(variable).is_none() => {
+                Some(format!("it takes long; set `{variable}` to run it"))
+            }
             Need::Postgres if postgres::programs().is_none() => {
                 Some("no PostgreSQL server below `/usr/lib/postgresql`".to_owned())
             }

@@ -44,14 +44,6 @@ impl Attempt {
         Self { tls: Some(json!({ "name": name, "verify": false })), ..self }
     }
 
-    /// The same, offering other protocols in TLS.
-    pub fn offering(mut self, alpn: &[&str]) -> Self {
-        if let Some(tls) = &mut self.tls {
-            tls["alpn"] = json!(alpn);
-        }
-        self
-    }
-
     /// And more bytes after those.
     pub fn also(mut self, more: impl AsRef<[u8]>) -> Self {
         self.send.extend(more.as_ref());
@@ -121,7 +113,7 @@ impl Internet<'_> {
 
 /// Whether an outcome is a refusal.
 pub fn is_refused(outcome: &str) -> bool {
-    ["closed", "error", "HTTP/1.1 4", "HTTP/1.1 502"].iter().any(|no| outcome.starts_with(no))
+    ["closed", "error", "HTTP/1.1 4", "HTTP/1.1 502", "HTTP/1.1 505"].iter().any(|no| outcome.starts_with(no))
 }
 
 /// The first message of TLS, byte by byte, for what no library sends.

@@ -1,8 +1,8 @@
 """attempts.py FILE: tries each attempt of a file of JSON, prints one outcome a line.
 
 An attempt: `host`, `port`, `send` (bytes in hexadecimal), and where TLS is spoken
-`tls` with the `name` it is to give (null for none), `verify` and `alpn`. An
-outcome: the first line that came back, `closed` or `error …`.
+`tls` with the `name` it is to give (null for none) and `verify`. An outcome:
+the first line that came back, `closed` or `error …`.
 """
 
 import json
@@ -21,7 +21,7 @@ def attempt(this):
             if not wish["verify"]:
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE
-            context.set_alpn_protocols(wish.get("alpn") or ["http/1.1"])
+            context.set_alpn_protocols(["http/1.1"])
             stream = context.wrap_socket(stream, server_hostname=wish["name"])
         # Both an answer and a refusal may come before everything was sent.
         try:

@@ -63,6 +63,14 @@ const routes = {
             if (++count === 5) { clearInterval(tick); response.end(); }
         }, 200);
     },
+    /** 200 MiB, as fast as they are taken. */
+    '/much': async (request, response) => {
+        const piece = Buffer.alloc(1 << 20);
+        for (let count = 0; count < 200; count++) {
+            if (!response.write(piece)) await new Promise(done => response.once('drain', done));
+        }
+        response.end();
+    },
     /** As gRPC does it: messages both ways, the status in the trailers. */
     '/test.Echo/Say': (request, response) => {
         response.stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
@@ -76,7 +84,7 @@ routes['/test.Echo/Say'].streams = true;
 
 function file(name, response) {
     const found = [name, path.join(name, 'index.html')].find(name => fs.existsSync(name) && fs.statSync(name).isFile());
-    response.writeHead(found ? 200 : 404);
+    response.writeHead(found ? 200 : 404, found?.endsWith('.html') ? { 'content-type': 'text/html' } : {});
     response.end(found && fs.readFileSync(found));
 }
 
