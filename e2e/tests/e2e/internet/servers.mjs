@@ -73,10 +73,9 @@ const routes = {
     },
     /** As gRPC does it: messages both ways, the status in the trailers. */
     '/test.Echo/Say': (request, response) => {
-        response.stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
-        response.stream.on('wantTrailers', () => response.stream.sendTrailers({ 'grpc-status': '0', 'grpc-message': 'done' }));
-        request.stream.on('data', piece => response.stream.write(piece));
-        request.stream.on('end', () => response.stream.end());
+        response.writeHead(200, { 'content-type': 'application/grpc' });
+        request.on('data', piece => response.write(piece));
+        request.on('end', () => { response.addTrailers({ 'grpc-status': '0', 'grpc-message': 'done' }); response.end(); });
     },
 };
 routes['/events'].streams = true;
