@@ -237,6 +237,20 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_not_offered_leaves_the_question_open() {
+        let mut queue = Queue::default();
+        let id = queue.pose(ask("x"), "waiter").unwrap();
+        let refused = queue.answer(id, &answer(Choice::Domain, "alice")).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "question 1 cannot be allowed for this domain; it can be allowed once or allowed for \
+             this session or refused"
+        );
+        assert_eq!(queue.open().count(), 1);
+        assert_eq!(queue.answer(id, &answer(Choice::Once, "alice")), Ok("waiter"));
+    }
+
+    #[test]
     fn the_first_answer_wins_and_later_ones_hear_who_it_was() {
         let mut queue = Queue::default();
         let id = queue.pose(ask("a"), "waiter").unwrap();

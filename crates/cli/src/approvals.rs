@@ -380,6 +380,10 @@ mod tests {
         assert_eq!(world.answer("s1/1").unwrap(), "s1/1");
         assert_eq!(first.open().len(), 0);
         assert_eq!(world.answer("s1/1").unwrap_err(), "your answer came too late");
+        world.session("s4", &["run `d`"]);
+        let wrong = answer(&world.state, "s4/1", Choice::Domain, None).unwrap_err().to_string();
+        assert_eq!(wrong, "the question is still open, and does not take this answer");
+        assert_eq!(world.answer("s4/1").unwrap(), "s4/1");
         for none in ["9", "s1/9", "s3/1"] {
             assert!(world.answer(none).unwrap_err().starts_with("no running session"), "{none}");
         }

@@ -160,7 +160,7 @@ fn run(arguments: Run) -> ExitCode {
         if arguments.print_plan {
             let mut out = std::io::stdout().lock();
             // A reader that has seen enough is no error.
-            let _ = write!(out, "{}", prepared.plan());
+            let _ = write!(out, "{}{}", prepared.plan(), prepared.published());
             return Ok(ExitCode::SUCCESS);
         }
         if let Some(caution) = prepared.caution() {

@@ -12,7 +12,9 @@ pub(crate) mod programs;
 pub(crate) mod requests;
 pub(crate) mod scope;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use crate::address::{self, Special};
 use crate::attempt::{Attempt as _, Connect};
@@ -67,6 +69,8 @@ pub(crate) struct Network {
     data: DataRules,
     statements: Vec<Statement>,
     index: Index,
+    /// The hosts whose SSH commands are judged, as OpenSSH lists known hosts.
+    ssh_hosts: BTreeSet<String>,
     /// The first few hosts that are allowed, in words.
     offer: Option<String>,
 }
@@ -91,15 +95,37 @@ impl Network {
         let mut index = Index::default();
         let mut statements = Vec::with_capacity(said.len());
         let offer = offer(&default, &said);
+        let mut ssh_hosts = BTreeSet::new();
         for Said { value: About { say, hosts, scope }, force, basis } in said {
+            ssh_hosts.extend(scope.ssh.as_ref().and_then(|_| hosts.known_hosts()));
             index.insert(&hosts, statements.len());
             statements.push(Statement { say, scope, force, basis });
         }
-        Self { default, data, statements, index, offer }
+        Self { default, data, statements, index, ssh_hosts, offer }
+    }
+
+    pub(crate) fn ssh_hosts(&self) -> &BTreeSet<String> {
+        &self.ssh_hosts
     }
 
     pub(crate) fn data(&self) -> &DataRules {
         &self.data
+    }
+
+    /// Adds what the paths of programs lead to; nothing is permitted for the sake of
+    /// one that `is_writable` says the session could write.
+    pub(crate) fn follow(
+        &mut self,
+        target: impl Fn(&Path) -> Option<PathBuf>,
+        is_writable: impl Fn(&Path) -> bool,
+    ) {
+        for statement in &mut self.statements {
+            let permits = statement.say == Say::Decide(Decision::Allow);
+            let safe = |path: &Path| target(path).filter(|to| !permits || !is_writable(to));
+            if let Some(programs) = &mut statement.scope.programs {
+                programs.follow(safe);
+            }
+        }
     }
 
     pub(crate) fn connect(&self, attempt: Connect, grants: &Grants) -> Verdict<Connect> {

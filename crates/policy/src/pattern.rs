@@ -46,6 +46,23 @@ impl HostPattern {
         }
     }
 
+    /// The hosts as OpenSSH's lists of known hosts write them, on every port. `None`
+    /// for a range, which they cannot say.
+    pub(crate) fn known_hosts(&self) -> Option<String> {
+        let on_every_port = |name: &str| format!("{name},[{name}]:*");
+        Some(match &self.hosts {
+            Hosts::Exactly(name) => on_every_port(name.as_str()),
+            Hosts::Below(name) => on_every_port(&format!("*.{name}")),
+            Hosts::Within(name) => {
+                let below = on_every_port(&format!("*.{name}"));
+                format!("{},{below}", on_every_port(name.as_str()))
+            }
+            Hosts::Range(range) if self.is_single() => on_every_port(&range.base().to_string()),
+            Hosts::Range(_) => return None,
+            Hosts::Every => "*".to_owned(),
+        })
+    }
+
     /// Whether it names its hosts one by one: no `*`, no range.
     pub(crate) fn is_single(&self) -> bool {
         match &self.hosts {

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::attempt::{Connect, Exec};
@@ -177,6 +177,12 @@ impl Policy {
         self.network.inspects_anything()
     }
 
+    /// The hosts whose SSH commands are judged, as OpenSSH's lists of known hosts
+    /// write them. Where there are any, the session needs an SSH key of its own.
+    pub fn ssh_hosts(&self) -> &BTreeSet<String> {
+        self.network.ssh_hosts()
+    }
+
     /// What may leave the session, whichever host it goes to.
     pub fn data(&self) -> &DataRules {
         self.network.data()
@@ -240,6 +246,13 @@ impl Policy {
     /// The refusal, if the address is denied, or not public and not named.
     pub fn address(&self, permitted: &Connect, answer: IpAddr) -> Result<(), Refusal> {
         self.network.address(permitted, answer)
+    }
+
+    /// Lets statements about programs be about what their paths lead to as well,
+    /// as `target` says: the machine's links are not for the policy to read.
+    pub fn follow(&mut self, place: &Place, target: impl Fn(&Path) -> Option<PathBuf>) {
+        let Self { network, filesystem, .. } = self;
+        network.follow(target, |path| filesystem.is_writable(path, place));
     }
 
     /// Protects one more name below each writable root, for a reason found where

@@ -10,6 +10,7 @@
 
 mod aws;
 mod find;
+mod frames;
 #[cfg(test)]
 mod fuzz;
 mod hooks;
@@ -321,7 +322,6 @@ const FRAMING: [&str; 10] = [
 
 /// One text of a form, and whether it is secret or only belongs to a secret.
 struct Part<'a> {
-    label: &'static str,
     text: &'a Secret,
     secret: bool,
 }
@@ -332,18 +332,16 @@ type Drawn = BTreeMap<String, Secret>;
 
 impl Form {
     fn parts(&self) -> Vec<Part<'_>> {
-        let only = |text| vec![Part { label: "", text, secret: true }];
+        let only = |text| vec![Part { text, secret: true }];
         match self {
             Form::Bearer(secret)
             | Form::Basic { password: secret, .. }
             | Form::Header { secret, .. }
             | Form::Query { secret, .. } => only(secret),
             Form::Aws(AwsKey { id, secret, session }) => {
-                let mut parts = vec![
-                    Part { label: "secret", text: secret, secret: true },
-                    Part { label: "id", text: id, secret: false },
-                ];
-                let token = |text| Part { label: "session", text, secret: true };
+                let mut parts =
+                    vec![Part { text: secret, secret: true }, Part { text: id, secret: false }];
+                let token = |text| Part { text, secret: true };
                 parts.extend(session.iter().map(token));
                 parts
             }

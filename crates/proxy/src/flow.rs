@@ -119,14 +119,22 @@ impl<G: Gate> Flow<G> {
     /// policy demands.
     fn check(&self, spoken: Protocol) -> Result<(), Refusal> {
         let Handling { requests_only, opaque, ssh, .. } = &self.handling;
-        if *requests_only && !matches!(spoken, Protocol::Http | Protocol::Tls) {
+        let is_judged = match spoken {
+            Protocol::Http | Protocol::Tls => true,
+            Protocol::Ssh => ssh.is_some(),
+            _ => false,
+        };
+        if *requests_only && !is_judged {
             return Err(self.refusal(
                 "network: only requests that can be judged",
                 "HTTP, alone or in TLS, to this host",
             ));
         }
-        if ssh.is_some() && spoken != Protocol::Ssh {
-            return Err(self.refusal("network: only SSH commands that can be judged", "SSH"));
+        if ssh.is_some() && !is_judged {
+            return Err(self.refusal(
+                "network: only SSH commands that can be judged",
+                "SSH, or HTTP, to this host",
+            ));
         }
         match self.expected() {
             Some(expected) if spoken != expected && !opaque => Err(self.refusal(

@@ -20,13 +20,15 @@ mod fuzz;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use remit_policy::{Attempt as _, Basis, Connect, Refusal, show};
+use russh::keys::Algorithm;
 use russh::server::{self, Config, Msg};
-use russh::{Channel, MethodKind, MethodSet, SshId};
+use russh::{Channel, Disconnect, MethodKind, MethodSet, Preferred, SshId, compression};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -42,8 +44,11 @@ use tie::{For, QUEUE, Tied, Waiting, tie};
 pub use keys::{SshKeys, SshKeysError};
 pub(crate) use watch::watch;
 
-/// How long a program may take to greet, and to hear the last words.
+/// How long a program may take to greet.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long it may take to read why it ends.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How long a program that greeted may take to say what it wants.
 const IDLE: Duration = Duration::from_secs(120);
@@ -101,14 +106,20 @@ pub(crate) async fn carry<G: Gate>(
     let (asked, mut questions) = mpsc::channel(1);
     let door = Door::new(asked, waiting.clone());
     let greeted = server::run_stream(Arc::new(config(keys)), end, door);
-    let Ok(Ok(_session)) = timeout(PATIENCE, greeted).await else {
+    let Ok(Ok(session)) = timeout(PATIENCE, greeted).await else {
         return Err(Stop::Failed(format!("`{}` was not greeted in SSH", flow.connect)));
     };
     let reason = serve(flow, keys, &waiting, &mut questions).await;
-    // A program hangs up when it has read the last words.
-    let _ = timeout(PATIENCE, async { while questions.recv().await.is_some() {} }).await;
-    drop(questions);
-    match timeout(PATIENCE, program.join_next()).await {
+    if let Err(stop) = &reason {
+        // A program that asked for no command has no standard error to be told on.
+        let (why, words) = (Disconnect::ByApplication, words(stop));
+        let _ = timeout(LAST_WORDS, session.handle().disconnect(why, words, String::new())).await;
+    }
+    let ended = timeout(LAST_WORDS, async {
+        while questions.recv().await.is_some() {}
+        program.join_next().await
+    });
+    match ended.await {
         Ok(Some(Ok(Err(error)))) if reason.is_ok() && Meter::is_spent(&error) => {
             let rule = "network: the upload cap is reached";
             Err(Stop::Refused(flow.refusal(rule, "less, or a greater `network.upload`")))
@@ -178,12 +189,12 @@ fn judge(command: &[u8], allowed: &BTreeSet<String>) -> Result<Command, String> 
 }
 
 fn refusal(connect: &Connect, what: &str, allowed: &BTreeSet<String>) -> Refusal {
-    let names: Vec<_> = allowed.iter().map(|name| format!("`{name}`")).collect();
-    let names = if names.is_empty() { "no command".to_owned() } else { names.join(", ") };
+    let names = allowed.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let only = if names.is_empty() { "nothing" } else { &names };
     Refusal {
         attempt: format!("{} by SSH to {}", connect.summary(), show::line(what)),
-        basis: Basis::built_in(format!("only {names} by SSH on `{connect}`")),
-        instead: (!allowed.is_empty()).then(|| format!("{names} with plain arguments")),
+        basis: Basis::built_in(format!("only {only} by SSH on {connect}")),
+        instead: (!allowed.is_empty()).then(|| format!("{names}, with plain arguments")),
         note: None,
     }
 }
@@ -191,14 +202,17 @@ fn refusal(connect: &Connect, what: &str, allowed: &BTreeSet<String>) -> Refusal
 /// Tells a program why its connection ends.
 async fn tell(channel: Option<Channel<Msg>>, stop: Stop) -> Result<&'static str, Stop> {
     if let Some(channel) = channel {
-        let words = match &stop {
-            Stop::Refused(refusal) => refusal.to_string(),
-            Stop::Failed(why) => format!("remit: {why}"),
-        };
         // A program that does not read is not waited for.
-        let _ = timeout(PATIENCE, pump::end(channel, &words)).await;
+        let _ = timeout(LAST_WORDS, pump::end(channel, &words(&stop))).await;
     }
     Err(stop)
+}
+
+fn words(stop: &Stop) -> String {
+    match stop {
+        Stop::Refused(refusal) => refusal.to_string(),
+        Stop::Failed(why) => format!("remit: {why}"),
+    }
 }
 
 fn config(keys: &SshKeys) -> Config {
@@ -208,12 +222,19 @@ fn config(keys: &SshKeys) -> Config {
         methods: MethodSet::from(&[MethodKind::None][..]),
         auth_rejection_time: Duration::ZERO,
         keys: vec![keys.session.clone()],
+        preferred: preferred(vec![keys.session.algorithm()]),
         max_auth_attempts: 3,
         // A quiet command may be a long one.
         inactivity_timeout: None,
         channel_buffer_size: QUEUE,
         ..Config::default()
     }
+}
+
+/// Without compression: a few bytes from either side would unfold to very many.
+fn preferred(key: Vec<Algorithm>) -> Preferred {
+    let compression = Cow::Borrowed(&[compression::NONE][..]);
+    Preferred { key: Cow::Owned(key), compression, ..Preferred::DEFAULT }
 }
 
 fn version() -> SshId {

@@ -73,6 +73,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
     let needs = agent.map_or_else(agents::none, |agent| agent.needs(&places.home));
     let place = remit_policy::Place { home: places.home.clone(), workspace: workspace.clone() };
     let mut policy = Policy::compile(&texts, request.profile.as_deref(), &needs, &place)?;
+    policy.follow(&place, |program| program.canonicalize().ok());
     for name in repository::hooks(&workspace, &places.home) {
         policy.protect(name, "Git runs these outside the boundary, as core.hooksPath says");
     }
@@ -119,6 +120,17 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         publish,
         command: request.command,
     })
+}
+
+impl Prepared {
+    /// The published ports, as `--print-plan` shows them after the plan.
+    pub fn published(&self) -> String {
+        let lines = self.publish.iter().map(|(port, basis)| {
+            format!("  127.0.0.1:{port} of the host leads to port {port} inside  (by {basis})\n")
+        });
+        let lines: String = lines.collect();
+        if lines.is_empty() { lines } else { format!("published\n{lines}") }
+    }
 }
 
 /// The clean environment: what the policy lets pass, and what every program needs.

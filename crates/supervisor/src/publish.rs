@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use remit_audit::Kind;
@@ -82,13 +82,19 @@ impl Published {
         // It fails only for want of descriptors; then nobody is let in.
         let Ok(listener) = TcpListener::from_std(self.listener) else { return };
         let places = Arc::new(Semaphore::new(MOST));
+        let door = Arc::new(Door {
+            port: self.port,
+            gate,
+            control,
+            has_turned_away: AtomicBool::new(false),
+        });
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, SocketAddr::V4(from))) => {
-                    let (gate, control) = (Arc::clone(&gate), Arc::clone(&control));
+                    let door = Arc::clone(&door);
                     tokio::spawn(async move {
-                        carry(stream, from, self.port, &gate, control).await;
+                        door.meet(stream, from).await;
                         drop(place);
                     });
                 }
@@ -99,44 +105,52 @@ impl Published {
     }
 }
 
-/// Carries one connection to its end. It is written down before anybody inside
-/// hears of it; what cannot be written down is dropped.
-async fn carry(
-    mut outer: TcpStream,
-    from: SocketAddrV4,
+/// Everything that letting somebody in at one port needs.
+struct Door {
     port: Port,
-    gate: &Gate,
+    gate: Arc<Gate>,
     control: Arc<Control>,
-) {
-    let attempt = gate.journal.attempt();
-    let inbound = Kind::Inbound { attempt, port, from: from.port() };
-    if gate.journal.write(inbound).is_err() {
-        return;
-    }
-    let inner = match check_owner(from, port) {
-        Ok(()) => reach(port, control).await,
-        Err(error) => Err(error),
-    };
-    // A record that fails in one of these ends the session.
-    let _ = match inner {
-        Ok(mut inner) => {
-            let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
-            let _ = (outer.set_nodelay(true), inner.set_nodelay(true));
-            let ((from_outer, to_outer), (from_inner, to_inner)) = (outer.split(), inner.split());
-            let both = tokio::try_join!(
-                pass(from_outer, to_inner, &received),
-                pass(from_inner, to_outer, &sent)
-            );
-            let reason = if both.is_ok() { "closed" } else { "broken off" };
-            gate.journal.write(Kind::ConnectEnded {
-                attempt,
-                sent: sent.into_inner(),
-                received: received.into_inner(),
-                reason: reason.to_owned(),
-            })
+    /// Whether somebody of another account came. Once is written down; who comes
+    /// again and again shall not fill the record.
+    has_turned_away: AtomicBool,
+}
+
+impl Door {
+    /// Lets somebody in or not, and carries it to its end. It is written down
+    /// before anybody inside hears of it; what cannot be written down is dropped.
+    async fn meet(&self, outer: TcpStream, from: SocketAddrV4) {
+        let owned = check_owner(from, self.port);
+        if owned.is_err() && self.has_turned_away.swap(true, Ordering::Relaxed) {
+            return;
         }
-        Err(error) => gate.journal.write(Kind::Outcome { attempt, error: error.to_string() }),
-    };
+        let journal = &self.gate.journal;
+        let attempt = journal.attempt();
+        if journal.write(Kind::Inbound { attempt, port: self.port, from: from.port() }).is_err() {
+            return;
+        }
+        let inner = match owned {
+            Ok(()) => reach(self.port, &self.control).await,
+            Err(error) => Err(error),
+        };
+        let end = match inner {
+            Ok(inner) => carry(outer, inner, attempt).await,
+            Err(error) => Kind::Outcome { attempt, error: error.to_string() },
+        };
+        // A record that fails here ends the session.
+        let _ = journal.write(end);
+    }
+}
+
+/// Carries both ways until both are done. Returns the event of the end.
+async fn carry(mut outer: TcpStream, mut inner: TcpStream, attempt: u64) -> Kind {
+    let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
+    let _ = (outer.set_nodelay(true), inner.set_nodelay(true));
+    let ((from_outer, to_outer), (from_inner, to_inner)) = (outer.split(), inner.split());
+    let both =
+        tokio::try_join!(pass(from_outer, to_inner, &received), pass(from_inner, to_outer, &sent));
+    let reason = if both.is_ok() { "closed" } else { "broken off" }.to_owned();
+    let (sent, received) = (sent.into_inner(), received.into_inner());
+    Kind::ConnectEnded { attempt, sent, received, reason }
 }
 
 /// Passes bytes one way to their end, and the end too. Counts as it goes, so
@@ -154,11 +168,11 @@ async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, passed: &AtomicU64)
 }
 
 /// Reaches a server on the session's loopback, in either family.
-async fn reach(port: Port, control: Arc<Control>) -> io::Result<TcpStream> {
+async fn reach(port: Port, control: &Arc<Control>) -> io::Result<TcpStream> {
     let port = u16::from(port);
     let mut last = io::Error::from(io::ErrorKind::ConnectionRefused);
     for address in [Ipv4Addr::LOCALHOST.to_ipv6_mapped(), Ipv6Addr::LOCALHOST] {
-        let control = Arc::clone(&control);
+        let control = Arc::clone(control);
         let socket = tokio::task::spawn_blocking(move || control.socket())
             .await
             .map_err(io::Error::other)??;

@@ -160,6 +160,8 @@ fn publishing(world: &World, port: u16, at: &str) -> Running {
     let script =
         format!("{}; touch ready; while [ -e ready ]; do sleep 0.05; done", server(port, at));
     let number = port.to_string();
+    let plan = world.remit(&["run", "--publish", &number, "--print-plan", "--", "true"]).succeeds();
+    assert!(plan.out.contains(&format!("127.0.0.1:{port} of the host")), "{plan:?}");
     let running = world.start(&["run", "--publish", &number, "--", "sh", "-c", &script]);
     let ready = world.workspace.join("ready");
     eventually("the server", Duration::from_secs(20), || ready.exists().then_some(()));
@@ -222,6 +224,7 @@ fn a_published_port_is_closed_to_other_accounts(world: &World) {
         fetch(port)
     };
     assert!(!answer.contains("hello"), "{answer}");
+    fetch_as(world, port).succeeds().says("hello");
     end(world, running).succeeds();
     world.record().has(&["\"outcome\"", "another account"]);
 }

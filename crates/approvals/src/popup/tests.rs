@@ -221,6 +221,11 @@ fn a_host_and_a_domain_are_chosen_only_where_they_are_offered() {
         vec![Choice::Once, Choice::Session, Choice::Host, Choice::Domain, Choice::Refuse];
     let seen = check(&mut popup, 100, 24).join("\n");
     assert!(seen.contains("h  this host") && seen.contains("d  this domain"), "{seen}");
+    for (cols, rows) in [(40, 10), (41, 13), (60, 24)] {
+        let seen = check(&mut popup, cols, rows).join("\n");
+        assert!(seen.contains("this domain") && seen.contains("refuse with note"), "{seen}");
+    }
+    assert!(check(&mut popup, 39, 9).join("\n").contains("o/s/h/d/r/n? "));
     let pressed = |popup: &mut Popup, key| {
         popup.key(Key::Char(key), start + REST * 2).map(|answered| answered.choice)
     };

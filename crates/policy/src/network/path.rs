@@ -149,8 +149,11 @@ fn trimmed(path: &[u8]) -> &[u8] {
     &path[..end.max(1).min(path.len())]
 }
 
-/// One step that some server takes. In any order, as often as they change something.
-const REWRITES: [fn(&[u8]) -> Vec<u8>; 8] =
+/// One step that some server takes.
+type Rewrite = fn(&[u8]) -> Vec<u8>;
+
+/// In any order, as often as they change something.
+const REWRITES: [Rewrite; 8] =
     [decoded, decoded_but_slashes, slashed, collapsed, resolved, without_parameters, cut, narrowed];
 
 /// SOURCE: RFC 3986 §2.1; and `%u002f`, as some servers of Microsoft's read it.
@@ -222,22 +225,26 @@ fn cut(path: &[u8]) -> Vec<u8> {
     path.split(|b| matches!(b, 0 | b'?' | b'#')).next().unwrap_or_default().to_vec()
 }
 
-/// ASCII in two bytes, which UTF-8 forbids and some decoders read, and no
-/// control characters, which some readers drop.
+/// ASCII in two bytes, which UTF-8 forbids and some decoders read; letters of
+/// double width, and two that are ASCII in small; and no control characters,
+/// which some readers drop.
+///
+/// SOURCE: Unicode, U+FF01 to U+FF5E, U+017F and U+212A.
 fn narrowed(path: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.len());
     let mut rest = path;
     while let Some((&byte, after)) = rest.split_first() {
-        match (byte, after) {
-            (0xc0 | 0xc1, [low @ 0x80..=0xbf, after @ ..]) => {
-                out.push((byte & 1) << 6 | (low & 0x3f));
-                rest = after;
-                continue;
-            }
-            (1..=0x1f | 0x7f, _) => {}
-            _ => out.push(byte),
-        }
-        rest = after;
+        let (read, taken) = match (byte, after) {
+            (0xc0 | 0xc1, [low @ 0x80..=0xbf, ..]) => (Some((byte & 1) << 6 | (low & 0x3f)), 1),
+            (0xef, [0xbc, low @ 0x81..=0xbf, ..]) => (Some(low - 0x60), 2),
+            (0xef, [0xbd, low @ 0x80..=0x9e, ..]) => (Some(low - 0x20), 2),
+            (0xc5, [0xbf, ..]) => (Some(b's'), 1),
+            (0xe2, [0x84, 0xaa, ..]) => (Some(b'k'), 2),
+            (1..=0x1f | 0x7f, _) => (None, 0),
+            _ => (Some(byte), 0),
+        };
+        out.extend(read);
+        rest = &after[taken..];
     }
     out
 }

@@ -13,8 +13,8 @@ struct Row {
 pub(crate) struct Programs(Vec<PathBuf>);
 
 impl Programs {
-    /// Parses absolute paths of files; links in them are not followed, so each
-    /// is what `/proc/PID/exe` says.
+    /// Parses absolute paths of files. Links in them are followed later, by
+    /// [`follow`](Self::follow), for `/proc/PID/exe` has none.
     pub(crate) fn parse(text: &str) -> Result<PathBuf, String> {
         let path = Path::new(text);
         let plain = !text.chars().any(char::is_control);
@@ -36,6 +36,17 @@ impl Programs {
     /// Each path that was named.
     pub(crate) fn paths(&self) -> &[PathBuf] {
         &self.0
+    }
+
+    /// Adds what each path leads to, where it is another.
+    pub(crate) fn follow(&mut self, target: impl Fn(&Path) -> Option<PathBuf>) {
+        let targets: Vec<_> = self.0.iter().filter_map(|path| target(path)).collect();
+        for target in targets {
+            let target = usr(&target);
+            if !self.0.contains(&target) {
+                self.0.push(target);
+            }
+        }
     }
 
     /// Whether the program is one of these or a part of one. What is not known
@@ -101,5 +112,15 @@ mod tests {
         for bad in ["git", "./git", "~/git", "/usr/bin/", "/usr/../bin/git", "", "/a\nb"] {
             assert!(Programs::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_link_is_what_it_leads_to_as_well() {
+        let mut python = Programs::new(vec![Programs::parse("/usr/bin/python3").unwrap()]).unwrap();
+        python.follow(|path| path.ends_with("python3").then(|| "/bin/python3.13".into()));
+        for path in ["/usr/bin/python3", "/usr/bin/python3.13"] {
+            assert!(python.have(Some(Path::new(path))), "{path}");
+        }
+        assert!(!python.have(Some(Path::new("/usr/bin/python3.12"))));
     }
 }

@@ -1,6 +1,7 @@
 //! Data rules, the way out, ports that are published, and credentials.
 
 use crate::common::{check_request, compile, connect, request, settings, try_compile};
+use crate::loading::check_refused;
 use remit_policy::{
     Cache, CredentialSource, CredentialUse, Layer, Patterns, Policy, PolicyText, Port, Web,
 };
@@ -198,4 +199,71 @@ fn the_proxys_credential_is_one_that_there_is() {
     let [corp] = policy.credentials() else { panic!("one credential") };
     assert!(!corp.applies(&request("GET https://p.example:3128/")));
     check_request(&policy, "GET https://a.example/", "allow by answer");
+}
+
+#[test]
+fn a_wrong_credential_names_file_line_and_key() {
+    let check = |text: &str, expected: &str| {
+        check_refused(
+            settings(Layer::User, &format!("[credentials.x]\n{text}")),
+            &format!("settings `user.toml` line {expected}"),
+        );
+    };
+    let source = "source = { variable = 'X' }";
+    check("as = 'bearer'", "1: `credentials.x.source`: it says where");
+    check("source = {}\nas = 'bearer'", "2: `credentials.x.source`: it is exactly one of");
+    check(
+        "source = { file = '~/x', variable = 'X' }\nas = 'bearer'",
+        "2: `credentials.x.source`: it is exactly one of",
+    );
+    check(
+        "source = { fil = '~/x' }",
+        "2: unknown key `credentials.x.source.fil`; did you mean `file`?",
+    );
+    check("source = { file = './x' }\nas = 'bearer'", "2: `credentials.x.source`: `./x`: a secret");
+    check(
+        "source = { file = 'x' }\nas = 'bearer'",
+        "2: `credentials.x.source`: `x`: a path begins",
+    );
+    check(
+        "source = { keyring = 'x' }\nas = 'bearer'",
+        "2: `credentials.x.source`: `x` is not an entry",
+    );
+    check("source = { variable = 'A B' }\nas = 'bearer'", "2: `credentials.x.source`: ");
+    check(source, "1: `credentials.x.as`: it is `bearer`");
+    check(&format!("{source}\nas = 'cookie'"), "1: `credentials.x.as`: ");
+    check(&format!("{source}\nas = 'header'"), "1: `credentials.x.name`: ");
+    check(&format!("{source}\nas = 'header'\nname = 'Host'"), "1: `credentials.x.name`: `Host` is");
+    check(&format!("{source}\nas = 'header'\nname = 'a b'"), "1: `credentials.x.name`: ");
+    check(&format!("{source}\nas = 'query'\nname = 'a&b'"), "1: `credentials.x.name`: ");
+    check(&format!("{source}\nas = 'bearer'\nname = 'a'"), "1: `credentials.x.name`: ");
+    check(&format!("{source}\nas = 'basic'\nname = 'a:b'"), "1: `credentials.x.name`: ");
+    check(
+        &format!("{source}\nas = 'aws'\nhosts = ['*.com']"),
+        "4: `credentials.x.hosts`: `*.com` covers",
+    );
+    check(
+        &format!("{source}\nas = 'aws'\nhosts = ['a.example']\nexpose = 'LD_PRELOAD'"),
+        "5: `credentials.x.expose`: `LD_PRELOAD` never passes",
+    );
+    check(
+        &format!("{source}\nas = 'aws'\nhosts = ['a.example']\nexpose = 'X_*'"),
+        "5: `credentials.x.expose`: `X_*` is not the name of one variable",
+    );
+    check(
+        &format!("{source}\nas = 'aws'\nexpose = 'X'"),
+        "4: `credentials.x.expose`: a secret without",
+    );
+    check(&format!("{source}\nas = 'aws'\nkind = 'X'"), "4: unknown key `credentials.x.kind`");
+    check_refused(
+        settings(
+            Layer::System,
+            "[credentials.x]\nsource = { variable = 'X' }\nas = 'aws'\nhosts = ['*']",
+        ),
+        "settings `system.toml` line 4: `credentials.x.hosts`: `*` covers too much",
+    );
+    check_refused(
+        settings(Layer::User, "[credentials.'a b']\nsource = { variable = 'X' }"),
+        "settings `user.toml` line 1: `credentials.a b`: a name is at most",
+    );
 }

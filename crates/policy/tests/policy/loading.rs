@@ -3,16 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use remit_policy::{Access, Grants, Layer, Place, Policy, Resource, Sync};
+use remit_policy::{Access, Layer, Place, Policy, Resource, Sync};
 
-use crate::common::{
-    check_exec, check_host, codex, compile, connect, place, request, rules, settings, try_compile,
-    words,
-};
+use crate::common::{check_exec, check_host, codex, compile, place, rules, settings, try_compile};
 
 /// Loads one text and compares how the refusal begins.
 #[track_caller]
-fn check_refused(text: remit_policy::PolicyText, expected: &str) {
+pub(crate) fn check_refused(text: remit_policy::PolicyText, expected: &str) {
     let shown = text.text.clone();
     match try_compile(&[text], None) {
         Ok(_) => panic!("loaded: {shown}"),
@@ -223,73 +220,6 @@ fn a_wrong_statement_about_the_network_names_file_line_and_key() {
         "2: `network.rules.host`: ",
     );
     check("[profiles.x.network]\ncahce = 'off'", "2: unknown key `profiles.x.network.cahce`");
-}
-
-#[test]
-fn a_wrong_credential_names_file_line_and_key() {
-    let check = |text: &str, expected: &str| {
-        check_refused(
-            settings(Layer::User, &format!("[credentials.x]\n{text}")),
-            &format!("settings `user.toml` line {expected}"),
-        );
-    };
-    let source = "source = { variable = 'X' }";
-    check("as = 'bearer'", "1: `credentials.x.source`: it says where");
-    check("source = {}\nas = 'bearer'", "2: `credentials.x.source`: it is exactly one of");
-    check(
-        "source = { file = '~/x', variable = 'X' }\nas = 'bearer'",
-        "2: `credentials.x.source`: it is exactly one of",
-    );
-    check(
-        "source = { fil = '~/x' }",
-        "2: unknown key `credentials.x.source.fil`; did you mean `file`?",
-    );
-    check("source = { file = './x' }\nas = 'bearer'", "2: `credentials.x.source`: `./x`: a secret");
-    check(
-        "source = { file = 'x' }\nas = 'bearer'",
-        "2: `credentials.x.source`: `x`: a path begins",
-    );
-    check(
-        "source = { keyring = 'x' }\nas = 'bearer'",
-        "2: `credentials.x.source`: `x` is not an entry",
-    );
-    check("source = { variable = 'A B' }\nas = 'bearer'", "2: `credentials.x.source`: ");
-    check(source, "1: `credentials.x.as`: it is `bearer`");
-    check(&format!("{source}\nas = 'cookie'"), "1: `credentials.x.as`: ");
-    check(&format!("{source}\nas = 'header'"), "1: `credentials.x.name`: ");
-    check(&format!("{source}\nas = 'header'\nname = 'Host'"), "1: `credentials.x.name`: `Host` is");
-    check(&format!("{source}\nas = 'header'\nname = 'a b'"), "1: `credentials.x.name`: ");
-    check(&format!("{source}\nas = 'query'\nname = 'a&b'"), "1: `credentials.x.name`: ");
-    check(&format!("{source}\nas = 'bearer'\nname = 'a'"), "1: `credentials.x.name`: ");
-    check(&format!("{source}\nas = 'basic'\nname = 'a:b'"), "1: `credentials.x.name`: ");
-    check(
-        &format!("{source}\nas = 'aws'\nhosts = ['*.com']"),
-        "4: `credentials.x.hosts`: `*.com` covers",
-    );
-    check(
-        &format!("{source}\nas = 'aws'\nhosts = ['a.example']\nexpose = 'LD_PRELOAD'"),
-        "5: `credentials.x.expose`: `LD_PRELOAD` never passes",
-    );
-    check(
-        &format!("{source}\nas = 'aws'\nhosts = ['a.example']\nexpose = 'X_*'"),
-        "5: `credentials.x.expose`: `X_*` is not the name of one variable",
-    );
-    check(
-        &format!("{source}\nas = 'aws'\nexpose = 'X'"),
-        "4: `credentials.x.expose`: a secret without",
-    );
-    check(&format!("{source}\nas = 'aws'\nkind = 'X'"), "4: unknown key `credentials.x.kind`");
-    check_refused(
-        settings(
-            Layer::System,
-            "[credentials.x]\nsource = { variable = 'X' }\nas = 'aws'\nhosts = ['*']",
-        ),
-        "settings `system.toml` line 4: `credentials.x.hosts`: `*` covers too much",
-    );
-    check_refused(
-        settings(Layer::User, "[credentials.'a b']\nsource = { variable = 'X' }"),
-        "settings `user.toml` line 1: `credentials.a b`: a name is at most",
-    );
 }
 
 #[test]
@@ -603,46 +533,4 @@ fn a_limit_that_somebody_wrote_is_told_from_a_default() {
     check(Project, "limits.memory = 'none'", Resource::Memory, (None, true, false));
     check(Project, "limits.processes = 8192", Resource::Processes, (Some(4096), true, false));
     check(User, "limits.processes = 8192", Resource::Processes, (Some(8192), false, true));
-}
-
-/// The reference, whose examples are promises.
-const REFERENCE: &str = include_str!("../../../../docs/reference/policy.md");
-
-#[test]
-fn every_example_of_the_reference_loads() {
-    let examples: Vec<_> = REFERENCE
-        .split("```toml\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap_or_default())
-        .collect();
-    assert!(examples.len() >= 5, "{examples:#?}");
-    for example in examples {
-        compile(&[settings(Layer::System, example)], None);
-    }
-}
-
-#[test]
-fn the_administrators_example_does_what_the_reference_says() {
-    let example = REFERENCE.split("```toml\n").find(|text| text.contains("acme.example"));
-    let example = example.and_then(|text| text.split("```").next()).expect("the example");
-    let policy = compile(&[settings(Layer::System, example)], None);
-    let said = |program: &str, text: &str| {
-        let mut request = request(text);
-        request.connect.program = Some(program.into());
-        words(&policy.request(request, &Grants::default()))
-    };
-    let forge = |path: &str| format!("POST https://forge.acme.example{path}");
-    let git = "/usr/lib/git-core/git-remote-http";
-    assert_eq!(said(git, &forge("/acme/app/git-upload-pack")), "allow by system");
-    assert_eq!(said(git, &forge("/acme/app/git-receive-pack")), "allow by system");
-    assert_eq!(said(git, &forge("/other/app/git-receive-pack")), "ask by system");
-    assert_eq!(said("/usr/bin/curl", &forge("/acme/app/git-receive-pack")), "ask by system");
-    assert_eq!(said("/usr/bin/curl", "GET https://forge.acme.example/x"), "allow by system");
-    assert_eq!(said("/usr/bin/node", "PUT https://any.example/x"), "refuse by system");
-    let [token] = policy.credentials() else { panic!("one credential") };
-    assert!(token.applies(&request("GET https://forge.acme.example/acme/app")));
-    assert!(!token.applies(&request("GET https://forge.acme.example/other/app")));
-    let ssh = policy.handling(&connect("forge.acme.example:22")).ssh.expect("commands");
-    assert_eq!(Vec::from_iter(ssh), ["git-upload-pack"]);
-    assert_eq!(policy.upload_cap(&connect("forge.acme.example")), Some(20 << 20));
 }

@@ -8,5 +8,6 @@ mod fuzz;
 mod laws;
 mod loading;
 mod network;
+mod reference;
 mod requests;
 mod tiers;

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use remit_policy::{Refusal, Request};
 
 use super::find::{Finder, Stream};
+use super::frames::Frames;
 use super::slot::{self, Slot, decoded_bytes};
 use super::{Credentials, Form, Meaning, What, aws};
 use crate::http::hooks::{Course, Draft, Hooks, Incoming, Outgoing};
@@ -28,6 +29,8 @@ pub(crate) struct Leaving {
     /// The credentials that are bound to it, by their place.
     bound: Vec<usize>,
     stream: Stream,
+    /// It may ask for a WebSocket, and then what is sent is in frames.
+    frames: Option<(Frames, Stream)>,
 }
 
 /// Puts placeholders where an answer repeats secrets.
@@ -81,6 +84,11 @@ impl<G: Gate> Hooks for PutIn<G> {
             request: request.clone(),
             bound: dressed.bound,
             stream: Stream::default(),
+            // SOURCE: RFC 6455 §4.1, RFC 8441 §5.
+            frames: draft
+                .headers
+                .contains_key(header::SEC_WEBSOCKET_VERSION)
+                .then(Default::default),
         };
         let coming = Coming {
             credentials: Arc::clone(&self.credentials),
@@ -271,9 +279,13 @@ impl Leaving {
             true => Err(meaning),
             false => Ok(None),
         };
-        self.stream
-            .pass(finder, piece, last, judge)
-            .map_err(|found| self.credentials.misplaced(&self.request, found))
+        // The bytes are looked at as they are, too: any request can have the field.
+        let framed = self.frames.as_mut().map_or(Ok(()), |(frames, stream)| {
+            let payload = frames.payload(&piece).into();
+            stream.pass(finder, payload, last, judge).map(drop)
+        });
+        let seen = framed.and_then(|()| self.stream.pass(finder, piece, last, judge));
+        seen.map_err(|found| self.credentials.misplaced(&self.request, found))
     }
 }
 

@@ -21,12 +21,12 @@ pub(super) fn failed(why: &str) -> Response<Bytes> {
 pub(super) fn malformed(connect: &Connect, malformed: &Malformed) -> Refusal {
     let mut basis = Basis::built_in("a request must be readable in one way only");
     basis.justification = Some(malformed.why.to_owned());
-    Refusal {
-        attempt: format!("request to `{connect}`"),
-        basis,
-        instead: Some("the same request, written as RFC 9110 and RFC 9112 have it".to_owned()),
-        note: None,
-    }
+    let instead = match malformed.status {
+        StatusCode::MISDIRECTED_REQUEST => "a connection of its own for each host",
+        _ => "the same in a request as RFC 9110 and RFC 9112 have it",
+    };
+    let attempt = format!("request to `{connect}`");
+    Refusal { attempt, basis, instead: Some(instead.to_owned()), note: None }
 }
 
 fn text(status: StatusCode, mark: &'static str, body: String) -> Response<Bytes> {

@@ -132,13 +132,17 @@ const OURS: [HeaderName; 13] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// Takes out what is not passed on, also what an answer's `Connection` names.
+/// Takes out what is not passed on, also what an answer's `Connection` names. The
+/// rest keeps its order.
 pub(super) fn strip(headers: &mut HeaderMap) {
     let named: Vec<String> = named(headers).collect();
-    for name in named {
-        headers.remove(name.as_str());
-    }
-    for name in &OURS {
-        headers.remove(name);
+    let ours =
+        |name: &HeaderName| OURS.contains(name) || named.iter().any(|one| name.as_str() == one);
+    if headers.keys().any(ours) {
+        let mut kept = HeaderMap::with_capacity(headers.len());
+        for (name, value) in headers.iter().filter(|(name, _)| !ours(name)) {
+            kept.append(name, value.clone());
+        }
+        *headers = kept;
     }
 }

@@ -37,6 +37,9 @@ pub(super) fn end(bytes: &[u8], seen: usize) -> Result<Option<usize>, Malformed>
     // The end of a line may have been cut in the middle.
     let from = seen.saturating_sub(3);
     for (at, byte) in bytes.iter().enumerate().skip(from) {
+        if at >= HEAD_LIMIT {
+            return Err(Malformed { status: TOO_LARGE, why: "its head is longer than 128 KiB" });
+        }
         match byte {
             b'\n' if at == 0 || bytes[at - 1] != b'\r' => {
                 return Err(Malformed::new("a line ends without CR"));
@@ -51,9 +54,6 @@ pub(super) fn end(bytes: &[u8], seen: usize) -> Result<Option<usize>, Malformed>
             _ => {}
         }
     }
-    if bytes.len() > HEAD_LIMIT {
-        return Err(Malformed { status: TOO_LARGE, why: "its head is longer than 128 KiB" });
-    }
     Ok(None)
 }
 
@@ -63,7 +63,7 @@ const TOO_LARGE: StatusCode = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
 pub(super) fn request(bytes: &[u8]) -> Result<RequestHead, Malformed> {
     // SOURCE: RFC 9113 §3.4, the preface of HTTP/2.
     if bytes.starts_with(b"PRI * HTTP/2.0\r\n") {
-        let why = "HTTP/2 was not agreed on in TLS; HTTP/1.1 is spoken here";
+        let why = "HTTP/2 was not agreed on in TLS, so HTTP/1 is spoken here";
         return Err(Malformed { status: StatusCode::HTTP_VERSION_NOT_SUPPORTED, why });
     }
     let mut fields = [httparse::EMPTY_HEADER; FIELD_LIMIT];

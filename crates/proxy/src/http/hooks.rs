@@ -56,7 +56,8 @@ pub(crate) enum Course<O, I> {
     Answer(Response<Bytes>),
 }
 
-/// Sees the body of one request on its way out.
+/// Sees the body of one request on its way out. What a WebSocket sends, which its
+/// frames mask, is not shown.
 pub(crate) trait Outgoing: Send {
     /// The next piece; what is returned is sent in its place. It may hold bytes
     /// back and return them later, or none at all.
@@ -71,6 +72,9 @@ pub(crate) trait Outgoing: Send {
     fn pass(&mut self, piece: Bytes) -> impl Future<Output = Result<Bytes, Refusal>> + Send;
 
     /// The body is complete: what was held back, and the trailers of HTTP/2.
+    ///
+    /// A refusal here leaves a body of a stated length whole at the host, unless
+    /// some of it was held back.
     fn finish(
         &mut self,
         trailers: Option<&mut HeaderMap>,

@@ -1,5 +1,9 @@
 //! HTTP/1: one request after the other, and WebSockets.
 
+mod carry;
+
+pub(super) use carry::INTERIM_LIMIT;
+
 use std::io;
 use std::pin::pin;
 use std::sync::atomic::AtomicBool;
@@ -7,20 +11,20 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, StatusCode, Version};
-use remit_policy::{Refusal, Request, Scheme};
+use http::{HeaderMap, Response, StatusCode, Version};
+use remit_policy::{Method, Request};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::time::timeout;
 
+use self::carry::{Broke, Done, Terms, download, upload};
 use super::admit::{Account, Admitted, Ready};
-use super::body::{Extensions, Pieces, Written};
 use super::framing::{self, Body};
 use super::head::{self, RequestHead};
-use super::hooks::{Hooks, Incoming, Outgoing};
+use super::hooks::{Hooks, Incoming};
 use super::reader::{NoHead, Reader};
 use super::strict::{self, Malformed};
 use super::websocket::{self, Offer};
-use super::{Inspected, answer};
+use super::{Inspected, answer, authority};
 use crate::Gate;
 
 /// How long a head may take from its first byte, so that a program which dribbles
@@ -30,9 +34,6 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(60);
 /// How long what follows a refused request is read, so that the refusal is not
 /// overtaken by a reset.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Interim answers to one request.
-pub(super) const INTERIM_LIMIT: usize = 16;
 
 /// Both sides of a connection.
 struct Sides<A, U> {
@@ -59,28 +60,6 @@ enum Next<G: Gate, H: Hooks> {
     Another,
     Close(&'static str),
     Tunnel(Account<G>, H::Incoming),
-}
-
-/// How an answer ended.
-enum Done {
-    /// Complete; whether the host takes another request.
-    Complete {
-        keep: bool,
-    },
-    Upgraded,
-    /// The host broke off, or what it says is not HTTP.
-    Failed(String),
-    /// The agent does not take it.
-    AgentGone,
-}
-
-/// Why a body does not go on.
-enum Broke {
-    AgentGone,
-    /// The host takes no more; it may have answered.
-    HostGone,
-    Malformed,
-    Refused(Refusal),
 }
 
 impl<G: Gate, H: Hooks> Inspected<G, H> {
@@ -212,17 +191,7 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
             self.gate.failed(format!("`{}` answers what was not asked", self.connect));
             return Next::Close("broken off");
         }
-        let mut head = format!(
-            "{} {} {:?}\r\nhost: {}\r\n",
-            method.as_str(),
-            target.as_str(),
-            terms.version,
-            strict::authority(&self.connect, self.scheme),
-        )
-        .into_bytes();
-        answer::fields(&mut head, &headers);
-        head.extend_from_slice(terms.framing(&method).as_bytes());
-        head.extend_from_slice(b"\r\n");
+        let head = self.head_of(&method, target.as_str(), &headers, &terms);
         let accepted = async {
             sides.to_host.write_all(&head).await?;
             sides.to_host.flush().await
@@ -290,6 +259,36 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
         }
     }
 
+    /// A head in our own spelling.
+    fn head_of(
+        &self,
+        method: &Method,
+        target: &str,
+        headers: &HeaderMap,
+        terms: &Terms,
+    ) -> Vec<u8> {
+        let host = authority(&self.connect, self.scheme);
+        let (method_text, version) = (method.as_str(), terms.version);
+        let line = format!("{method_text} {target} {version:?}\r\nhost: {host}\r\n");
+        let mut head = line.into_bytes();
+        answer::fields(&mut head, headers);
+        head.extend_from_slice(terms.framing(method).as_bytes());
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+
+    /// What a head would be written as. `None` if it is refused.
+    #[cfg(test)]
+    pub(super) fn rewritten(&self, bytes: &Bytes) -> Option<(RequestHead, Body, Vec<u8>)> {
+        let Understood { request, mut head, body, websocket, keep } =
+            self.understand(bytes).ok()?;
+        framing::strip(&mut head.headers);
+        let terms = Terms { version: head.version, body, websocket, keep };
+        let target = request.target.as_str();
+        let written = self.head_of(&request.method, target, &head.headers, &terms);
+        Some((head, body, written))
+    }
+
     /// Answers a request whose body was refused, if nothing was answered yet.
     async fn late<A, U>(
         &self,
@@ -323,34 +322,6 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
     }
 }
 
-/// How a request is to be framed.
-struct Terms {
-    version: Version,
-    body: Body,
-    websocket: Option<Offer>,
-    keep: bool,
-}
-
-impl Terms {
-    fn framing(&self, method: &remit_policy::Method) -> String {
-        let mut lines = match self.body {
-            Body::Length(length) => format!("content-length: {length}\r\n"),
-            Body::Chunked => "transfer-encoding: chunked\r\n".to_owned(),
-            // SOURCE: RFC 9110 §8.6, methods that usually have content say so.
-            _ if matches!(method.as_str(), "POST" | "PUT" | "PATCH") => {
-                "content-length: 0\r\n".to_owned()
-            }
-            _ => String::new(),
-        };
-        if self.websocket.is_some() {
-            lines.push_str("connection: upgrade\r\nupgrade: websocket\r\n");
-        } else if !self.keep {
-            lines.push_str("connection: close\r\n");
-        }
-        lines
-    }
-}
-
 /// The next head. Ends also when the host closes, or speaks unasked, meanwhile.
 async fn next_request<A, U>(sides: &mut Sides<A, U>) -> Result<Bytes, NoHead>
 where
@@ -367,163 +338,6 @@ where
     }
     let late = Malformed { status: StatusCode::REQUEST_TIMEOUT, why: "its head took a minute" };
     timeout(HEAD_PATIENCE, sides.agent.head()).await.unwrap_or(Err(NoHead::Malformed(late)))
-}
-
-/// Carries a request's body, then waits for the agent to hang up.
-async fn upload<R, W, O, G>(
-    agent: &mut Reader<R>,
-    host: &mut W,
-    body: Body,
-    outgoing: &mut O,
-    account: &Account<G>,
-    uploaded: &AtomicBool,
-) -> Broke
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-    O: Outgoing,
-    G: Gate,
-{
-    let mut pieces = Pieces::new(body, Extensions::Refused);
-    let mut written = Written::new(body);
-    loop {
-        let (piece, last) = match pieces.next(agent).await {
-            Ok(Some(piece)) => (outgoing.pass(piece).await, false),
-            Ok(None) => (outgoing.finish(None).await, true),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Broke::Malformed,
-            Err(_) => return Broke::AgentGone,
-        };
-        let piece = match piece {
-            Ok(piece) => piece,
-            Err(refusal) => return Broke::Refused(refusal),
-        };
-        account.sent(&piece);
-        if written.piece(host, &piece).await.is_err() {
-            return Broke::HostGone;
-        }
-        if last {
-            break;
-        }
-    }
-    if written.end(host).await.is_err() {
-        return Broke::HostGone;
-    }
-    uploaded.store(true, Relaxed);
-    let _ = agent.gone().await;
-    Broke::AgentGone
-}
-
-/// Carries the answer.
-async fn download<R, W, I, G>(
-    host: &mut Reader<R>,
-    agent: &mut W,
-    method: &remit_policy::Method,
-    terms: &Terms,
-    incoming: &mut I,
-    account: &Account<G>,
-) -> Done
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-    I: Incoming,
-    G: Gate,
-{
-    let mut head = match final_head(host, agent, terms).await {
-        Ok(head) => head,
-        Err(done) => return done,
-    };
-    let body = match framing::response_body(&head.headers, head.version, head.status, method) {
-        Ok(body) => body,
-        Err(malformed) => {
-            return Done::Failed(format!("its answer is malformed: {}", malformed.why));
-        }
-    };
-    let upgraded = head.status == StatusCode::SWITCHING_PROTOCOLS;
-    let keep = body != Body::UntilClose && !framing::closes(&head.headers, head.version);
-    let length = head.headers.get(http::header::CONTENT_LENGTH).cloned();
-    framing::strip(&mut head.headers);
-    incoming.head(head.status, &mut head.headers);
-    framing::strip(&mut head.headers);
-    account.answered(head.status);
-    let mut bytes = answer::head(head.status, &head.headers);
-    match (body, length) {
-        (Body::Chunked, _) => bytes.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        // Also of answers to HEAD, which say how long a body would be.
-        (_, Some(length)) if !upgraded => {
-            bytes.extend_from_slice(&[b"content-length: ", length.as_bytes(), b"\r\n"].concat());
-        }
-        _ => {}
-    }
-    bytes.extend_from_slice(match (upgraded, keep && terms.keep) {
-        (true, _) => b"connection: upgrade\r\nupgrade: websocket\r\n\r\n",
-        (false, true) => b"\r\n".as_slice(),
-        (false, false) => b"connection: close\r\n\r\n",
-    });
-    if agent.write_all(&bytes).await.is_err() || agent.flush().await.is_err() {
-        return Done::AgentGone;
-    }
-    if upgraded {
-        return Done::Upgraded;
-    }
-    let mut pieces = Pieces::new(body, Extensions::Ignored);
-    let mut written = Written::new(body);
-    loop {
-        let (piece, last) = match pieces.next(host).await {
-            Ok(Some(piece)) => (incoming.pass(piece), false),
-            Ok(None) => (incoming.finish(None), true),
-            Err(error) => return Done::Failed(format!("its answer broke off: {error}")),
-        };
-        account.received(&piece);
-        if written.piece(agent, &piece).await.is_err() {
-            return Done::AgentGone;
-        }
-        if last {
-            break;
-        }
-    }
-    if written.end(agent).await.is_err() {
-        return Done::AgentGone;
-    }
-    Done::Complete { keep }
-}
-
-/// The head of the final answer; interim ones are passed on bare.
-async fn final_head<R, W>(
-    host: &mut Reader<R>,
-    agent: &mut W,
-    terms: &Terms,
-) -> Result<head::ResponseHead, Done>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    let malformed = |why: &str| Done::Failed(format!("its answer is malformed: {why}"));
-    for _ in 0..INTERIM_LIMIT {
-        let bytes = match host.head().await {
-            Ok(bytes) => bytes,
-            Err(NoHead::Ended) => return Err(Done::Failed("it closed the connection".to_owned())),
-            Err(NoHead::Broken(error)) => return Err(Done::Failed(error.to_string())),
-            Err(NoHead::Malformed(why)) => return Err(malformed(why.why)),
-        };
-        let head = head::response(&bytes).map_err(|why| malformed(why.why))?;
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            let taken = terms.websocket.as_ref().is_some_and(|offer| offer.is_taken(&head.headers));
-            return if taken { Ok(head) } else { Err(malformed("nobody asked for its upgrade")) };
-        }
-        if !head.status.is_informational() {
-            return Ok(head);
-        }
-        if terms.version == Version::HTTP_11 {
-            let mut bytes = answer::head(head.status, &http::HeaderMap::new());
-            bytes.extend_from_slice(b"\r\n");
-            let told = async {
-                agent.write_all(&bytes).await?;
-                agent.flush().await
-            };
-            told.await.map_err(|_: io::Error| Done::AgentGone)?;
-        }
-    }
-    Err(malformed("more than 16 interim answers"))
 }
 
 /// Answers from here.

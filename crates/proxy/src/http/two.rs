@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::admit::{Account, Admitted, Ready};
 use super::hooks::{Hooks, Incoming, Outgoing};
 use super::strict::{self, Malformed};
-use super::{Inspected, answer, framing};
+use super::{Inspected, answer, authority, framing};
 use crate::Gate;
 
 /// Requests at once on one connection; what common servers allow.
@@ -247,7 +247,7 @@ impl<G: Gate, H: Hooks + 'static> Inspected<G, H> {
     ) -> Option<http::Request<()>> {
         let uri = Uri::builder()
             .scheme(self.scheme.to_string().as_str())
-            .authority(strict::authority(&self.connect, self.scheme))
+            .authority(authority(&self.connect, self.scheme))
             .path_and_query(target)
             .build()
             .ok()

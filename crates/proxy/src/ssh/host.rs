@@ -1,7 +1,6 @@
 //! The host's side of SSH that is ended here: who the host is, and that it
 //! takes the person for who they are.
 
-use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use russh::keys::agent::client::AgentClient;
 use russh::keys::{
     Algorithm, EcdsaCurve, HashAlg, PrivateKeyWithHashAlg, PublicKey, load_secret_key,
 };
-use russh::{Channel, ChannelId, ChannelMsg, Preferred};
+use russh::{Channel, ChannelId, ChannelMsg};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -56,10 +55,9 @@ impl<G: Gate> Way<G> {
         let connect = flow.connect.clone();
         let known = known::load(&keys.known_hosts, &connect).map_err(failed)?;
         let Tied { end, carriers } = tie(flow.dial().await?, For::Agent, waiting);
-        let key = known.order(&HOST_KEYS);
         let config = client::Config {
             client_id: super::version(),
-            preferred: Preferred { key: Cow::Owned(key), ..Preferred::DEFAULT },
+            preferred: super::preferred(known.order(&HOST_KEYS)),
             channel_buffer_size: QUEUE,
             keepalive_interval: Some(Duration::from_secs(60)),
             ..client::Config::default()

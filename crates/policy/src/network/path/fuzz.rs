@@ -16,7 +16,7 @@ fn text(picks: &[u8]) -> String {
 }
 
 /// What a server does to a path before it acts on it, in an order of its own.
-const STEPS: [fn(&[u8]) -> Vec<u8>; 6] =
+const STEPS: [Rewrite; 6] =
     [decoded, decoded_but_slashes, slashed, collapsed, resolved, without_parameters];
 
 #[test]

@@ -73,6 +73,9 @@ fn no_other_spelling_of_a_denied_path_gets_around_it() {
         "/admin%c0%afusers",
         "/x/%c0%ae%c0%ae/admin/users",
         "/ad%0dmin/users",
+        "/admin%ef%bc%8fusers",
+        "/%ef%bd%81dmin/user%c5%bf",
+        "/x/%ef%bc%8e%ef%bc%8e/admin/users",
         "/admin/%2e/users",
         "/admin/.%2e/admin/users",
     ] {

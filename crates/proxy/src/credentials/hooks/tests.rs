@@ -1,3 +1,5 @@
+mod carried;
+
 use std::net::IpAddr;
 use std::sync::Mutex;
 
@@ -5,8 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use remit_policy::{Connect, Handling, Host, Permit, Port};
 
+use super::super::frames::tests::frame;
 use super::super::tests::{TOKEN, draft, held, loaded, placeholder_of, request, secret};
 use super::*;
+use crate::credentials::{AwsKey, Loaded};
 use crate::{Answered, Carried, Requested};
 
 fn bearer() -> Credentials {
@@ -318,4 +322,85 @@ async fn an_answer_that_cannot_be_read_is_withheld_where_a_secret_was_put_in() {
     headers.insert("content-encoding", "identity".parse().unwrap());
     coming.head(StatusCode::OK, &mut headers);
     assert_eq!(coming.pass(Bytes::from_static(b"plain text")), "plain text");
+}
+
+#[tokio::test]
+async fn frames_of_a_websocket_are_looked_into() {
+    let credentials = Arc::new(bearer());
+    let it = placeholder_of(&credentials, "api");
+    for (to, text, goes) in [
+        ("other.example", it.as_str(), false),
+        ("api.example", TOKEN, false),
+        ("api.example", &it, true),
+        ("other.example", "hello", true),
+    ] {
+        let hooks = PutIn::new(Noting::default(), Arc::clone(&credentials));
+        let request = request(&format!("GET https://{to}:443/x"));
+        let mut draft = draft(&request, &[("sec-websocket-version", "13")]);
+        let course = hooks.request(4, &request, &mut draft).await.unwrap();
+        let Course::Send(mut leaving, _) = course else { panic!("answered from here") };
+        let sent = frame(text.as_bytes(), [0x37, 0xfa, 0x21, 0x3d]);
+        let mut out = Vec::new();
+        let went = async {
+            for piece in sent.chunks(5) {
+                out.extend(leaving.pass(Bytes::copy_from_slice(piece)).await?);
+            }
+            out.extend(leaving.finish(None).await?);
+            Ok::<_, Refusal>(())
+        };
+        assert_eq!(went.await.is_ok(), goes, "{to} {text}");
+        assert_eq!(out == sent, goes, "{to} {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_field_of_websockets_hides_no_plain_body() {
+    let credentials = Arc::new(bearer());
+    let hooks = PutIn::new(Noting::default(), Arc::clone(&credentials));
+    let request = request("POST https://other.example:443/x");
+    let mut draft = draft(&request, &[("sec-websocket-version", "13")]);
+    let course = hooks.request(4, &request, &mut draft).await.unwrap();
+    let Course::Send(mut leaving, _) = course else { panic!("answered from here") };
+    let body = placeholder_of(&credentials, "api");
+    assert!(leaving.pass(Bytes::from(body)).await.is_err());
+}
+
+#[test]
+fn a_request_to_aws_is_signed_anew_and_one_signed_otherwise_is_refused() {
+    let key = |id, text| AwsKey { id: secret(id), secret: secret(text), session: None };
+    // SOURCE: Amazon S3 API Reference, "Authenticating Requests: Using Query Parameters".
+    let example = key("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+    let real = key("AKIAREALREALREALREAL", "RealRealRealRealReal/RealReal+RealRealRe");
+    let host = "examplebucket.s3.amazonaws.com";
+    let credentials = held(vec![loaded("aws", Form::Aws(real.clone()), host)]);
+    let variable = |name: &str| {
+        let all = credentials.variables();
+        all.into_iter().find(|(it, _)| it == name).map(|(_, value)| secret(&value)).unwrap()
+    };
+    let inside = AwsKey {
+        id: variable("AWS_ACCESS_KEY_ID"),
+        secret: variable("AWS_SECRET_ACCESS_KEY"),
+        session: None,
+    };
+    let request = request(
+        "GET https://examplebucket.s3.amazonaws.com:443/test.txt\
+         ?X-Amz-Algorithm=AWS4-HMAC-SHA256\
+         &X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request\
+         &X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host\
+         &X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404",
+    );
+    let published = draft(&request, &[]);
+    let mut signed = published.clone();
+    aws::sign(&request, &mut signed, &example, &inside).unwrap().unwrap();
+    let mut expected = published.clone();
+    aws::sign(&request, &mut expected, &example, &real).unwrap().unwrap();
+
+    let dressed = credentials.dress(&request, &mut signed).unwrap();
+    assert_eq!(dressed.names, ["aws"]);
+    assert_eq!(signed, expected);
+    let refusal = credentials.dress(&request, &mut published.clone()).err().unwrap();
+    assert!(refusal.to_string().contains("a key that is not the placeholder"), "{refusal}");
+    let mut unsigned = Draft { query: None, headers: HeaderMap::new() };
+    assert!(credentials.dress(&request, &mut unsigned).unwrap().names.is_empty());
+    assert_eq!(unsigned.query, None);
 }
