@@ -7,8 +7,9 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::internet::{API, GREETING, Internet};
+use crate::internet::{API, DENIED, GREETING, Internet};
 use crate::places;
+use crate::postgres::Postgres;
 use crate::run::{Running, eventually};
 use crate::scenario::Need::{self, Program};
 use crate::world::World;
@@ -23,6 +24,8 @@ scenarios! { "flows":
     a_slow_program_is_cut [Need::Internet],
     a_deny_ends_an_open_web_socket_at_once [Need::Internet],
     a_secret_goes_to_its_own_host_alone [Need::Internet, Program("curl")],
+    a_database_is_named_in_the_record [Need::Internet, Program("psql"), Need::Postgres],
+    everything_goes_by_the_proxy_outside [Need::Internet, Program("curl")],
 }
 
 const BULK: &str = include_str!("flows/bulk.py");
@@ -233,4 +236,45 @@ fn a_secret_goes_to_its_own_host_alone(world: &World) {
     let environment = internet.inside("env; cat /proc/*/environ; cat /run/remit/trust/* | grep -c PRIVATE").out;
     assert!(!environment.contains(secret) && environment.contains("TOKEN="));
     assert!(Path::new(&file).exists());
+}
+
+fn a_database_is_named_in_the_record(world: &World) {
+    let internet = Internet::new(world);
+    let _server = Postgres::within(world, &internet.lab);
+    let script = "psql -h db.example -U postgres -At -c \"select 'hello from a database'\" postgres";
+    internet.outside(script).succeeds().says("hello from a database");
+    internet.inside(script).fails();
+    world.settings("[network]\nallow = [\"db.example:5432\"]\n");
+    for mode in ["prefer", "disable"] {
+        internet.inside(&format!("PGSSLMODE={mode} {script}")).succeeds().says("hello from a database");
+        world.record().has(&["connect_fact", "\"database\":\"postgres\""]);
+    }
+}
+
+/// A machine whose only way out is a proxy that wants a password, which the agent
+/// never sees; names are looked up by the proxy.
+fn everything_goes_by_the_proxy_outside(world: &World) {
+    let internet = Internet::new(world);
+    let file = world.home.join("proxy");
+    world.write(&file, "open-sesame");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a closed file");
+    let settings = format!(
+        "[network]\nallow = [\"api.example\"]\nproxy = \"http://proxy.example:3128\"\n\
+         proxy_credential = \"corporate\"\nno_proxy = [\"other.example\"]\n\
+         [credentials.corporate]\nsource = {{ file = \"{}\" }}\nas = \"basic\"\nname = \"user\"\n",
+        file.display()
+    );
+    for inspect in ["", "inspect = [\"api.example\"]\n"] {
+        world.settings(&settings.replace("[credentials", &format!("{inspect}[credentials")));
+        internet.forget();
+        for url in ["https://api.example/", "http://api.example/"] {
+            internet.inside(&format!("curl -sS -m 10 {url}")).succeeds().says(GREETING);
+        }
+        assert!(!internet.saw(&["proxy", "api.example:443", "true"]).is_empty(), "{:?}", internet.seen());
+        assert!(!internet.saw(&["proxy", "api.example:80", "true"]).is_empty(), "{:?}", internet.seen());
+        internet.inside(&format!("curl -sS -m 10 https://{DENIED}/")).fails_or_is_refused();
+        assert!(internet.saw(&[DENIED]).is_empty(), "{:?}", internet.seen());
+    }
+    let output = internet.inside("env; cat ~/proxy; curl -sS -m 5 http://proxy.example:3128/");
+    assert!(!output.both().contains("open-sesame"), "{output:?}");
 }

@@ -75,6 +75,7 @@ fn main() -> ExitCode {
         tools::all(),
         supervisor::all(),
         agents::all(),
+        agents::inspected::all(),
         story::all(),
     ];
     let scenarios: Vec<Scenario> = themes.into_iter().flatten().collect();

@@ -26,6 +26,7 @@ function answer(request, response) {
     };
     const { pathname, searchParams } = new URL(request.url, 'https://unused.example');
     if (host === 'git.example') { note(seen); return git(request, response); }
+    if (host === 'model.example') { note(seen); return model(request, response); }
     if (files.has(host)) { note(seen); return file(path.join(folder, 'www', host, decodeURIComponent(pathname)), response); }
     const body = [];
     const route = routes[pathname] ?? greet;
@@ -87,6 +88,18 @@ function file(name, response) {
     response.end(found && fs.readFileSync(found));
 }
 
+/** The model itself speaks HTTP/1.1 in the clear, on the laboratory's loopback. */
+function model(request, response) {
+    const headers = Object.fromEntries(Object.entries(request.headers).filter(([name]) => !name.startsWith(':')));
+    const asked = http.request({ port: 8081, method: request.method, path: request.url, headers }, answer => {
+        for (const name of ['connection', 'keep-alive', 'transfer-encoding']) delete answer.headers[name];
+        response.writeHead(answer.statusCode, answer.headers);
+        answer.pipe(response);
+    });
+    asked.on('error', () => response.destroy());
+    request.pipe(asked);
+}
+
 /** Git's own program for serving repositories over HTTP. SOURCE: git-http-backend(1). */
 function git(request, response) {
     const { pathname, search } = new URL(request.url, 'https://unused.example');
@@ -117,6 +130,7 @@ function git(request, response) {
 /** SOURCE: RFC 6455. Echoes whole text frames of less than 126 bytes. */
 function webSocket(request, socket) {
     note({ server: 'websocket', host: request.headers.host, path: request.url, headers: request.headers });
+    if (request.headers.host === 'model.example') return socket.end('HTTP/1.1 426 Upgrade Required\r\ncontent-length: 0\r\nconnection: close\r\n\r\n');
     const accept = createHash('sha1').update(request.headers['sec-websocket-key'] + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11').digest('base64');
     socket.write(`HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ${accept}\r\n\r\n`);
     socket.on('data', frame => {
