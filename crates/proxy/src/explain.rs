@@ -6,19 +6,24 @@ use bytes::Bytes;
 use remit_policy::Refusal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::sniff::{self, Protocol};
+use crate::{postgres, ssh};
 
 /// How long a program may take to speak before it is cut off without a word.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What a program speaks, and the first bytes by which that is known.
+pub(crate) type Heard = (Protocol, Bytes);
+
 /// Answers a refused connection and ends it.
 ///
-/// `spoken` is what the program speaks, if its first bytes were read already.
-pub(crate) async fn refuse(stream: TcpStream, spoken: Option<Protocol>, refusal: &Refusal) {
+/// `heard` is what the program speaks and its first bytes, if they were read already.
+pub(crate) async fn refuse(stream: TcpStream, heard: Option<Heard>, refusal: &Refusal) {
     answer(
         stream,
-        spoken,
+        heard,
         "403 Forbidden",
         "x-remit: refused",
         &format!("{refusal}\n"),
@@ -28,10 +33,10 @@ pub(crate) async fn refuse(stream: TcpStream, spoken: Option<Protocol>, refusal:
 }
 
 /// Answers a connection that could not be made and ends it.
-pub(crate) async fn fail(stream: TcpStream, spoken: Option<Protocol>, why: &str) {
+pub(crate) async fn fail(stream: TcpStream, heard: Option<Heard>, why: &str) {
     answer(
         stream,
-        spoken,
+        heard,
         "502 Bad Gateway",
         "x-remit: unreachable",
         &format!("{why}\n"),
@@ -46,18 +51,17 @@ const ALERT_INTERNAL_ERROR: [u8; 7] = [0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 80];
 
 async fn answer(
     mut stream: TcpStream,
-    spoken: Option<Protocol>,
+    heard: Option<Heard>,
     status: &str,
     mark: &str,
     body: &str,
     alert: [u8; 7],
 ) {
-    let (spoken, head) = match spoken {
-        Some(spoken) => (spoken, false),
-        None => match tokio::time::timeout(PATIENCE, sniff::first(&mut stream, Bytes::new())).await
-        {
-            Ok(Ok((first, spoken))) => (spoken, first.starts_with(b"HEAD ")),
-            _ => (Protocol::Other, false),
+    let (spoken, first) = match heard {
+        Some(heard) => heard,
+        None => match timeout(PATIENCE, sniff::first(&mut stream, Bytes::new())).await {
+            Ok(Ok((first, spoken))) => (spoken, first),
+            _ => (Protocol::Other, Bytes::new()),
         },
     };
     let reply = match spoken {
@@ -65,17 +69,23 @@ async fn answer(
             "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\n{mark}\r\n\
              content-length: {}\r\nconnection: close\r\n\r\n{}",
             body.len(),
-            if head { "" } else { body },
+            if first.starts_with(b"HEAD ") { "" } else { body },
         )
         .into_bytes(),
         Protocol::Tls => alert.to_vec(),
-        _ => return cut(stream),
+        Protocol::Ssh => ssh::farewell(body),
+        Protocol::PostgreSql => {
+            let _ =
+                timeout(PATIENCE, postgres::farewell(&mut stream, &first, body.trim_end())).await;
+            Vec::new()
+        }
+        Protocol::Other => return cut(stream),
     };
     if stream.write_all(&reply).await.is_ok() && stream.shutdown().await.is_ok() {
         // Unread bytes would turn our end into a reset, which may overtake the reply.
         let mut rest = vec![0; 16 * 1024];
         let drain = async { while stream.read(&mut rest).await.is_ok_and(|n| n > 0) {} };
-        let _ = tokio::time::timeout(PATIENCE, drain).await;
+        let _ = timeout(PATIENCE, drain).await;
     }
 }
 

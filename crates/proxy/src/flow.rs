@@ -12,11 +12,12 @@ use tokio::net::TcpStream;
 
 use crate::agent::Agent;
 use crate::dial::{self, DialError};
+use crate::explain::{self, Heard};
 use crate::meter::Meter;
 use crate::relay::relay;
 use crate::shared::Shared;
 use crate::sniff::{self, Protocol};
-use crate::{Carried, Gate, explain};
+use crate::{Carried, Gate};
 
 /// A permitted connection on its way.
 #[derive(Debug)]
@@ -27,7 +28,9 @@ pub(crate) struct Flow<G> {
     pub(crate) handling: Handling,
     pub(crate) shared: Arc<Shared>,
     pub(crate) meter: Arc<Meter>,
-    pub(crate) spoken: Option<Protocol>,
+    /// What the program speaks, and its first bytes as long as it may have to be
+    /// told something in answer.
+    heard: Option<Heard>,
     /// Whether TLS or SSH was ended here.
     pub(crate) is_inspected: bool,
     /// Spent on dialling.
@@ -70,7 +73,7 @@ impl<G: Gate> Flow<G> {
             handling,
             shared,
             meter,
-            spoken: None,
+            heard: None,
             is_inspected: false,
             permit: Some(permit),
         }
@@ -153,7 +156,7 @@ impl<G: Gate> Flow<G> {
         if ahead.is_empty() && !self.hears_agent_first() {
             let mut host = match self.dial().await {
                 Ok(host) => host,
-                Err(stop) => return self.stop(stream, None, stop).await,
+                Err(stop) => return self.stop(stream, stop).await,
             };
             if let Err(error) = self.hear_host(&mut stream, &mut host).await {
                 return self.broke(&error);
@@ -165,9 +168,9 @@ impl<G: Gate> Flow<G> {
             Ok(first) => first,
             Err(error) => return self.broke(&error),
         };
-        self.spoken = Some(spoken);
+        self.heard = Some((spoken, ahead.clone()));
         if let Err(refusal) = self.check(spoken) {
-            return self.stop(stream, Some(spoken), Stop::Refused(refusal)).await;
+            return self.stop(stream, Stop::Refused(refusal)).await;
         }
         // Boxed, so that a connection that is only carried takes little memory.
         let began = Begun { stream, ahead, upstream };
@@ -176,11 +179,12 @@ impl<G: Gate> Flow<G> {
             Protocol::Tls => Box::pin(self.tls(began)).await,
             Protocol::Ssh => Box::pin(self.ssh(began)).await,
             Protocol::PostgreSql => Box::pin(self.postgres(began)).await,
-            _ => Box::pin(self.other(began, spoken)).await,
+            _ => Box::pin(self.other(began)).await,
         };
         match next {
             Next::Ended(reason) => reason,
             Next::Carry(agent, upstream) => {
+                self.heard = None;
                 match relay(agent, upstream, &self.shared.pipes, &self.meter).await {
                     Ok(()) => "closed",
                     Err(error) => self.broke(&error),
@@ -190,17 +194,13 @@ impl<G: Gate> Flow<G> {
     }
 
     /// The agent's side and the way to the host, which is dialled now if it was not.
-    async fn both(
-        &mut self,
-        began: Begun,
-        spoken: Protocol,
-    ) -> Result<(Agent, TcpStream), &'static str> {
+    async fn both(&mut self, began: Begun) -> Result<(Agent, TcpStream), &'static str> {
         let Begun { stream, ahead, upstream } = began;
         let upstream = match upstream {
             Some(upstream) => upstream,
             None => match self.dial().await {
                 Ok(upstream) => upstream,
-                Err(stop) => return Err(self.stop(stream, Some(spoken), stop).await),
+                Err(stop) => return Err(self.stop(stream, stop).await),
             },
         };
         Ok((Agent::new(stream, ahead, Arc::clone(&self.meter)), upstream))
@@ -226,11 +226,11 @@ impl<G: Gate> Flow<G> {
     }
 
     /// Writes down why it does not go on, and says so to the program.
-    async fn stop(&self, stream: TcpStream, spoken: Option<Protocol>, stop: Stop) -> &'static str {
+    async fn stop(&self, stream: TcpStream, stop: Stop) -> &'static str {
         let reason = self.note(&stop);
         match &stop {
-            Stop::Refused(refusal) => explain::refuse(stream, spoken, refusal).await,
-            Stop::Failed(why) => explain::fail(stream, spoken, why).await,
+            Stop::Refused(refusal) => explain::refuse(stream, self.heard.clone(), refusal).await,
+            Stop::Failed(why) => explain::fail(stream, self.heard.clone(), why).await,
         }
         reason
     }

@@ -7,6 +7,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
+use crate::{postgres, ssh};
+
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
@@ -17,49 +19,25 @@ pub(crate) enum Protocol {
     Other,
 }
 
-impl Protocol {
-    /// The field's usual word for it, as the record has it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Protocol::Http => "http",
-            Protocol::Tls => "tls",
-            Protocol::Ssh => "ssh",
-            Protocol::PostgreSql => "postgresql",
-            Protocol::Other => "other",
-        }
-    }
-}
-
 /// What first bytes say; `None` while there are too few of them.
 pub(crate) fn protocol(first: &[u8]) -> Option<Protocol> {
     match first {
         [] | [0x16] => None,
         // SOURCE: RFC 8446 §5.1, a handshake record of version 3.x.
         [0x16, 0x03, ..] => Some(Protocol::Tls),
-        // SOURCE: RFC 4253 §4.2.
-        _ if first.starts_with(b"SSH-") => Some(Protocol::Ssh),
+        _ if ssh::begins(first) => Some(Protocol::Ssh),
         _ if b"SSH-".starts_with(first) => None,
         [0, ..] => postgresql(first),
         _ => request_line(first),
     }
 }
 
-/// SOURCE: PostgreSQL, Frontend/Backend Protocol, message formats: a length, and
-/// the code of a request (SSL, GSS encryption, cancel) or version 3 of the protocol.
+/// Eight bytes decide.
 fn postgresql(first: &[u8]) -> Option<Protocol> {
-    let Some((length, rest)) = first.split_first_chunk::<4>() else {
-        return None;
-    };
-    let Some(code) = rest.first_chunk::<4>() else {
-        return None;
-    };
-    let (length, code) = (u32::from_be_bytes(*length), u32::from_be_bytes(*code));
-    let known = match code {
-        80_877_103 | 80_877_104 => length == 8,
-        80_877_102 => (16..=64).contains(&length),
-        _ => code >> 16 == 3 && (9..=10_240).contains(&length),
-    };
-    Some(if known { Protocol::PostgreSql } else { Protocol::Other })
+    (first.len() >= 8).then(|| match postgres::begins(first) {
+        true => Protocol::PostgreSql,
+        false => Protocol::Other,
+    })
 }
 
 /// A method, which is a token, and a space.

@@ -12,7 +12,7 @@ pub use authority::{Authority, AuthorityError};
 pub use upstream::{RootsError, Upstream};
 
 pub(crate) use first::greet;
-pub(crate) use hello::{Hello, HelloError, Seen, parse, read};
+pub(crate) use hello::{Hello, read};
 pub(crate) use inspect::{Inspected, inspect};
 pub(crate) use upstream::said;
 
@@ -85,6 +85,11 @@ pub(crate) fn judge(connect: &Connect, handling: &Handling, hello: &Hello) -> Re
                 "HTTP/1.1 or HTTP/2; other protocols need `network.pass_through` for the host",
             );
         }
+    } else if handling.requests_only {
+        return refuse(
+            "every request is judged",
+            "HTTP without TLS, or `network.inspect` for the host",
+        );
     } else if handling.opaque && (hello.encrypted || hello.name.is_none()) {
         return Ok(Way::Pass);
     } else if hello.encrypted {
@@ -182,6 +187,17 @@ mod tests {
         }
         assert_eq!(judged(to, &opaque, &hello(None)), Ok(Way::Pass));
         assert_eq!(judged(to, &opaque, &hello(Some("evil.example"))), Err(ASKED.into()));
+    }
+
+    #[test]
+    fn where_requests_are_judged_nothing_passes_unseen() {
+        let blind = Handling { requests_only: true, opaque: true, ..Handling::default() };
+        for hello in [hello(Some("api.example")), Hello { encrypted: true, ..hello(None) }] {
+            let judged = judged("api.example:443", &blind, &hello);
+            assert_eq!(judged, Err("every request is judged".into()));
+        }
+        let seen = Handling { inspect: true, ..blind };
+        assert_eq!(judged("api.example:443", &seen, &hello(None)), Ok(Way::Inspect));
     }
 
     #[test]

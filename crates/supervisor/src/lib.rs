@@ -51,4 +51,5 @@ pub use prepare::{Prepared, Request, prepare};
 pub use session::{REFUSED, RunError, run};
 pub use stdio::StreamError;
 pub use tier::NoTier;
+pub use trust::TrustError;
 pub use workspace::WorkspaceError;

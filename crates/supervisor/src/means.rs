@@ -1,7 +1,6 @@
 //! What a session needs to look into connections: made before it starts, trusted
 //! inside, kept in memory only.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -11,7 +10,7 @@ use remit_proxy::{
 use remit_sandbox::{Floor, Mount, Plan};
 
 use crate::prepare::Prepared;
-use crate::trust;
+use crate::trust::{self, TrustError};
 
 /// Keys of the session, as far as its policy needs any.
 #[derive(Debug)]
@@ -29,8 +28,8 @@ pub enum MeansError {
     Roots(#[from] RootsError),
     #[error("cannot judge SSH commands, as the policy says")]
     Ssh(#[from] SshKeysError),
-    #[error("cannot place the session's authority where programs look for it")]
-    Place(#[source] io::Error),
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 impl Means {
@@ -60,8 +59,7 @@ fn authority(prepared: &Prepared, plan: &mut Plan) -> Result<Tls, MeansError> {
     let authority = Authority::new(SystemTime::now())?;
     let upstream = Upstream::load()?;
     let scratch = prepared.scratch.as_deref();
-    trust::install(authority.certificate(), &prepared.places.home, scratch, plan)
-        .map_err(MeansError::Place)?;
+    trust::install(authority.certificate(), &prepared.places.home, scratch, plan)?;
     Ok(Tls { authority, upstream })
 }
 

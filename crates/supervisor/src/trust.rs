@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use remit_proxy::trust;
-use remit_sandbox::{Access, Mount, Plan};
+use remit_sandbox::{Access, Floor, Mount, Plan};
 
 /// Files and variables by which programs find the session's authority.
 #[derive(Debug)]
@@ -88,22 +88,68 @@ const UNCOVERED: [&str; 3] = ["CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "CARGO_HTTP_CA
 /// Where the session's own files are in the view. The rest of `/run` is empty.
 const INSIDE: &str = "/run/remit/trust";
 
+/// Why programs inside cannot be made to trust the session's authority.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    #[error(
+        "cannot verify hosts by `{}`, which `{variable}` names: it lies in `{}`, which the agent may write to; \
+         keep it elsewhere",
+        list.display(),
+        root.display()
+    )]
+    InReach { variable: &'static str, list: PathBuf, root: PathBuf },
+    #[error("cannot write the session's authority into `{}`", directory.display())]
+    Write { directory: PathBuf, source: io::Error },
+}
+
 /// Makes the programs of a plan trust the authority with this certificate (DER).
 /// In a plan without mounts, the session's `scratch` directory, which is there
 /// already, gets the files. Call it when the plan is otherwise complete.
+///
+/// # Errors
+///
+/// [`TrustError::InReach`] where the agent could choose whom we trust outside.
 pub(crate) fn install(
     certificate: &[u8],
     home: &Path,
     scratch: Option<&Path>,
     plan: &mut Plan,
-) -> io::Result<()> {
+) -> Result<(), TrustError> {
+    check_outside(|name| std::env::var_os(name), plan)?;
     let java_home = plan.environment.iter().find(|(name, _)| name == "JAVA_HOME");
     let lists = Lists::find(home, java_home.map(|(_, path)| Path::new(path)));
     let trust = Trust::in_authority(certificate, &lists, plan, scratch);
-    if scratch.is_some() {
-        trust.write()?;
+    if let Some(scratch) = scratch {
+        trust
+            .write()
+            .map_err(|source| TrustError::Write { directory: scratch.to_path_buf(), source })?;
     }
     trust.place(plan);
+    Ok(())
+}
+
+/// Refuses lists of our own environment that the agent may write to: they say which
+/// hosts are genuine when the proxy asks.
+fn check_outside(
+    variable: impl Fn(&str) -> Option<OsString>,
+    plan: &Plan,
+) -> Result<(), TrustError> {
+    let of_view = plan.mounts.iter().filter_map(writable_root);
+    let of_floor = plan.floor.iter().filter_map(|grant| match grant {
+        Floor::Write(root) => Some(root),
+        _ => None,
+    });
+    let roots: Vec<&PathBuf> = of_view.chain(of_floor).collect();
+    // SOURCE: OpenSSL, SSL_CTX_load_verify_locations(3); `rustls-native-certs` reads the same.
+    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        for list in variable(name).iter().flat_map(std::env::split_paths) {
+            let file = list.canonicalize().unwrap_or_else(|_| list.clone());
+            if let Some(root) = roots.iter().find(|root| file.starts_with(root)) {
+                let root = root.to_path_buf();
+                return Err(TrustError::InReach { variable: name, list, root });
+            }
+        }
+    }
     Ok(())
 }
 
@@ -252,13 +298,19 @@ fn said_list(path: &Path, plan: &Plan) -> Option<Vec<Vec<u8>>> {
 /// Whether a file is one that everybody inside may read and nobody may write, so
 /// that showing a longer one in its place shows nothing new.
 fn can_cover(plan: &Plan, path: &Path) -> bool {
-    let is_writable = plan.mounts.iter().any(|mount| match mount {
-        Mount::Host { path: root, access: Access::Write }
-        | Mount::Overlay { path: root, .. }
-        | Mount::Private { path: root, .. } => path.starts_with(root),
-        _ => false,
-    });
-    !is_writable && !is_hidden(plan, path)
+    let is_private = |mount: &Mount| matches!(mount, Mount::Private { path: root, .. } if path.starts_with(root));
+    let is_writable =
+        |mount: &Mount| writable_root(mount).is_some_and(|root| path.starts_with(root));
+    let is_theirs = |mount| is_private(mount) || is_writable(mount);
+    !plan.mounts.iter().any(is_theirs) && !is_hidden(plan, path)
+}
+
+/// What of the host a mount lets the agent write to.
+fn writable_root(mount: &Mount) -> Option<&PathBuf> {
+    match mount {
+        Mount::Host { path, access: Access::Write } | Mount::Overlay { path, .. } => Some(path),
+        _ => None,
+    }
 }
 
 fn is_hidden(plan: &Plan, path: &Path) -> bool {

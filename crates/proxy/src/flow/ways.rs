@@ -11,13 +11,12 @@ use super::{Begun, Flow, Next, Stop};
 use crate::agent::Agent;
 use crate::credentials::PutIn;
 use crate::http::Inspected;
-use crate::sniff::Protocol;
 use crate::{Gate, postgres, ssh, tls};
 
 impl<G: Gate> Flow<G> {
     /// What need not be looked into.
-    pub(super) async fn other(&mut self, began: Begun, spoken: Protocol) -> Next {
-        match self.both(began, spoken).await {
+    pub(super) async fn other(&mut self, began: Begun) -> Next {
+        match self.both(began).await {
             Ok((agent, upstream)) => Next::Carry(agent, upstream),
             Err(reason) => Next::Ended(reason),
         }
@@ -25,7 +24,7 @@ impl<G: Gate> Flow<G> {
 
     /// Requests in the clear.
     pub(super) async fn http(&mut self, began: Begun) -> Next {
-        let (agent, upstream) = match self.both(began, Protocol::Http).await {
+        let (agent, upstream) = match self.both(began).await {
             Ok(both) => both,
             Err(reason) => return Next::Ended(reason),
         };
@@ -41,18 +40,18 @@ impl<G: Gate> Flow<G> {
             Ok(seen) => seen,
             Err(error) => {
                 let stop = Stop::Failed(format!("`{}`: {error}", self.connect));
-                return Next::Ended(self.stop(stream, Some(Protocol::Tls), stop).await);
+                return Next::Ended(self.stop(stream, stop).await);
             }
         };
         let way = match tls::judge(&self.connect, &self.handling, &seen.hello) {
             Ok(way) => way,
             Err(refusal) => {
                 let stop = Stop::Refused(refusal);
-                return Next::Ended(self.stop(stream, Some(Protocol::Tls), stop).await);
+                return Next::Ended(self.stop(stream, stop).await);
             }
         };
         let began = Begun { stream, ahead: read.freeze(), upstream };
-        let (mut agent, mut upstream) = match self.both(began, Protocol::Tls).await {
+        let (mut agent, mut upstream) = match self.both(began).await {
             Ok(both) => both,
             Err(reason) => return Next::Ended(reason),
         };
@@ -61,10 +60,8 @@ impl<G: Gate> Flow<G> {
         }
         match tls::greet(&self.connect, &seen, &mut agent, &mut upstream).await {
             Ok(()) => Next::Carry(agent, upstream),
-            Err(stop) => {
-                let (stream, _) = agent.into_parts();
-                Next::Ended(self.stop(stream, Some(Protocol::Other), stop).await)
-            }
+            // What is said now is encrypted: nothing can be told.
+            Err(stop) => Next::Ended(self.note(&stop)),
         }
     }
 
@@ -81,7 +78,7 @@ impl<G: Gate> Flow<G> {
                 "the same in a new session",
             );
             let (stream, _) = agent.into_parts();
-            return self.stop(stream, Some(Protocol::Tls), Stop::Refused(refusal)).await;
+            return self.stop(stream, Stop::Refused(refusal)).await;
         };
         self.is_inspected = true;
         match tls::inspect(&tls, &self.connect, hello, agent, upstream).await {
@@ -106,7 +103,7 @@ impl<G: Gate> Flow<G> {
         if self.handling.ssh.is_some() {
             return Next::Ended(self.commands(began).await);
         }
-        let (mut agent, mut upstream) = match self.both(began, Protocol::Ssh).await {
+        let (mut agent, mut upstream) = match self.both(began).await {
             Ok(both) => both,
             Err(reason) => return Next::Ended(reason),
         };
@@ -124,7 +121,7 @@ impl<G: Gate> Flow<G> {
                 "network: judging SSH commands needs a key, which this session was started without",
                 "the same in a new session",
             );
-            return self.stop(stream, Some(Protocol::Ssh), Stop::Refused(refusal)).await;
+            return self.stop(stream, Stop::Refused(refusal)).await;
         };
         self.is_inspected = true;
         let agent = Agent::new(stream, ahead, Arc::clone(&self.meter));
@@ -136,7 +133,7 @@ impl<G: Gate> Flow<G> {
 
     /// PostgreSQL: read until it is encrypted, or begun.
     pub(super) async fn postgres(&mut self, began: Begun) -> Next {
-        let (mut agent, mut upstream) = match self.both(began, Protocol::PostgreSql).await {
+        let (mut agent, mut upstream) = match self.both(began).await {
             Ok(both) => both,
             Err(reason) => return Next::Ended(reason),
         };

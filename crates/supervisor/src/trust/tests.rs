@@ -161,3 +161,23 @@ fn without_mounts_variables_lead_to_the_scratch_directory() {
     }
     assert_eq!(trust.named("GIT_SSL_CAINFO"), Some(2));
 }
+
+#[test]
+fn the_agent_does_not_choose_whom_we_trust_outside() {
+    let machine = machine();
+    let plan = machine.plan(&[]);
+    fs::write(machine.at("w/own.pem"), "").expect("a list");
+    std::os::unix::fs::symlink(machine.at("w/own.pem"), machine.at("etc/link")).expect("a link");
+    let check = |name: &str, paths: &[&str], expected: bool| {
+        let value = std::env::join_paths(paths.iter().map(|path| machine.at(path))).expect("paths");
+        let checked = check_outside(|asked| (asked == name).then(|| value.clone()), &plan);
+        assert_eq!(checked.is_ok(), expected, "{name} {paths:?} {checked:?}");
+    };
+    check("SSL_CERT_FILE", &["etc/bundle.crt"], true);
+    check("SSL_CERT_FILE", &["w/own.pem"], false);
+    check("SSL_CERT_FILE", &["w/missing.pem"], false);
+    check("SSL_CERT_FILE", &["etc/link"], false);
+    check("SSL_CERT_DIR", &["etc"], true);
+    check("SSL_CERT_DIR", &["etc", "w"], false);
+    check("ANOTHER", &["w/own.pem"], true);
+}

@@ -8,7 +8,6 @@ use http::{HeaderMap, StatusCode, Version};
 use remit_policy::{Method, Refusal};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
-use crate::Gate;
 use crate::http::admit::Account;
 use crate::http::answer;
 use crate::http::body::{Extensions, Pieces, Written};
@@ -17,6 +16,7 @@ use crate::http::head;
 use crate::http::hooks::{Incoming, Outgoing};
 use crate::http::reader::{NoHead, Reader};
 use crate::http::websocket::Offer;
+use crate::{Gate, tls};
 
 /// Interim answers to one request.
 pub(in crate::http) const INTERIM_LIMIT: usize = 16;
@@ -205,7 +205,7 @@ where
         let bytes = match host.head().await {
             Ok(bytes) => bytes,
             Err(NoHead::Ended) => return Err(Done::Failed("it closed the connection".to_owned())),
-            Err(NoHead::Broken(error)) => return Err(Done::Failed(error.to_string())),
+            Err(NoHead::Broken(error)) => return Err(Done::Failed(tls::said(&error))),
             Err(NoHead::Malformed(why)) => return Err(malformed(why.why)),
         };
         let head = head::response(&bytes).map_err(|why| malformed(why.why))?;
