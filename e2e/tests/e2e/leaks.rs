@@ -18,6 +18,7 @@ scenarios! { "leaks":
     a_request_is_read_in_one_way_inside_tls [Need::Internet],
     a_request_is_for_the_host_of_its_connection [Need::Internet, CURL],
     a_path_is_judged_in_every_spelling [Need::Internet],
+    a_request_is_one_however_it_begins [Need::Internet],
     a_method_is_judged_by_what_it_may_become [Need::Internet],
     a_redirect_does_not_lead_out [Need::Internet, CURL],
     a_host_is_read_in_one_way [Need::Internet, CURL],
@@ -279,6 +280,44 @@ fn a_path_is_judged_in_every_spelling(world: &World) {
     world.record().has(&["refusal", "/admin/", API]);
     internet.try_outside(&attempts);
     assert!(internet.saw(&["method"]).len() >= attempts.len() - 4, "{:?}", internet.seen());
+}
+
+/// Where requests are judged, nothing passes that a server might take for one.
+fn a_request_is_one_however_it_begins(world: &World) {
+    let internet = Internet::new(world);
+    let rest = "/admin/x HTTP/1.1\r\nhost: api.example\r\n\r\n";
+    let attempts: Vec<_> = [
+        ("an empty line first", format!("\r\nGET {rest}")),
+        ("a bare empty line first", format!("\nGET {rest}")),
+        ("a space first", format!(" GET {rest}")),
+        ("small letters", format!("get {rest}")),
+        ("a tab", format!("GET\t{rest}")),
+        ("a long method", format!("{} {rest}", "G".repeat(40))),
+        ("a method with a figure", format!("G3T {rest}")),
+        ("a method with a mark", format!("!GET {rest}")),
+        ("HTTP/2", format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{rest}")),
+        ("another protocol first", format!("EHLO\r\nGET {rest}")),
+        ("a record of TLS first", format!("\x16\x03GET {rest}")),
+        ("a message of PostgreSQL first", format!("\0\0\0\x09\0\x03\0\0\0GET {rest}")),
+        ("a version of SSH first", format!("SSH-2.0-x\r\nGET {rest}")),
+    ]
+    .map(|(what, text)| Attempt::plain(what, API, 8000, text))
+    .into();
+    let opaque = PATHS.replacen("allow", "opaque = [\"api.example\"]\nallow", 1);
+    for settings in [PATHS, &opaque] {
+        world.settings(settings);
+        internet.refuses(&attempts, "/admin/x");
+    }
+    // On the web's own ports as well, whatever else may be spoken there.
+    let plain = [
+        Attempt::plain("a request", API, 80, format!("GET {rest}")),
+        Attempt::plain("a request where TLS is spoken", API, 443, format!("GET {rest}")),
+        Attempt::secure("a request in TLS", API, 443, format!("GET {rest}")),
+    ];
+    for outcome in internet.try_inside(&plain) {
+        assert!(is_refused(&outcome), "{outcome}");
+    }
+    assert!(internet.saw(&["/admin/x"]).is_empty(), "{:?}", internet.seen());
 }
 
 fn a_method_is_judged_by_what_it_may_become(world: &World) {

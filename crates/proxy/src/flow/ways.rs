@@ -11,14 +11,24 @@ use super::{Begun, Flow, Next, Stop};
 use crate::agent::Agent;
 use crate::credentials::PutIn;
 use crate::http::Inspected;
-use crate::{Gate, postgres, ssh, tls};
+use crate::{Fact, Gate, postgres, ssh, tls};
 
 impl<G: Gate> Flow<G> {
     /// What need not be looked into.
     pub(super) async fn other(&mut self, began: Begun) -> Next {
         match self.both(began).await {
-            Ok((agent, upstream)) => Next::Carry(agent, upstream),
+            Ok((agent, upstream)) => {
+                self.spoke(false);
+                Next::Carry(agent, upstream)
+            }
             Err(reason) => Next::Ended(reason),
+        }
+    }
+
+    /// Writes down what is spoken, where nobody else does.
+    fn spoke(&self, inspected: bool) {
+        if let Some((spoken, _)) = &self.heard {
+            self.gate.noted(Fact::Protocol { name: spoken.name(), inspected });
         }
     }
 
@@ -28,6 +38,7 @@ impl<G: Gate> Flow<G> {
             Ok(both) => both,
             Err(reason) => return Next::Ended(reason),
         };
+        self.spoke(true);
         let inspected = self.inspected(Scheme::Http);
         Next::Ended(inspected.one(agent, upstream).await)
     }
@@ -55,6 +66,7 @@ impl<G: Gate> Flow<G> {
             Ok(both) => both,
             Err(reason) => return Next::Ended(reason),
         };
+        self.spoke(way == tls::Way::Inspect);
         if way == tls::Way::Inspect {
             return Next::Ended(self.inspect(&seen.hello, agent, upstream).await);
         }
