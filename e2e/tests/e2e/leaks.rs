@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::internet::attempt::{Attempt, client_hello, is_refused};
 use crate::internet::{API, DENIED, GREETING, Internet};
-use crate::run::eventually;
+use crate::run::{Output, eventually};
 use crate::scenario::Need::{self, Program};
 use crate::world::World;
 
@@ -19,6 +21,9 @@ scenarios! { "leaks":
     a_request_is_for_the_host_of_its_connection [Need::Internet, CURL],
     a_path_is_judged_in_every_spelling [Need::Internet],
     a_request_is_one_however_it_begins [Need::Internet],
+    each_request_of_a_connection_is_judged [Need::Internet],
+    a_request_of_http_2_is_for_the_host_of_its_connection [Need::Internet],
+    no_more_leaves_than_the_cap [Need::Internet, CURL],
     a_method_is_judged_by_what_it_may_become [Need::Internet],
     a_redirect_does_not_lead_out [Need::Internet, CURL],
     a_host_is_read_in_one_way [Need::Internet, CURL],
@@ -318,6 +323,97 @@ fn a_request_is_one_however_it_begins(world: &World) {
         assert!(is_refused(&outcome), "{outcome}");
     }
     assert!(internet.saw(&["/admin/x"]).is_empty(), "{:?}", internet.seen());
+}
+
+/// One after the other, all at once, and side by side.
+fn each_request_of_a_connection_is_judged(world: &World) {
+    let internet = Internet::new(world);
+    world.settings(PATHS);
+    let three = [get(API, "/first"), get(API, "/admin/x"), get(API, "/after")].concat();
+    let attempts = [
+        Attempt::plain("in the clear", API, 80, &three),
+        Attempt::secure("in TLS", API, 443, &three),
+    ];
+    assert_eq!(internet.try_inside(&attempts), ["HTTP/1.1 200 OK"; 2]);
+    assert_eq!(internet.saw(&["/first"]).len(), 2, "{:?}", internet.seen());
+    assert!(internet.saw(&["/admin"]).is_empty(), "{:?}", internet.seen());
+    world.record().has(&["refusal", "/admin/x"]);
+    internet.forget();
+    let asked = json!([{ ":path": "/one" }, { ":path": "/admin/x" }, { ":path": "/two" }]);
+    let expected = ["200", "403", "200"];
+    assert_eq!(multiplexed(&internet, &asked, Internet::inside), expected);
+    assert_eq!(internet.saw(&["method"]).len(), 2, "{:?}", internet.seen());
+    assert_eq!(multiplexed(&internet, &asked, Internet::outside), ["200"; 3]);
+}
+
+/// Makes requests side by side on one connection of HTTP/2. Returns the status of
+/// each, or the name of its error.
+fn multiplexed(
+    internet: &Internet<'_>,
+    asked: &Value,
+    run: impl Fn(&Internet<'_>, &str) -> Output,
+) -> Vec<String> {
+    internet.script("two.mjs", include_str!("leaks/two.mjs"));
+    internet.script("two.json", &asked.to_string());
+    let trust = "[ -n \"$NODE_EXTRA_CA_CERTS\" ] || NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt; export NODE_EXTRA_CA_CERTS;";
+    let output = run(internet, &format!("{trust} node two.mjs two.json")).succeeds();
+    output.out.lines().map(str::to_owned).collect()
+}
+
+fn a_request_of_http_2_is_for_the_host_of_its_connection(world: &World) {
+    let internet = Internet::new(world);
+    world.settings(INSPECTED);
+    let asked = json!([
+        { ":path": "/x", ":authority": DENIED },
+        { ":path": "/x", ":authority": "api.example:80" },
+        { ":path": "/x", ":authority": "api.example@denied.example" },
+        { ":path": "/x", "host": DENIED },
+        { ":path": "/x", ":authority": API, "host": DENIED },
+        { ":path": "https://denied.example/x" },
+        { ":path": "/x", ":scheme": "http" },
+        { ":path": "/x", "x-forwarded-host": DENIED },
+        { ":path": "/x", "x-original-url": "/denied.example" },
+        { ":method": "CONNECT", ":authority": "denied.example:443" },
+        { ":method": "TRACE", ":path": "/x" },
+        { ":path": "*" },
+        { ":path": "x" },
+        { ":path": "/x", "te": "gzip" },
+        { ":path": "/x y" },
+        { ":path": "/x", "content-length": "5" },
+    ]);
+    for status in multiplexed(&internet, &asked, Internet::inside) {
+        assert!(status.starts_with('4') || status.starts_with("error"), "{status}");
+    }
+    assert!(internet.saw(&["method"]).is_empty(), "{:?}", internet.seen());
+    multiplexed(&internet, &asked, Internet::outside);
+    assert!(internet.saw(&["method"]).len() >= 6, "the control: {:?}", internet.seen());
+}
+
+/// Bytes that leave a session, by whatever protocol.
+fn no_more_leaves_than_the_cap(world: &World) {
+    let internet = Internet::new(world);
+    world.settings("[network]\nallow = [\"api.example\"]\nupload = \"1MiB\"\n");
+    let post = |url: &str, kibibytes: u32| {
+        format!("head -c {kibibytes}K /dev/zero | curl -sS -m 10 -o /dev/null -w '%{{http_code}}' --data-binary @- {url}")
+    };
+    let inspect = "inspect = [\"api.example\"]\n";
+    for (url, more) in [
+        ("https://api.example/x", ""),
+        ("http://api.example/x", ""),
+        ("https://api.example/x", inspect),
+    ] {
+        world.settings(&format!("[network]\nallow = [\"api.example\"]\nupload = \"1MiB\"\n{more}"));
+        internet.inside(&post(url, 500)).succeeds().says("200");
+        internet.forget();
+        let output = internet.inside(&post(url, 3000));
+        assert_ne!(output.out, "200", "{url} {more}: {output:?}");
+        // Two that are small enough, and too much together.
+        let output = internet.inside(&format!("{0}; echo; {0}; echo; {0}", post(url, 500)));
+        assert_eq!(output.out.matches("200").count(), 2, "{url} {more}: {output:?}");
+        world.record().has(&["refusal", "upload"]);
+    }
+    world.settings(ALLOWED);
+    internet.inside(&post("https://api.example/x", 3000)).succeeds().says("200");
 }
 
 fn a_method_is_judged_by_what_it_may_become(world: &World) {

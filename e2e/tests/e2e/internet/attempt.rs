@@ -113,7 +113,10 @@ impl Internet<'_> {
 
 /// Whether an outcome is a refusal.
 pub fn is_refused(outcome: &str) -> bool {
-    ["closed", "error", "HTTP/1.1 4", "HTTP/1.1 502", "HTTP/1.1 505"].iter().any(|no| outcome.starts_with(no))
+    // In the words of PostgreSQL and of SSH.
+    outcome.contains("FATAL")
+        || outcome == "SSH-2.0-Remit"
+        || ["closed", "error", "HTTP/1.1 4", "HTTP/1.1 502", "HTTP/1.1 505"].iter().any(|no| outcome.starts_with(no))
 }
 
 /// The first message of TLS, byte by byte, for what no library sends.
