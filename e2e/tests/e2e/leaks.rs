@@ -348,10 +348,10 @@ fn each_request_of_a_connection_is_judged(world: &World) {
 
 /// Makes requests side by side on one connection of HTTP/2. Returns the status of
 /// each, or the name of its error.
-fn multiplexed(
-    internet: &Internet<'_>,
+fn multiplexed<'w>(
+    internet: &Internet<'w>,
     asked: &Value,
-    run: impl Fn(&Internet<'_>, &str) -> Output,
+    run: impl Fn(&Internet<'w>, &str) -> Output,
 ) -> Vec<String> {
     internet.script("two.mjs", include_str!("leaks/two.mjs"));
     internet.script("two.json", &asked.to_string());
