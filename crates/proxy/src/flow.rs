@@ -31,8 +31,6 @@ pub(crate) struct Flow<G> {
     /// What the program speaks, and its first bytes as long as it may have to be
     /// told something in answer.
     heard: Option<Heard>,
-    /// Whether TLS or SSH was ended here.
-    pub(crate) is_inspected: bool,
     /// Spent on dialling.
     permit: Option<Permit<Connect>>,
 }
@@ -67,16 +65,7 @@ impl<G: Gate> Flow<G> {
         let handling = gate.handling(&connect);
         let there = shared.destination(&connect.host, connect.port);
         let meter = Arc::new(Meter::new(there, gate.caps(&connect), Arc::clone(&shared)));
-        Self {
-            gate,
-            connect,
-            handling,
-            shared,
-            meter,
-            heard: None,
-            is_inspected: false,
-            permit: Some(permit),
-        }
+        Self { gate, connect, handling, shared, meter, heard: None, permit: Some(permit) }
     }
 
     /// The way to the host, once.

@@ -19,19 +19,6 @@ pub(crate) enum Protocol {
     Other,
 }
 
-impl Protocol {
-    /// The field's usual word for it, as the record has it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Protocol::Http => "http",
-            Protocol::Tls => "tls",
-            Protocol::Ssh => "ssh",
-            Protocol::PostgreSql => "postgresql",
-            Protocol::Other => "other",
-        }
-    }
-}
-
 /// What first bytes say; `None` while there are too few of them.
 pub(crate) fn protocol(first: &[u8]) -> Option<Protocol> {
     match first {

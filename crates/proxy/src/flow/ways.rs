@@ -14,21 +14,17 @@ use crate::http::Inspected;
 use crate::{Fact, Gate, postgres, ssh, tls};
 
 impl<G: Gate> Flow<G> {
-    /// What need not be looked into.
-    pub(super) async fn other(&mut self, began: Begun) -> Next {
-        match self.both(began).await {
-            Ok((agent, upstream)) => {
-                self.spoke(false);
-                Next::Carry(agent, upstream)
-            }
-            Err(reason) => Next::Ended(reason),
-        }
+    /// Writes down what is spoken, and whether it was looked into.
+    fn seen(&self, name: &'static str, inspected: bool) {
+        self.gate.noted(Fact::Protocol { name, inspected });
     }
 
-    /// Writes down what is spoken, where nobody else does.
-    fn spoke(&self, inspected: bool) {
-        if let Some((spoken, _)) = &self.heard {
-            self.gate.noted(Fact::Protocol { name: spoken.name(), inspected });
+    /// What need not be looked into.
+    pub(super) async fn other(&mut self, began: Begun) -> Next {
+        self.seen("other", false);
+        match self.both(began).await {
+            Ok((agent, upstream)) => Next::Carry(agent, upstream),
+            Err(reason) => Next::Ended(reason),
         }
     }
 
@@ -38,7 +34,7 @@ impl<G: Gate> Flow<G> {
             Ok(both) => both,
             Err(reason) => return Next::Ended(reason),
         };
-        self.spoke(true);
+        self.seen("http", true);
         let inspected = self.inspected(Scheme::Http);
         Next::Ended(inspected.one(agent, upstream).await)
     }
@@ -66,7 +62,7 @@ impl<G: Gate> Flow<G> {
             Ok(both) => both,
             Err(reason) => return Next::Ended(reason),
         };
-        self.spoke(way == tls::Way::Inspect);
+        self.seen("tls", way == tls::Way::Inspect);
         if way == tls::Way::Inspect {
             return Next::Ended(self.inspect(&seen.hello, agent, upstream).await);
         }
@@ -92,7 +88,6 @@ impl<G: Gate> Flow<G> {
             let (stream, _) = agent.into_parts();
             return self.stop(stream, Stop::Refused(refusal)).await;
         };
-        self.is_inspected = true;
         match tls::inspect(&tls, &self.connect, hello, agent, upstream).await {
             Ok(tls::Inspected { agent, upstream, http }) => {
                 let inspected = self.inspected(Scheme::Https);
@@ -135,7 +130,6 @@ impl<G: Gate> Flow<G> {
             );
             return self.stop(stream, Stop::Refused(refusal)).await;
         };
-        self.is_inspected = true;
         let agent = Agent::new(stream, ahead, Arc::clone(&self.meter));
         match ssh::carry(self, agent, &keys).await {
             Ok(reason) => reason,
@@ -178,7 +172,6 @@ impl<G: Gate> Flow<G> {
                 Err(stop) => Next::Ended(self.note(&stop)),
             };
         };
-        self.is_inspected = true;
         let inspected = tls::inspect(&tls, &self.connect, &seen.hello, agent, upstream).await;
         let tls::Inspected { mut agent, mut upstream, .. } = match inspected {
             Ok(inspected) => inspected,

@@ -78,7 +78,7 @@ impl Gate for Watched {
         let overrides: Vec<&str> = request.overrides.iter().map(|m| m.as_str()).collect();
         let words = match overrides.join("+") {
             none if none.is_empty() => request.summary(),
-            some => format!("{} as {some}", request.summary()),
+            some => format!("request `{request}` as {some}"),
         };
         self.see(words.clone());
         if request.target.path().starts_with("/denied") {
