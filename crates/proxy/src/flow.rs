@@ -240,15 +240,15 @@ impl<G: Gate> Flow<G> {
 
     /// A connection that carried something broke off.
     fn broke(&self, error: &io::Error) -> &'static str {
-        if !Meter::is_spent(error) {
-            return "broken off";
-        }
-        self.gate.refused(
-            &self.refusal(
-                "network: the upload cap is reached",
-                "less, or a greater `network.upload`",
-            ),
-        );
+        if Meter::is_spent(error) { self.spent() } else { "broken off" }
+    }
+
+    /// Writes down that a cap stopped it.
+    fn spent(&self) -> &'static str {
+        self.gate.refused(&self.refusal(
+            "network: the upload cap is reached",
+            "less, or a greater `network.upload`",
+        ));
         "refused"
     }
 }
@@ -271,6 +271,12 @@ pub(crate) async fn carry<G: Gate>(
             "revoked"
         }
         reason = flow.run(stream, ahead) => reason,
+    };
+    // Where requests are read, a cap looks like a program that has gone away.
+    let reason = match reason {
+        "refused" | "revoked" => reason,
+        _ if flow.meter.was_stopped() => flow.spent(),
+        _ => reason,
     };
     let (sent, received) = flow.meter.read();
     flow.gate.ended(Carried { sent, received, reason });
