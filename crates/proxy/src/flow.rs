@@ -245,10 +245,12 @@ impl<G: Gate> Flow<G> {
 
     /// Writes down that a cap stopped it.
     fn spent(&self) -> &'static str {
-        self.gate.refused(&self.refusal(
-            "network: the upload cap is reached",
-            "less, or a greater `network.upload`",
-        ));
+        self.gate.refused(
+            &self.refusal(
+                "network: the upload cap is reached",
+                "less, or a greater `network.upload`",
+            ),
+        );
         "refused"
     }
 }

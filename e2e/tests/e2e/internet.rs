@@ -19,13 +19,8 @@ use crate::scenario::Need::{self, Program, RootHarness};
 use crate::world::World;
 
 /// What it is made of.
-pub const NEEDS: [Need; 5] = [
-    RootHarness,
-    Program("tcpdump"),
-    Program("node"),
-    Program("python3"),
-    Program("openssl"),
-];
+pub const NEEDS: [Need; 5] =
+    [RootHarness, Program("tcpdump"), Program("node"), Program("python3"), Program("openssl")];
 
 /// A host that scenarios allow, and its addresses.
 pub const API: &str = "api.example";

@@ -76,9 +76,7 @@ impl<'w> Lab<'w> {
         fs::write(&resolver, format!("nameserver {RESOLVER}\n")).expect("a file");
         let mut witness = Command::new("unshare");
         witness.args(["--net", "--mount", "--", "sh", "-c", SETUP, "sh"]);
-        for (text, place) in
-            design.covers.iter().chain([&(resolver, "/etc/resolv.conf")])
-        {
+        for (text, place) in design.covers.iter().chain([&(resolver, "/etc/resolv.conf")]) {
             witness.arg(text).arg(place);
         }
         witness.arg("--").arg(places::helper("net-witness")).arg(folder.join("notes"));
@@ -87,18 +85,27 @@ impl<'w> Lab<'w> {
         for (name, address) in design.names {
             witness.arg("--name").arg(format!("{name}={address}"));
         }
-        let mut witness = witness
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("unshare");
+        let mut witness =
+            witness.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("unshare");
         let mut ready = String::new();
         let _ = BufReader::new(witness.stdout.take().expect("a pipe")).read_line(&mut ready);
         assert_eq!(ready, "ready\n", "the witness listens");
         let complaints = folder.join("capture.err");
         let capture = Command::new("nsenter")
             .args(["--net", "--target", &witness.id().to_string(), "--"])
-            .args(["tcpdump", "-i", "lo", "-n", "-U", "--immediate-mode", "-s", "256", "-Z", "root", "-w"])
+            .args([
+                "tcpdump",
+                "-i",
+                "lo",
+                "-n",
+                "-U",
+                "--immediate-mode",
+                "-s",
+                "256",
+                "-Z",
+                "root",
+                "-w",
+            ])
             .arg(folder.join("packets"))
             .stderr(File::create(&complaints).expect("a file"))
             .spawn()

@@ -48,9 +48,8 @@ fn tls_goes_to_the_host_that_was_asked_for(world: &World) {
     let internet = Internet::new(world);
     let request = get(API, "/");
     let secure = |what| Attempt::secure(what, API, 443, &request);
-    let hello = |what, name, encrypted| {
-        Attempt::plain(what, API, 443, client_hello(name, encrypted))
-    };
+    let hello =
+        |what, name, encrypted| Attempt::plain(what, API, 443, client_hello(name, encrypted));
     let named = [
         secure("another host of the same server").naming(Some(DENIED)),
         secure("a name below").naming(Some("x.api.example")),
@@ -218,7 +217,8 @@ fn a_request_is_for_the_host_of_its_connection(world: &World) {
     assert!(internet.saw(&["method", "denied"]).len() >= 14, "{:?}", internet.seen());
     // HTTP/2 says it in `:authority`.
     let curl = "curl -sS -m 10 --http2 -o /dev/null -w '%{http_version} %{http_code}\\n'";
-    let script = format!("{curl} https://{API}/own; {curl} -H 'host: {DENIED}' https://{API}/other");
+    let script =
+        format!("{curl} https://{API}/own; {curl} -H 'host: {DENIED}' https://{API}/other");
     internet.forget();
     let output = internet.inside(&script);
     assert_eq!(output.out, "2 200\n2 421\n", "{output:?}");
@@ -397,7 +397,9 @@ fn no_more_leaves_than_the_cap(world: &World) {
     let internet = Internet::new(world);
     world.settings("[network]\nallow = [\"api.example\"]\nupload = \"1MiB\"\n");
     let post = |url: &str, kibibytes: u32| {
-        format!("head -c {kibibytes}K /dev/zero | curl -sS -m 10 -o /dev/null -w '%{{http_code}}' --data-binary @- {url}")
+        format!(
+            "head -c {kibibytes}K /dev/zero | curl -sS -m 10 -o /dev/null -w '%{{http_code}}' --data-binary @- {url}"
+        )
     };
     let inspect = "inspect = [\"api.example\"]\n";
     for (url, more) in [
@@ -438,7 +440,12 @@ fn a_method_is_judged_by_what_it_may_become(world: &World) {
         ("an override spelt as CGI does", field("x_http_method_override: DELETE")),
         ("an override in the query", get(API, "/x?_method=DELETE")),
         ("an override in the query, spelt", get(API, "/x?a=b&%5fmethod=DELETE")),
-        ("a WebSocket", field("connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==")),
+        (
+            "a WebSocket",
+            field(
+                "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==",
+            ),
+        ),
     ];
     let attempts: Vec<_> = texts
         .iter()
@@ -483,7 +490,11 @@ fn a_host_is_read_in_one_way(world: &World) {
     let curl = |url: &str| format!("curl -sS -g -m 10 '{url}' | head -1; ");
     let own = ["http://API.example/", "http://api.example./", "http://x@api.example/"];
     let output = internet.inside(&own.map(curl).concat()).succeeds();
-    assert_eq!(output.out.lines().filter(|line| *line == GREETING).count(), own.len(), "{output:?}");
+    assert_eq!(
+        output.out.lines().filter(|line| *line == GREETING).count(),
+        own.len(),
+        "{output:?}"
+    );
     let others = [
         "http://api.example.denied.example/",
         "http://xapi.example/",
@@ -510,7 +521,14 @@ fn a_host_is_read_in_one_way(world: &World) {
     let output = internet.outside(&others.map(curl).concat());
     assert!(output.out.matches(GREETING).count() >= 6, "the control: {output:?}");
     // Hosts that no URL can say, in the words of the resolver.
-    let names = ["api.example\0.denied.example", "api.example\r\nx", "api.example ", " api.example", "*.example", "api..example"];
+    let names = [
+        "api.example\0.denied.example",
+        "api.example\r\nx",
+        "api.example ",
+        " api.example",
+        "*.example",
+        "api..example",
+    ];
     let attempts = names.map(|name| Attempt::plain(name, name, 80, get(API, "/")));
     // Python itself refuses some; what it lets through, the resolver must not.
     internet.forget();
@@ -520,21 +538,25 @@ fn a_host_is_read_in_one_way(world: &World) {
     );
     internet.script("ask.py", &ask);
     let output = internet.inside("python3 ask.py").succeeds();
-    assert_eq!(output.out.lines().filter(|line| line.starts_with("error")).count(), attempts.len(), "{output:?}");
+    assert_eq!(
+        output.out.lines().filter(|line| line.starts_with("error")).count(),
+        attempts.len(),
+        "{output:?}"
+    );
 }
 
 fn a_name_that_leads_inside_is_refused(world: &World) {
     let internet = Internet::new(world);
     let names = ["inward", "mixed", "loop", "metadata", "mapped", "translated", "tunnel"];
     let allowed = names.map(|name| format!("\"{name}.example:80\"")).join(", ");
-    let script: String = names
-        .map(|name| format!("curl -sS -m 10 http://{name}.example/; echo; "))
-        .concat();
+    let script: String =
+        names.map(|name| format!("curl -sS -m 10 http://{name}.example/; echo; ")).concat();
     for internal in ["", "internal = [\"loop.example\"]\n"] {
         world.settings(&format!("[network]\nallow = [{allowed}]\n{internal}"));
         internet.forget();
         let output = internet.inside(&script);
-        let hosts: Vec<_> = internet.saw(&["\"method\""]).iter().map(|one| one["host"].clone()).collect();
+        let hosts: Vec<_> =
+            internet.saw(&["\"method\""]).iter().map(|one| one["host"].clone()).collect();
         if internal.is_empty() {
             assert!(internet.seen().is_empty(), "{:?}, {output:?}", internet.seen());
             for name in names {
@@ -604,7 +626,8 @@ for kind, protocol in ((socket.SOCK_RAW, 1), (socket.SOCK_DGRAM, 1), (socket.SOC
     assert!(odd.is_empty(), "packets to {odd:?}");
     let notes = internet.lab.notes();
     let asked = notes.lines().filter_map(|line| line.strip_prefix("dns ")?.split(' ').next());
-    let odd: Vec<_> = asked.filter(|name| !["api.example", "inward.example"].contains(name)).collect();
+    let odd: Vec<_> =
+        asked.filter(|name| !["api.example", "inward.example"].contains(name)).collect();
     assert!(odd.is_empty(), "questions about {odd:?}");
     internet.outside(script);
     let control = internet.lab.destinations();

@@ -32,7 +32,8 @@ impl Behind {
         let model = Self(model.arg(log).stdout(Stdio::null()).spawn().expect("nsenter"));
         eventually("the model", Duration::from_secs(10), || {
             let look = "import socket; socket.create_connection(('127.0.0.1', 8081))";
-            let found = internet.lab.enter("python3").args(["-c", look]).stderr(Stdio::null()).status();
+            let found =
+                internet.lab.enter("python3").args(["-c", look]).stderr(Stdio::null()).status();
             found.is_ok_and(|status| status.success()).then_some(())
         });
         model

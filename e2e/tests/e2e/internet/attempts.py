@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 def attempt(this):
     try:
-        stream = socket.create_connection((this["host"], this["port"]), timeout=8)
+        stream = socket.create_connection((this["host"], this["port"]), timeout=5)
         wish = this.get("tls")
         if wish:
             context = ssl.create_default_context()
@@ -47,6 +47,6 @@ def attempt(this):
 
 with open(sys.argv[1]) as file:
     attempts = json.load(file)
-with ThreadPoolExecutor(8) as pool:
+with ThreadPoolExecutor(16) as pool:
     for outcome in pool.map(attempt, attempts):
         print(outcome)

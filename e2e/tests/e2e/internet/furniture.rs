@@ -14,13 +14,9 @@ pub fn packages(folder: &Path) {
 
 /// The project that wants the packages, in the world's workspace.
 pub fn project(folder: &Path, world: &World) {
-    for name in [
-        "package.json",
-        "package-lock.json",
-        "Cargo.toml",
-        "src/main.rs",
-        ".cargo/config.toml",
-    ] {
+    for name in
+        ["package.json", "package-lock.json", "Cargo.toml", "src/main.rs", ".cargo/config.toml"]
+    {
         let text = std::fs::read_to_string(folder.join("project").join(name)).expect("made before");
         world.write(&world.workspace.join(name), &text);
     }
