@@ -170,7 +170,7 @@ fn a_slow_program_is_cut(world: &World) {
     let internet = Internet::new(world);
     world.settings("[network]\nallow = [\"api.example\"]\n");
     internet.script("slow.py", include_str!("flows/slow.py"));
-    let output = internet.inside(&format!("python3 slow.py {API} 25")).succeeds();
+    let output = internet.inside(&format!("python3 slow.py {API} 18")).succeeds();
     assert_eq!(output.out, "80 cut\n443 cut\n", "{output:?}");
     assert!(internet.saw(&["method"]).is_empty(), "{:?}", internet.seen());
     let output = internet.outside(&format!("python3 slow.py {API} 12")).succeeds();

@@ -34,7 +34,8 @@ def attempt(this):
             if not piece:
                 break
             got += piece
-            if got[:1] in (b"\x15", b"\x16"):
+            # An alert, a hello, and a no to encryption of PostgreSQL's.
+            if got[:1] in (b"\x15", b"\x16", b"N"):
                 break
         if got[:1] == b"\x15":
             return f"error alert {got[6] if len(got) > 6 else '?'}"
