@@ -199,7 +199,8 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
         if accepted.await.is_err() {
             return self.unanswered(sides, "it does not take the request").await;
         }
-        let uploaded = AtomicBool::new(false);
+        // Of no body nothing is left, even if the answer comes before that is looked at.
+        let uploaded = AtomicBool::new(terms.body == Body::None);
         let broke = {
             let mut upload = pin!(upload(
                 &mut sides.agent,
