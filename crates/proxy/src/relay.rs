@@ -191,7 +191,7 @@ mod tests {
         let shared = shared();
         let (mut agent, inner) = pair().await;
         let (outer, mut host) = pair().await;
-        let meter = Arc::new(Meter::new(Arc::default(), Caps::default(), Arc::clone(&shared)));
+        let meter = Arc::new(Meter::new(Caps::default(), Arc::clone(&shared)));
         let ahead = Bytes::from_static(b"first ");
         let carried = Agent::new(inner, ahead, Arc::clone(&meter));
         let relaying = {
@@ -222,8 +222,8 @@ mod tests {
         let shared = shared();
         let (mut agent, inner) = pair().await;
         let (outer, mut host) = pair().await;
-        let caps = Caps { session: Some(4), there: None };
-        let meter = Arc::new(Meter::new(Arc::default(), caps, Arc::clone(&shared)));
+        let caps = Caps { session: Some(4), there: Vec::new() };
+        let meter = Arc::new(Meter::new(caps, Arc::clone(&shared)));
         let carried = Agent::new(inner, Bytes::new(), Arc::clone(&meter));
         agent.write_all(b"12345").await.expect("written");
         let ended = relay(carried, outer, &shared.pipes, &meter).await.expect_err("a cap");
