@@ -111,7 +111,7 @@ impl<G: Gate> Flow<G> {
     /// Refuses what is not spoken on this port, and what cannot be judged as the
     /// policy demands.
     fn check(&self, spoken: Protocol) -> Result<(), Refusal> {
-        let Handling { requests_only, opaque, ssh, .. } = &self.handling;
+        let Handling { inspect, requests_only, opaque, ssh } = &self.handling;
         let is_judged = match spoken {
             Protocol::Http | Protocol::Tls => true,
             Protocol::Ssh => ssh.is_some(),
@@ -127,6 +127,12 @@ impl<G: Gate> Flow<G> {
             return Err(self.refusal(
                 "network: only SSH commands that can be judged",
                 "SSH, or HTTP, to this host",
+            ));
+        }
+        if *inspect && spoken == Protocol::Other {
+            return Err(self.refusal(
+                "network: an inspected host is spoken to in what can be inspected",
+                "HTTP, alone or in TLS, or this host in `network.pass_through`",
             ));
         }
         match self.expected() {
@@ -157,6 +163,14 @@ impl<G: Gate> Flow<G> {
             Ok((ahead, _)) if ahead.is_empty() => return "closed",
             Ok(first) => first,
             Err(error) => return self.broke(&error),
+        };
+        let Some(spoken) = spoken.or(self.handling.opaque.then_some(Protocol::Other)) else {
+            let refusal = self.refusal(
+                "network: a program says at once what it speaks",
+                "the same without a pause, or this host in `network.opaque`",
+            );
+            self.heard = Some((Protocol::Other, Bytes::new()));
+            return self.stop(stream, Stop::Refused(refusal)).await;
         };
         self.heard = Some((spoken, ahead.clone()));
         if let Err(refusal) = self.check(spoken) {
