@@ -209,7 +209,7 @@ impl Policy {
     /// the host and binds no less than the proxy, or it is on this machine.
     pub fn dials_directly(&self, connect: &Connect) -> bool {
         self.proxy().is_none()
-            || crate::network::is_loopback(&crate::network::canonical(connect.clone()).host)
+            || connect.is_loopback()
             || self.network.direct(connect).is_some_and(|force| self.egress.yields_to(force))
     }
 

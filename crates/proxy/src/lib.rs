@@ -13,6 +13,7 @@ mod credentials;
 mod dial;
 mod dns;
 mod explain;
+mod explicit;
 mod flow;
 #[cfg_attr(not(test), expect(dead_code, reason = "`flow` does not hand connections to it yet"))]
 mod http;
@@ -20,6 +21,7 @@ mod meter;
 mod names;
 mod postgres;
 mod relay;
+mod route;
 mod serve;
 mod shared;
 mod sniff;
@@ -44,6 +46,7 @@ pub use tls::{Authority, AuthorityError, RootsError, Tls, Upstream};
 use std::future::Future;
 use std::net::IpAddr;
 
+use ::http::HeaderValue;
 use remit_policy::{Connect, Handling, Host, Permit, Port, Refusal, Request};
 
 /// What the proxy asks and tells about one captured connection, of the one who
@@ -52,6 +55,9 @@ pub trait Gate: Clone + Send + Sync + 'static {
     /// Checks one address that a permitted name really has, or that was given
     /// literally, before it is dialled.
     fn address(&self, permitted: &Connect, answer: IpAddr) -> Result<(), Refusal>;
+
+    /// The way on which the permitted connection leaves.
+    fn way(&self, permitted: &Connect) -> Way;
 
     /// How the permitted connection is to be treated.
     fn handling(&self, permitted: &Connect) -> Handling;
@@ -88,6 +94,20 @@ pub trait Gate: Clone + Send + Sync + 'static {
 
     /// Ends when a change of the policy no longer permits the connection.
     fn revoked(&self) -> impl Future<Output = Refusal> + Send;
+}
+
+/// The way to a host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    #[default]
+    Direct,
+    /// By an HTTP proxy, whose address is the person's setting and is not judged.
+    Proxy {
+        host: Host,
+        port: Port,
+        /// What it is told in `proxy-authorization`; never shown.
+        authorization: Option<HeaderValue>,
+    },
 }
 
 /// A request that may be sent, and the number it has in the record.

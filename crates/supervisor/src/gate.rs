@@ -14,12 +14,15 @@ use remit_policy::{
     Answer, Attempt, Basis, Choice, Connect, Exec, Grants, Handling, Host, Permit, Policy, Port,
     Question, Refusal, Request, Verdict,
 };
-use remit_proxy::{Answered, Caps, Carried, Credentials, Fact, Requested};
+use remit_proxy::{Answered, Caps, Carried, Credentials, Fact, Requested, Way};
+use tokio::sync::oneshot;
 
 use crate::desk::{CannotAsk, Questions, Waiting};
 use crate::journal::Journal;
 use crate::lineage::Lineage;
 use crate::process::Facts;
+
+mod way;
 
 /// The one place through which everything goes.
 #[derive(Debug)]
@@ -257,6 +260,25 @@ impl Gate {
         }
     }
 
+    /// The same, unless the one who asked is `gone` first, who needs no answer any
+    /// more. That is written down, too.
+    pub(crate) async fn settle_unless<A: Recorded>(
+        &self,
+        asked: Asked<A>,
+        gone: impl Future<Output = ()>,
+    ) -> Result<Permit<A>, Refusal> {
+        let id = asked.id();
+        let outcome = self.settle(asked);
+        tokio::pin!(outcome);
+        tokio::select! {
+            outcome = &mut outcome => outcome,
+            () = gone => {
+                self.questions.withdraw(id);
+                outcome.await
+            }
+        }
+    }
+
     /// Writes down a refusal that came after, or without, a verdict of the policy.
     pub(crate) fn record_refusal<A: Recorded>(
         &self,
@@ -434,22 +456,38 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Judges what was tried on this connection, asking if need be.
-    async fn admitted<A: Recorded>(&self, tried: A) -> Result<(u64, Permit<A>), Refusal> {
-        let summary = tried.summary();
-        let judged = self.gate.admit(&self.facts, tried).map_err(|_| Refusal {
+    /// Writes down what is said to something tried on this connection, asking if need
+    /// be. If this is dropped meanwhile, the question is withdrawn.
+    async fn admitted<A>(
+        &self,
+        summary: String,
+        detail: Vec<Text>,
+        verdict: Verdict<A>,
+    ) -> Result<(u64, Permit<A>), Refusal>
+    where
+        A: Recorded + Send + 'static,
+    {
+        let unwritten = || Refusal {
             attempt: summary,
             basis: Basis::built_in("evidence: what cannot be written down is refused"),
             instead: None,
             note: None,
-        })?;
-        match judged {
-            Judged::Permitted { attempt, permit } => Ok((attempt, permit)),
-            Judged::Refused { refusal, .. } => Err(refusal),
-            Judged::Asked(asked) => {
+        };
+        match self.gate.conclude(&self.facts, detail, verdict) {
+            Ok(Judged::Permitted { attempt, permit }) => Ok((attempt, permit)),
+            Ok(Judged::Refused { refusal, .. }) => Err(refusal),
+            Ok(Judged::Asked(asked)) => {
                 let attempt = asked.attempt;
-                self.gate.settle(*asked).await.map(|permit| (attempt, permit))
+                let (mut verdict, pending) = oneshot::channel();
+                let gate = Arc::clone(&self.gate);
+                tokio::spawn(async move {
+                    let outcome = gate.settle_unless(*asked, verdict.closed()).await;
+                    let _ = verdict.send(outcome);
+                });
+                let outcome = pending.await.unwrap_or_else(|_| Err(unwritten()));
+                outcome.map(|permit| (attempt, permit))
             }
+            Err(_) => Err(unwritten()),
         }
     }
 }
@@ -459,6 +497,10 @@ impl Connection {
 impl remit_proxy::Gate for Connection {
     fn address(&self, permitted: &Connect, answer: IpAddr) -> Result<(), Refusal> {
         self.gate.policy.address(permitted, answer)
+    }
+
+    fn way(&self, permitted: &Connect) -> Way {
+        self.gate.way(permitted)
     }
 
     fn handling(&self, permitted: &Connect) -> Handling {
@@ -474,12 +516,16 @@ impl remit_proxy::Gate for Connection {
 
     async fn connect(&self, host: Host, port: Port) -> Result<(Self, Permit<Connect>), Refusal> {
         let tried = Connect { host, port, program: Some(self.facts.program.clone()) };
-        let (attempt, permit) = self.admitted(tried).await?;
+        let (summary, detail) = (tried.summary(), tried.detail());
+        let verdict = self.gate.judge_proxied(tried);
+        let (attempt, permit) = self.admitted(summary, detail, verdict).await?;
         Ok((Self { attempt, ..self.clone() }, permit))
     }
 
     async fn request(&self, request: Request) -> Result<Requested, Refusal> {
-        let (number, permit) = self.admitted(request).await?;
+        let (summary, detail) = (request.summary(), request.detail());
+        let verdict = self.gate.judge(request);
+        let (number, permit) = self.admitted(summary, detail, verdict).await?;
         Ok(Requested { number, permit })
     }
 

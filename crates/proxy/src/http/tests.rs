@@ -62,6 +62,10 @@ impl Gate for Watched {
         Ok(())
     }
 
+    fn way(&self, _: &Connect) -> crate::Way {
+        crate::Way::Direct
+    }
+
     fn caps(&self, _: &Connect) -> crate::Caps {
         crate::Caps::default()
     }

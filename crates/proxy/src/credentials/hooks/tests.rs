@@ -179,6 +179,10 @@ impl Gate for Noting {
     fn address(&self, _: &Connect, _: IpAddr) -> Result<(), Refusal> {
         unreachable!("credentials dial nothing")
     }
+    fn way(&self, _: &Connect) -> crate::Way {
+        crate::Way::Direct
+    }
+
     fn caps(&self, _: &Connect) -> crate::Caps {
         crate::Caps::default()
     }
