@@ -280,11 +280,13 @@ pub(crate) async fn carry<G: Gate>(
 ) {
     let _ = stream.set_nodelay(true);
     let mut flow = Flow::new(gate, permit, shared);
-    let (gate, meter) = (flow.gate.clone(), Arc::clone(&flow.meter));
+    let (gate, connect) = (flow.gate.clone(), flow.connect.clone());
+    let _kept = flow.shared.names.keep(&connect.host);
+    let meter = Arc::clone(&flow.meter);
     let mut end = End { gate: gate.clone(), meter, reason: "the session ended" };
     let reason = tokio::select! {
         biased;
-        refusal = gate.revoked() => {
+        refusal = gate.revoked(&connect) => {
             gate.refused(&refusal);
             "revoked"
         }

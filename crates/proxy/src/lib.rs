@@ -15,6 +15,7 @@ mod dns;
 mod explain;
 mod explicit;
 mod flow;
+mod hosts;
 #[cfg_attr(not(test), expect(dead_code, reason = "`flow` does not hand connections to it yet"))]
 mod http;
 mod meter;
@@ -37,7 +38,7 @@ pub use credentials::{
 };
 pub use dns::{serve_datagrams, serve_streams};
 pub use meter::Caps;
-pub use names::{Names, Ranges};
+pub use names::{Lookups, Names, Ranges};
 pub use serve::serve;
 pub use shared::Shared;
 pub use ssh::{SshKeys, SshKeysError};
@@ -92,8 +93,9 @@ pub trait Gate: Clone + Send + Sync + 'static {
     /// The connection ended.
     fn ended(&self, carried: Carried);
 
-    /// Ends when a change of the policy no longer permits the connection.
-    fn revoked(&self) -> impl Future<Output = Refusal> + Send;
+    /// Ends when a change of the policy no longer permits the connection, or not
+    /// as it is treated. Changes since its verdict count, however late this is asked.
+    fn revoked(&self, permitted: &Connect) -> impl Future<Output = Refusal> + Send;
 }
 
 /// The way to a host.

@@ -136,7 +136,7 @@ impl Gate for Witness {
 
     fn ended(&self, _: Carried) {}
 
-    async fn revoked(&self) -> Refusal {
+    async fn revoked(&self, _: &Connect) -> Refusal {
         std::future::pending().await
     }
 }

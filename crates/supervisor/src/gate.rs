@@ -17,9 +17,12 @@ use remit_policy::{
 use remit_proxy::{Answered, Caps, Carried, Credentials, Fact, Requested, Way};
 use tokio::sync::oneshot;
 
+use tokio::sync::watch;
+
 use crate::desk::{CannotAsk, Questions, Waiting};
 use crate::journal::Journal;
 use crate::lineage::Lineage;
+use crate::live::{self, Standing};
 use crate::process::Facts;
 
 mod way;
@@ -27,7 +30,10 @@ mod way;
 /// The one place through which everything goes.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    policy: Policy,
+    /// The policy in force; whoever has to know hears of changes.
+    policy: watch::Sender<Arc<Policy>>,
+    /// The policy that the boundary was built by.
+    start: Arc<Policy>,
     /// The secrets that are put in on the way out.
     pub(crate) credentials: Arc<Credentials>,
     grants: Mutex<Grants>,
@@ -68,7 +74,7 @@ impl<A> Asked<A> {
 }
 
 /// What the gate must know of an attempt besides its verdict.
-pub(crate) trait Recorded: Attempt + Sized {
+pub(crate) trait Recorded: Attempt + Clone + Sync {
     const TRIED: Tried;
 
     fn judge(self, policy: &Policy, grants: &Grants) -> Verdict<Self>;
@@ -91,8 +97,10 @@ impl Gate {
         questions: Questions,
         session: String,
     ) -> Self {
+        let start = Arc::new(policy);
         Self {
-            policy,
+            policy: watch::Sender::new(Arc::clone(&start)),
+            start,
             credentials,
             grants: Mutex::default(),
             journal,
@@ -104,14 +112,48 @@ impl Gate {
         }
     }
 
-    pub(crate) fn policy(&self) -> &Policy {
-        &self.policy
+    /// The policy in force. A verdict is by one policy, so fetch it once for each.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.borrow())
+    }
+
+    /// The policy that the boundary was built by, and holds for what it confines.
+    pub(crate) fn boundary(&self) -> &Policy {
+        &self.start
+    }
+
+    /// Hears of every policy put in force from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Policy>> {
+        self.policy.subscribe()
+    }
+
+    /// The yeses so far.
+    pub(crate) fn granted(&self) -> Grants {
+        self.grants().clone()
+    }
+
+    /// Puts another policy in force, once that is written down. `files` are those
+    /// that differ, `later` the sections that wait for the next session.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]: it could not be written down; the policy stays.
+    pub(crate) fn change(
+        &self,
+        policy: Policy,
+        files: Vec<Text>,
+        later: Vec<String>,
+    ) -> Result<(), AppendError> {
+        let (from, to) = (live::digest(&self.policy()), live::digest(&policy));
+        self.journal.write(Kind::PolicyChanged { from, to, files, later })?;
+        self.policy.send_replace(Arc::new(policy));
+        Ok(())
     }
 
     /// What the policy says to an attempt, given the yeses so far. The verdict goes
     /// to [`Gate::conclude`].
     pub(crate) fn judge<A: Recorded>(&self, tried: A) -> Verdict<A> {
-        tried.judge(&self.policy, &self.grants())
+        tried.judge(&self.policy(), &self.grants())
     }
 
     /// Judges an attempt, writes it down, and asks if the policy wants that.
@@ -218,18 +260,26 @@ impl Gate {
 
     /// Waits for the answer and takes it back through the policy.
     ///
-    /// Silence is a refusal, and so is an answer that cannot be written down.
+    /// Silence is a refusal, and so is an answer that cannot be written down. A
+    /// policy that was changed to refuse it needs no answer.
     pub(crate) async fn settle<A: Recorded>(&self, asked: Asked<A>) -> Result<Permit<A>, Refusal> {
         let Asked { attempt, question, facts, waiting, since } = asked;
         let Waiting { id, answer } = waiting;
-        let patience = self.policy.approvals().patience;
-        let answer = match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => nobody("nobody (withdrawn)"),
-            Err(_) => {
-                self.questions.expire(id);
-                nobody("nobody (timed out)")
+        let patience = self.policy().approvals().patience;
+        let (answer, refused) = tokio::select! {
+            biased;
+            refusal = self.refusing(question.attempt()) => {
+                self.questions.withdraw(id);
+                (nobody("nobody (the policy was changed)"), Some(refusal))
             }
+            answer = tokio::time::timeout(patience, answer) => match answer {
+                Ok(Ok(answer)) => (answer, None),
+                Ok(Err(_)) => (nobody("nobody (withdrawn)"), None),
+                Err(_) => {
+                    self.questions.expire(id);
+                    (nobody("nobody (timed out)"), None)
+                }
+            },
         };
         let detail = question.attempt().detail();
         let written = self.journal.write(Kind::Answer {
@@ -245,7 +295,7 @@ impl Gate {
                 question.unanswered("the answer could not be written down; the session ends")
             );
         }
-        match question.settle(&answer) {
+        match refused.map_or_else(|| question.settle(&answer), Err) {
             Ok(permit) => {
                 if let Some(grant) = permit.attempt().grant(answer.choice) {
                     self.grants().add(grant);
@@ -275,6 +325,28 @@ impl Gate {
             () = gone => {
                 self.questions.withdraw(id);
                 outcome.await
+            }
+        }
+    }
+
+    fn refused_by<A: Recorded>(&self, policy: &Policy, attempt: &A) -> Option<Refusal> {
+        match attempt.clone().judge(policy, &self.grants()) {
+            Verdict::Refuse(refusal) => Some(refusal),
+            Verdict::Allow(_) | Verdict::Ask(_) => None,
+        }
+    }
+
+    /// Waits for a policy that refuses what is asked about.
+    async fn refusing<A: Recorded>(&self, attempt: &A) -> Refusal {
+        let mut changes = self.changes();
+        loop {
+            let now = Arc::clone(&changes.borrow_and_update());
+            if let Some(refusal) = self.refused_by(&now, attempt) {
+                return refusal;
+            }
+            if changes.changed().await.is_err() {
+                // Nobody changes it any more.
+                return std::future::pending().await;
             }
         }
     }
@@ -453,6 +525,7 @@ pub(crate) struct Connection {
     pub(crate) gate: Arc<Gate>,
     pub(crate) attempt: u64,
     pub(crate) facts: Facts,
+    pub(crate) standing: Arc<Standing>,
 }
 
 impl Connection {
@@ -496,7 +569,7 @@ impl Connection {
 // on the strength of it.
 impl remit_proxy::Gate for Connection {
     fn address(&self, permitted: &Connect, answer: IpAddr) -> Result<(), Refusal> {
-        self.gate.policy.address(permitted, answer)
+        self.standing.address(&self.gate, permitted, answer)
     }
 
     fn way(&self, permitted: &Connect) -> Way {
@@ -504,22 +577,21 @@ impl remit_proxy::Gate for Connection {
     }
 
     fn handling(&self, permitted: &Connect) -> Handling {
-        self.gate.policy.handling(permitted)
+        self.standing.terms(&self.gate, permitted).handling.clone()
     }
 
     fn caps(&self, permitted: &Connect) -> Caps {
-        let policy = self.gate.policy();
-        let caps = policy.upload_caps(permitted).into_iter();
-        let there = caps.map(|(bytes, basis)| (format!("{} {}", basis.layer, basis.rule), bytes));
-        Caps { session: policy.data().upload, there: there.collect() }
+        self.standing.terms(&self.gate, permitted).caps.clone()
     }
 
     async fn connect(&self, host: Host, port: Port) -> Result<(Self, Permit<Connect>), Refusal> {
         let tried = Connect { host, port, program: Some(self.facts.program.clone()) };
         let (summary, detail) = (tried.summary(), tried.detail());
+        let standing = Arc::new(Standing::new(self.gate.policy()));
         let verdict = self.gate.judge_proxied(tried);
         let (attempt, permit) = self.admitted(summary, detail, verdict).await?;
-        Ok((Self { attempt, ..self.clone() }, permit))
+        standing.permitted(&permit);
+        Ok((Self { attempt, standing, ..self.clone() }, permit))
     }
 
     async fn request(&self, request: Request) -> Result<Requested, Refusal> {
@@ -540,8 +612,8 @@ impl remit_proxy::Gate for Connection {
             self.gate.journal.write(Kind::ConnectFact { attempt: self.attempt, fact: seen(fact) });
     }
 
-    async fn revoked(&self) -> Refusal {
-        std::future::pending().await
+    async fn revoked(&self, permitted: &Connect) -> Refusal {
+        self.standing.revoked(&self.gate, permitted).await
     }
 
     fn refused(&self, refusal: &Refusal) {

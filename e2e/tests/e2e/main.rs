@@ -32,6 +32,7 @@ mod handover;
 mod kernel;
 mod leaks;
 mod limits;
+mod live;
 mod network;
 mod overlay;
 mod races;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         boundary::all(),
         kernel::all(),
         limits::all(),
+        live::all(),
         network::all(),
         leaks::all(),
         clients::all(),

@@ -240,11 +240,12 @@ async fn spellings_that_two_readers_may_read_in_two_ways_are_refused() {
     ] {
         let length = u8::try_from(name.len()).expect("short");
         let words =
-            [b"\x05\x01\x00\x05\x01\x00\x03", [length].as_slice(), name.as_bytes(), b"\0\x50"];
-        check(&talk(&gate, &words.concat()).await, b"\x05\x00\x05\x02", "host");
+            [b"\x05\x01\x00\x05\x01\x00\x03", &[length][..], name.as_bytes(), b"\0\x50"].concat();
+        check(&talk(&gate, &words).await, b"\x05\x00\x05\x02", "host");
     }
-    let long = [b"\x05\x01\x00\x05\x01\x00\x03\xff", "a.".repeat(127).as_bytes(), b"a\0\x50"];
-    check(&talk(&gate, &long.concat()).await, b"\x05\x00\x05\x02", "longer than 253");
+    let long =
+        [b"\x05\x01\x00\x05\x01\x00\x03\xff", "a.".repeat(127).as_bytes(), b"a\0\x50"].concat();
+    check(&talk(&gate, &long).await, b"\x05\x00\x05\x02", "longer than 253");
 }
 
 #[tokio::test]

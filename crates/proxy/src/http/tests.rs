@@ -117,7 +117,7 @@ impl Gate for Watched {
         self.see(format!("{carried:?}"));
     }
 
-    async fn revoked(&self) -> Refusal {
+    async fn revoked(&self, _: &Connect) -> Refusal {
         std::future::pending().await
     }
 }

@@ -203,7 +203,7 @@ impl Gate for Noting {
     fn refused(&self, _: &Refusal) {}
     fn failed(&self, _: String) {}
     fn ended(&self, _: Carried) {}
-    async fn revoked(&self) -> Refusal {
+    async fn revoked(&self, _: &Connect) -> Refusal {
         std::future::pending().await
     }
 }
