@@ -105,7 +105,7 @@ impl<G: Gate> Flow<G> {
     /// Whether the program has to speak before the host is dialled: because what
     /// it says decides, or because its port is known for that.
     fn hears_agent_first(&self) -> bool {
-        let Handling { inspect, requests_only, opaque, ssh } = &self.handling;
+        let Handling { inspect, requests_only, opaque, ssh, .. } = &self.handling;
         *inspect || *requests_only || ssh.is_some() || (!opaque && self.expected().is_some())
     }
 
