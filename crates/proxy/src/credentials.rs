@@ -24,7 +24,8 @@ use std::fmt;
 use http::{HeaderName, HeaderValue};
 use remit_policy::{Attempt as _, Basis, Credential, CredentialUse, Refusal, Request};
 
-pub(crate) use hooks::PutIn;
+pub(crate) use frames::Frames;
+pub(crate) use hooks::{Coming, Leaving, Placeholders, PutIn};
 pub use secret::{Secret, SecretError};
 
 use find::Finder;
@@ -248,6 +249,12 @@ impl Credentials {
     pub(crate) fn authorization(&self, name: &str) -> Option<HeaderValue> {
         let held = self.held.iter().find(|held| held.loaded.name == name)?;
         slot::authorization(&held.loaded.form)
+    }
+
+    /// Whether a placeholder begins with these bytes.
+    pub(crate) fn is_placeholder(&self, bytes: &[u8]) -> bool {
+        let mut texts = self.held.iter().flat_map(|held| held.inside.parts());
+        texts.any(|part| part.text.expose().as_bytes().starts_with(bytes))
     }
 
     pub fn is_empty(&self) -> bool {

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use remit_policy::{Attempt as _, Basis, Connect, Handling, Permit, Refusal};
+use remit_policy::{Attempt as _, Basis, Cache, Connect, Handling, Permit, Refusal};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -121,7 +121,7 @@ impl<G: Gate> Flow<G> {
     /// Refuses what is not spoken on this port, and what cannot be judged as the
     /// policy demands.
     fn check(&self, spoken: Protocol) -> Result<(), Refusal> {
-        let Handling { requests_only, opaque, ssh, .. } = &self.handling;
+        let Handling { requests_only, opaque, ssh, cache, .. } = &self.handling;
         let is_judged = match spoken {
             Protocol::Http | Protocol::Tls => true,
             Protocol::Ssh => ssh.is_some(),
@@ -130,6 +130,12 @@ impl<G: Gate> Flow<G> {
         if *requests_only && !is_judged {
             return Err(self.refusal(
                 "network: only requests that can be judged",
+                "HTTP, alone or in TLS, to this host",
+            ));
+        }
+        if *cache == Cache::Only && !matches!(spoken, Protocol::Http | Protocol::Tls) {
+            return Err(self.refusal(
+                "network: answers come from the cache alone",
                 "HTTP, alone or in TLS, to this host",
             ));
         }

@@ -8,8 +8,10 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod cache;
 mod capture;
 mod credentials;
+mod data;
 mod dial;
 mod dns;
 mod explain;
@@ -29,6 +31,7 @@ pub mod trust;
 #[cfg(test)]
 mod witness;
 
+pub use cache::{Answers, AnswersError};
 pub use capture::{Admission, Capture, Captured};
 pub use credentials::{
     AwsKey, Bound, Credentials, CredentialsError, Form, Loaded, Secret, SecretError,
@@ -44,7 +47,7 @@ pub use tls::{Authority, AuthorityError, RootsError, Tls, Upstream};
 use std::future::Future;
 use std::net::IpAddr;
 
-use remit_policy::{Connect, Handling, Host, Permit, Port, Refusal, Request};
+use remit_policy::{Connect, Handling, Host, Permit, Port, Refusal, Request, Upload};
 
 /// What the proxy asks and tells about one captured connection, of the one who
 /// judges and records. Cheap to clone; all clones speak of the same connection.
@@ -70,6 +73,13 @@ pub trait Gate: Clone + Send + Sync + 'static {
 
     /// A request on the permitted connection. Judged, written down, asked about.
     fn request(&self, request: Request) -> impl Future<Output = Result<Requested, Refusal>> + Send;
+
+    /// What looks like a secret, in the body of a permitted request. Judged, written
+    /// down, asked about; the request waits.
+    fn upload(
+        &self,
+        upload: Upload,
+    ) -> impl Future<Output = Result<Permit<Upload>, Refusal>> + Send;
 
     /// The request of this number was answered, or broke off.
     fn answered(&self, number: u64, answered: Answered);

@@ -281,9 +281,7 @@ fn allows_some(about: &[(Decision, &Statement)]) -> bool {
 
 /// Whether the agent needs something of these hosts.
 fn needed(about: &[(Decision, &Statement)]) -> bool {
-    about
-        .iter()
-        .any(|(decision, statement)| *decision == Decision::Allow && statement.is_agents())
+    about.iter().any(|(decision, statement)| *decision == Decision::Allow && statement.is_agents())
 }
 
 fn ruled<'p>(&(decision, statement): &(Decision, &'p Statement)) -> (Decision, Force, &'p Basis) {

@@ -1,8 +1,6 @@
 //! What looks like a secret in a body.
 
-use remit_policy::{
-    Answer, Attempt as _, Cache, Choice, Grants, Layer, Policy, Upload, Verdict,
-};
+use remit_policy::{Answer, Attempt as _, Cache, Choice, Grants, Layer, Policy, Upload, Verdict};
 
 use crate::common::{compile, connect, request, settings, words};
 
