@@ -156,7 +156,14 @@ impl fmt::Display for Request {
 
 impl Attempt for Request {
     fn summary(&self) -> String {
-        format!("request `{self}`")
+        let mut others = self.methods();
+        others.remove(self.method.as_str());
+        match others.iter().map(|other| show::line(other)).collect::<Vec<_>>() {
+            none if none.is_empty() => format!("request `{self}`"),
+            others => {
+                format!("request `{self}`, which asks to be taken for `{}`", others.join("`, `"))
+            }
+        }
     }
 
     fn grant(&self, choice: Choice) -> Option<Grant> {

@@ -10,7 +10,7 @@
 
 mod aws;
 mod find;
-mod frames;
+pub(crate) mod frames;
 #[cfg(test)]
 mod fuzz;
 mod hooks;
@@ -24,7 +24,6 @@ use std::fmt;
 use http::{HeaderName, HeaderValue};
 use remit_policy::{Attempt as _, Basis, Credential, CredentialUse, Refusal, Request};
 
-pub(crate) use frames::Frames;
 pub(crate) use hooks::{Coming, Leaving, Placeholders, PutIn};
 pub use secret::{Secret, SecretError};
 
@@ -414,4 +413,4 @@ fn check(all: &[Held]) -> Result<(), CredentialsError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

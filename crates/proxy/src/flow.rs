@@ -31,8 +31,6 @@ pub(crate) struct Flow<G> {
     /// What the program speaks, and its first bytes as long as it may have to be
     /// told something in answer.
     heard: Option<Heard>,
-    /// Whether TLS or SSH was ended here.
-    pub(crate) is_inspected: bool,
     /// Spent on dialling.
     permit: Option<Permit<Connect>>,
 }
@@ -67,16 +65,7 @@ impl<G: Gate> Flow<G> {
         let handling = gate.handling(&connect);
         let there = shared.destination(&connect.host, connect.port);
         let meter = Arc::new(Meter::new(there, gate.caps(&connect), Arc::clone(&shared)));
-        Self {
-            gate,
-            connect,
-            handling,
-            shared,
-            meter,
-            heard: None,
-            is_inspected: false,
-            permit: Some(permit),
-        }
+        Self { gate, connect, handling, shared, meter, heard: None, permit: Some(permit) }
     }
 
     /// The way to the host, once.
@@ -257,9 +246,11 @@ impl<G: Gate> Flow<G> {
 
     /// A connection that carried something broke off.
     fn broke(&self, error: &io::Error) -> &'static str {
-        if !Meter::is_spent(error) {
-            return "broken off";
-        }
+        if Meter::is_spent(error) { self.spent() } else { "broken off" }
+    }
+
+    /// Writes down that a cap stopped it.
+    fn spent(&self) -> &'static str {
         self.gate.refused(
             &self.refusal(
                 "network: the upload cap is reached",
@@ -288,6 +279,12 @@ pub(crate) async fn carry<G: Gate>(
             "revoked"
         }
         reason = flow.run(stream, ahead) => reason,
+    };
+    // Where requests are read, a cap looks like a program that has gone away.
+    let reason = match reason {
+        "refused" | "revoked" => reason,
+        _ if flow.meter.was_stopped() => flow.spent(),
+        _ => reason,
     };
     let (sent, received) = flow.meter.read();
     flow.gate.ended(Carried { sent, received, reason });

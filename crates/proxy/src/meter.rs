@@ -2,8 +2,8 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use crate::shared::Shared;
 
@@ -15,6 +15,8 @@ pub(crate) struct Meter {
     /// Bytes to this destination so far, of all its connections.
     there: Arc<AtomicU64>,
     caps: Caps,
+    /// Whether a cap stopped it.
+    stopped: AtomicBool,
     shared: Arc<Shared>,
 }
 
@@ -34,7 +36,8 @@ struct Spent;
 
 impl Meter {
     pub(crate) fn new(there: Arc<AtomicU64>, caps: Caps, shared: Arc<Shared>) -> Self {
-        Self { sent: AtomicU64::new(0), received: AtomicU64::new(0), there, caps, shared }
+        let (sent, received, stopped) = Default::default();
+        Self { sent, received, there, caps, stopped, shared }
     }
 
     /// Accounts for bytes of the agent's before they are passed on.
@@ -48,6 +51,7 @@ impl Meter {
         let there = self.there.fetch_add(bytes, Relaxed) + bytes;
         let over = |so_far: u64, cap: Option<u64>| cap.is_some_and(|cap| so_far > cap);
         if over(all, self.caps.session) || over(there, self.caps.there) {
+            self.stopped.store(true, Relaxed);
             return Err(io::Error::other(Spent));
         }
         self.sent.fetch_add(bytes, Relaxed);
@@ -71,6 +75,11 @@ impl Meter {
         (self.sent.load(Relaxed), self.received.load(Relaxed))
     }
 
+    /// Whether a cap stopped the connection, whatever its readers made of the error.
+    pub(crate) fn was_stopped(&self) -> bool {
+        self.stopped.load(Relaxed)
+    }
+
     /// Whether an error is a cap's.
     pub(crate) fn is_spent(error: &io::Error) -> bool {
         error.get_ref().is_some_and(|inner| inner.is::<Spent>())
@@ -89,8 +98,9 @@ mod tests {
         let shared = shared();
         let one = Meter::new(Arc::clone(&there), caps, Arc::clone(&shared));
         one.sends(6).expect("up to the cap");
+        assert!(!one.was_stopped());
         let error = one.sends(1).expect_err("beyond it");
-        assert!(Meter::is_spent(&error));
+        assert!(Meter::is_spent(&error) && one.was_stopped());
         assert_eq!(one.read(), (6, 0));
         let another = Meter::new(Arc::default(), caps, shared);
         another.sends(3).expect("another destination");

@@ -8,6 +8,7 @@
 #[macro_use]
 mod scenario;
 mod delegated;
+mod internet;
 mod lab;
 mod places;
 mod postgres;
@@ -22,11 +23,14 @@ mod approvals;
 mod bad_input;
 mod boundary;
 mod capture;
+mod clients;
 mod commands;
 mod escapes;
 mod evidence;
+mod flows;
 mod handover;
 mod kernel;
+mod leaks;
 mod limits;
 mod network;
 mod overlay;
@@ -53,6 +57,9 @@ fn main() -> ExitCode {
         kernel::all(),
         limits::all(),
         network::all(),
+        leaks::all(),
+        clients::all(),
+        flows::all(),
         capture::all(),
         commands::all(),
         races::all(),
@@ -68,6 +75,7 @@ fn main() -> ExitCode {
         tools::all(),
         supervisor::all(),
         agents::all(),
+        agents::inspected::all(),
         story::all(),
     ];
     let scenarios: Vec<Scenario> = themes.into_iter().flatten().collect();

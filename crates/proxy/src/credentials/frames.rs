@@ -66,13 +66,13 @@ impl Frames {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use bolero::{check, produce};
 
     use super::*;
 
     /// A frame as a client sends it.
-    pub(in crate::credentials) fn frame(payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
+    pub(crate) fn frame(payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
         let mut frame = vec![0x81];
         match payload.len() {
             short @ ..126 => frame.push(0x80 | short as u8),

@@ -8,7 +8,8 @@ use remit_policy::{Refusal, Request, Upload};
 
 use super::scan::Scan;
 use crate::Gate;
-use crate::credentials::{Credentials, Frames};
+use crate::credentials::Credentials;
+use crate::credentials::frames::Frames;
 
 /// The body of one request, being looked through. Compressed bodies are looked
 /// through as they are, which finds nothing.

@@ -12,11 +12,17 @@ use crate::agent::Agent;
 use crate::data::Watch;
 use crate::http::Inspected;
 use crate::shared::Shared;
-use crate::{Gate, postgres, ssh, tls};
+use crate::{Fact, Gate, postgres, ssh, tls};
 
 impl<G: Gate> Flow<G> {
+    /// Writes down what is spoken, and whether it was looked into.
+    fn seen(&self, name: &'static str, inspected: bool) {
+        self.gate.noted(Fact::Protocol { name, inspected });
+    }
+
     /// What need not be looked into.
     pub(super) async fn other(&mut self, began: Begun) -> Next {
+        self.seen("other", false);
         match self.both(began).await {
             Ok((agent, upstream)) => Next::Carry(agent, upstream),
             Err(reason) => Next::Ended(reason),
@@ -26,6 +32,7 @@ impl<G: Gate> Flow<G> {
     /// Requests in the clear.
     pub(super) async fn http(&mut self, began: Begun) -> Next {
         if self.handling.cache == Cache::Only {
+            self.seen("http", true);
             let Begun { stream, ahead, .. } = began;
             let agent = Agent::new(stream, ahead, Arc::clone(&self.meter));
             return Next::Ended(self.answer_kept(Scheme::Http, agent).await);
@@ -34,6 +41,7 @@ impl<G: Gate> Flow<G> {
             Ok(both) => both,
             Err(reason) => return Next::Ended(reason),
         };
+        self.seen("http", true);
         let inspected = self.inspected(Scheme::Http);
         Next::Ended(inspected.one(agent, upstream).await)
     }
@@ -57,6 +65,7 @@ impl<G: Gate> Flow<G> {
             }
         };
         if self.handling.cache == Cache::Only {
+            self.seen("tls", true);
             let agent = Agent::new(stream, read.freeze(), Arc::clone(&self.meter));
             return Next::Ended(self.answer_kept_in_tls(&seen.hello, agent).await);
         }
@@ -65,6 +74,7 @@ impl<G: Gate> Flow<G> {
             Ok(both) => both,
             Err(reason) => return Next::Ended(reason),
         };
+        self.seen("tls", way == tls::Way::Inspect);
         if way == tls::Way::Inspect {
             return Next::Ended(self.inspect(&seen.hello, agent, upstream).await);
         }
@@ -85,7 +95,6 @@ impl<G: Gate> Flow<G> {
         let Some(tls) = self.shared.tls.clone() else {
             return self.stop_without_authority(agent).await;
         };
-        self.is_inspected = true;
         match tls::inspect(&tls, &self.connect, hello, agent, upstream).await {
             Ok(tls::Inspected { agent, upstream, http }) => {
                 let inspected = self.inspected(Scheme::Https);
@@ -103,7 +112,6 @@ impl<G: Gate> Flow<G> {
         let Some(tls) = self.shared.tls.clone() else {
             return self.stop_without_authority(agent).await;
         };
-        self.is_inspected = true;
         match tls::inspect_alone(&tls, &self.connect, hello, agent).await {
             Ok(agent) => self.answer_kept(Scheme::Https, agent).await,
             Err(stop) => self.note(&stop),
@@ -161,7 +169,6 @@ impl<G: Gate> Flow<G> {
             );
             return self.stop(stream, Stop::Refused(refusal)).await;
         };
-        self.is_inspected = true;
         let agent = Agent::new(stream, ahead, Arc::clone(&self.meter));
         match ssh::carry(self, agent, &keys).await {
             Ok(reason) => reason,
@@ -204,7 +211,6 @@ impl<G: Gate> Flow<G> {
                 Err(stop) => Next::Ended(self.note(&stop)),
             };
         };
-        self.is_inspected = true;
         let inspected = tls::inspect(&tls, &self.connect, &seen.hello, agent, upstream).await;
         let tls::Inspected { mut agent, mut upstream, .. } = match inspected {
             Ok(inspected) => inspected,

@@ -199,7 +199,8 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
         if accepted.await.is_err() {
             return self.unanswered(sides, "it does not take the request").await;
         }
-        let uploaded = AtomicBool::new(false);
+        // Of no body nothing is left, even if the answer comes before that is looked at.
+        let uploaded = AtomicBool::new(terms.body == Body::None);
         let broke = {
             let mut upload = pin!(upload(
                 &mut sides.agent,
@@ -362,7 +363,7 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
         };
         match tokio::try_join!(out, back) {
             Ok(_) => "closed",
-            Err(Torn::Broken(_)) => "broken off",
+            Err(Torn::Broken) => "broken off",
             Err(Torn::Refused(refusal)) => {
                 self.gate.refused(&refusal);
                 "refused"
@@ -420,13 +421,13 @@ where
 /// Why a WebSocket does not go on.
 #[derive(Debug)]
 enum Torn {
-    Broken(io::Error),
+    Broken,
     Refused(Refusal),
 }
 
 impl From<io::Error> for Torn {
-    fn from(error: io::Error) -> Self {
-        Self::Broken(error)
+    fn from(_: io::Error) -> Self {
+        Self::Broken
     }
 }
 

@@ -526,3 +526,59 @@ async fn large_bodies_pass_without_being_collected() {
     }
     assert_eq!(sent.await.ok(), Some(LENGTH));
 }
+
+/// A host whose answer is there as soon as the request is written.
+#[derive(Default)]
+struct Instant {
+    answers: Vec<u8>,
+}
+
+impl tokio::io::AsyncRead for Instant {
+    fn poll_read(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        let answers = std::mem::take(&mut self.get_mut().answers);
+        if answers.is_empty() {
+            return std::task::Poll::Pending;
+        }
+        buffer.put_slice(&answers);
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+impl tokio::io::AsyncWrite for Instant {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        self.get_mut().answers.extend_from_slice(EMPTY.as_bytes());
+        std::task::Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_there_at_once_does_not_end_the_connection() {
+    let inspected = inspected(Scheme::Http, ());
+    let (end, ours) = duplex(1 << 16);
+    let said = "GET /a HTTP/1.1\r\nHost: api.example\r\n\r\n".repeat(3);
+    let carried = async move { inspected.one(ours, Instant::default()).await };
+    let (_, heard) = tokio::join!(carried, agent(end, said.into_bytes()));
+    assert_eq!(heard.matches("HTTP/1.1 200 OK").count(), 3, "{heard}");
+}
