@@ -16,7 +16,6 @@ mod dial;
 mod dns;
 mod explain;
 mod flow;
-#[cfg_attr(not(test), expect(dead_code, reason = "`flow` does not hand connections to it yet"))]
 mod http;
 mod meter;
 mod names;

@@ -227,7 +227,7 @@ pub(super) mod tests {
             ("an AWS access key", "AKIAQ3EGZ7T2MV5XKR4J".to_owned()),
             ("a GitHub token", start("ghp_", 36)),
             ("a GitHub token", start("ghs_", 40)),
-            ("a GitHub token", format!("github_pat_{}_{}", &long[..22], &long[22..81])),
+            ("a GitHub token", format!("github_pat_{}_{}", &long[..22], &long[10..70])),
             ("a GitLab token", start("glpat-", 20)),
             ("a Slack token", "xoxb-1234567890-0987654321-AbCdEfGhIj".to_owned()),
             ("an Anthropic key", start("sk-ant-api03-", 60)),
