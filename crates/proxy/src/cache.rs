@@ -164,8 +164,6 @@ fn varying(headers: &HeaderMap) -> Option<Vec<String>> {
             names.push(name.to_ascii_lowercase());
         }
     }
-    names.sort();
-    names.dedup();
     Some(names)
 }
 

@@ -6,7 +6,7 @@
 //! of everything before it. Whatever does not read so in full is not there.
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, LAST_MODIFIED};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sha2::{Digest as _, Sha256};
 
@@ -43,8 +43,15 @@ impl Entry {
         headers: &HeaderMap,
         asked: &HeaderMap,
     ) -> Option<Self> {
+        let mut names = varying(headers)?;
+        // Not every server that compresses says so.
+        if headers.contains_key(CONTENT_ENCODING) {
+            names.push(ACCEPT_ENCODING.to_string());
+        }
+        names.sort();
+        names.dedup();
         let mut vary = Vec::new();
-        for name in varying(headers)? {
+        for name in names {
             let name: HeaderName = name.parse().ok()?;
             let value = all(asked, &name);
             vary.push((name, value));
@@ -192,6 +199,13 @@ mod tests {
         assert!(entry().is_for(&asked));
         asked.append("accept", HeaderValue::from_static("image/*"));
         assert!(!entry().is_for(&asked));
+        let mut packed = HeaderMap::new();
+        packed.insert("content-encoding", HeaderValue::from_static("gzip"));
+        let mut takes = HeaderMap::new();
+        takes.insert("accept-encoding", HeaderValue::from_static("gzip"));
+        let key = entry().key;
+        let packed = Entry::new(key, 7, StatusCode::OK, &packed, &takes).expect("an entry");
+        assert!(packed.is_for(&takes) && !packed.is_for(&asked));
         let mut all = HeaderMap::new();
         all.insert("vary", HeaderValue::from_static("accept, *"));
         assert_eq!(Entry::new(String::new(), 0, StatusCode::OK, &all, &asked), None);

@@ -251,9 +251,11 @@ async fn what_a_websocket_sends_is_looked_through() {
         let talking = async {
             agent.write_all(head.as_bytes()).await.expect("the agent speaks");
             let mut room = [0; 4096];
-            upstream.read(&mut room).await.expect("the host hears the head");
+            let heard = upstream.read(&mut room).await.expect("the host hears the head");
+            assert!(room[..heard].ends_with(b"\r\n\r\n"));
             upstream.write_all(taken.as_bytes()).await.expect("the host answers");
-            agent.read(&mut room).await.expect("the agent hears the answer");
+            let heard = agent.read(&mut room).await.expect("the agent hears the answer");
+            assert!(room[..heard].starts_with(b"HTTP/1.1 101"));
             agent.write_all(&message).await.expect("the agent sends a message");
             agent.shutdown().await.expect("and no more");
             let mut heard = Vec::new();
