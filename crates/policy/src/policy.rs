@@ -29,6 +29,7 @@ use crate::request::{Handling, Request};
 use crate::rules::{self, RulesSaid};
 use crate::settings::{SettingsText, Source, Stated, Sync};
 use crate::tiers::{Tier, Tiers};
+use crate::upload::Upload;
 use crate::verdict::{Permit, Refusal, Verdict};
 use crate::writing::Git;
 
@@ -169,6 +170,11 @@ impl Policy {
     /// attempt of the verdict has its connection in canonical form.
     pub fn request(&self, attempt: Request, grants: &Grants) -> Verdict<Request> {
         self.network.request(attempt, grants)
+    }
+
+    /// Judges what looks like a secret in the body of a request that was permitted.
+    pub fn upload(&self, attempt: Upload, grants: &Grants) -> Verdict<Upload> {
+        self.network.upload(attempt, grants)
     }
 
     /// Whether TLS to some host may be inspected, so that the session needs an

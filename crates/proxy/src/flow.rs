@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use remit_policy::{Attempt as _, Basis, Connect, Handling, Permit, Refusal};
+use remit_policy::{Attempt as _, Basis, Cache, Connect, Handling, Permit, Refusal};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -95,7 +95,7 @@ impl<G: Gate> Flow<G> {
     /// Whether the program has to speak before the host is dialled: because what
     /// it says decides, or because its port is known for that.
     fn hears_agent_first(&self) -> bool {
-        let Handling { inspect, requests_only, opaque, ssh } = &self.handling;
+        let Handling { inspect, requests_only, opaque, ssh, .. } = &self.handling;
         *inspect || *requests_only || ssh.is_some() || (!opaque && self.expected().is_some())
     }
 
@@ -111,7 +111,7 @@ impl<G: Gate> Flow<G> {
     /// Refuses what is not spoken on this port, and what cannot be judged as the
     /// policy demands.
     fn check(&self, spoken: Protocol) -> Result<(), Refusal> {
-        let Handling { inspect, requests_only, opaque, ssh } = &self.handling;
+        let Handling { inspect, requests_only, opaque, ssh, cache, .. } = &self.handling;
         let is_judged = match spoken {
             Protocol::Http | Protocol::Tls => true,
             Protocol::Ssh => ssh.is_some(),
@@ -120,6 +120,12 @@ impl<G: Gate> Flow<G> {
         if *requests_only && !is_judged {
             return Err(self.refusal(
                 "network: only requests that can be judged",
+                "HTTP, alone or in TLS, to this host",
+            ));
+        }
+        if *cache == Cache::Only && !matches!(spoken, Protocol::Http | Protocol::Tls) {
+            return Err(self.refusal(
+                "network: answers come from the cache alone",
                 "HTTP, alone or in TLS, to this host",
             ));
         }

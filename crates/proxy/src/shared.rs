@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::cache::Answers;
 use crate::credentials::Credentials;
 use crate::names::Names;
 use crate::relay::Pipes;
@@ -20,6 +21,8 @@ pub struct Shared {
     /// Absent where no SSH command is judged.
     pub(crate) ssh: Option<Arc<SshKeys>>,
     pub(crate) credentials: Arc<Credentials>,
+    /// Absent where no answer is kept.
+    pub(crate) answers: Option<Arc<Answers>>,
     /// Bytes that left the session so far, on all connections.
     pub(crate) uploaded: AtomicU64,
     /// The same by the statement that caps it.
@@ -34,6 +37,7 @@ impl Shared {
             tls: None,
             ssh: None,
             credentials: Arc::default(),
+            answers: None,
             uploaded: AtomicU64::new(0),
             capped: Mutex::default(),
         }
@@ -55,6 +59,12 @@ impl Shared {
     #[must_use]
     pub fn holding(self, credentials: Arc<Credentials>) -> Self {
         Self { credentials, ..self }
+    }
+
+    /// Keeps answers, and gives them, where the policy says so.
+    #[must_use]
+    pub fn keeping(self, answers: Answers) -> Self {
+        Self { answers: Some(Arc::new(answers)), ..self }
     }
 
     /// What was sent so far under the cap of this name.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use remit_policy::{
     AgentNeeds, Connect, Grants, Handling, Host, Permit, Place, Policy, PolicyText, Port, Refusal,
-    Request, TextKind, Verdict,
+    Request, TextKind, Upload, Verdict,
 };
 use tokio::net::{TcpListener, TcpStream};
 
@@ -119,6 +119,10 @@ impl Gate for Witness {
             Verdict::Refuse(refusal) => Err(refusal),
             Verdict::Ask(_) => std::future::pending().await,
         }
+    }
+
+    async fn upload(&self, upload: Upload) -> Result<Permit<Upload>, Refusal> {
+        panic!("nobody has {} here", upload.what)
     }
 
     fn answered(&self, _: u64, _: Answered) {}

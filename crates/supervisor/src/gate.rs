@@ -3,6 +3,9 @@
 //! INVARIANT: every attempt passes here exactly once, and its event is written
 //! before its permit leaves. What cannot be written down is refused.
 
+mod masked;
+mod uploads;
+
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -12,7 +15,7 @@ use remit_approvals::{Ask, QuestionId};
 use remit_audit::{AppendError, Kind, Text, Tried, event};
 use remit_policy::{
     Answer, Attempt, Basis, Choice, Connect, Exec, Grants, Handling, Host, Permit, Policy, Port,
-    Question, Refusal, Request, Verdict,
+    Question, Refusal, Request, Upload, Verdict,
 };
 use remit_proxy::{Answered, Caps, Carried, Credentials, Fact, Requested, Way};
 use tokio::sync::oneshot;
@@ -183,7 +186,7 @@ impl Gate {
         match verdict {
             Verdict::Allow(permit) => {
                 let basis = permit.basis().clone();
-                self.journal.write(permit.attempt().event(facts, said, basis, attempt))?;
+                self.write(permit.attempt().event(facts, said, basis, attempt))?;
                 Ok(Judged::Permitted { attempt, permit })
             }
             Verdict::Refuse(refusal) => {
@@ -192,7 +195,7 @@ impl Gate {
             }
             Verdict::Ask(question) => {
                 let basis = question.basis().clone();
-                self.journal.write(question.attempt().event(facts, said, basis, attempt))?;
+                self.write(question.attempt().event(facts, said, basis, attempt))?;
                 self.ask(facts, attempt, question)
             }
         }
@@ -206,8 +209,11 @@ impl Gate {
     ) -> Result<Judged<A>, AppendError> {
         let summary = question.attempt().summary();
         let mut details = question.attempt().particulars(facts);
-        if matches!(A::TRIED, Tried::Connect | Tried::Request) {
+        if matches!(A::TRIED, Tried::Connect | Tried::Request | Tried::Upload) {
             details.push(label("seen", self.seen(&summary)));
+        }
+        for (_, value) in &mut details {
+            *value = self.credentials.masked(value);
         }
         let ask = Ask {
             session: self.session.clone(),
@@ -215,10 +221,11 @@ impl Gate {
                 Tried::Exec => "exec".to_owned(),
                 Tried::Connect => "connect".to_owned(),
                 Tried::Request => "request".to_owned(),
+                Tried::Upload => "upload".to_owned(),
                 Tried::Write => "write".to_owned(),
                 Tried::Call => "call".to_owned(),
             },
-            summary: summary.clone(),
+            summary: self.credentials.masked(&summary),
             details,
             basis: question.basis().clone(),
             choices: question.choices(),
@@ -226,7 +233,7 @@ impl Gate {
         };
         match self.questions.put(ask) {
             Ok(waiting) => {
-                self.journal.write(Kind::Question {
+                self.write(Kind::Question {
                     id: waiting.id.into(),
                     attempt,
                     process: facts.event(),
@@ -282,7 +289,7 @@ impl Gate {
             },
         };
         let detail = question.attempt().detail();
-        let written = self.journal.write(Kind::Answer {
+        let written = self.write(Kind::Answer {
             id: id.into(),
             attempt,
             choice: answer.choice,
@@ -360,7 +367,7 @@ impl Gate {
         refusal: &Refusal,
     ) -> Result<(), AppendError> {
         let refusal = refusal.clone();
-        self.journal.write(Kind::Refusal {
+        self.write(Kind::Refusal {
             attempt,
             process: facts.event(),
             what: A::TRIED,
@@ -385,7 +392,7 @@ impl Gate {
             detail,
             refusal: refusal.clone(),
         };
-        self.journal.write(event).map_err(std::io::Error::other)
+        self.write(event).map_err(std::io::Error::other)
     }
 
     /// Whether this session has asked the same before, in words.
@@ -603,17 +610,21 @@ impl remit_proxy::Gate for Connection {
 
     fn answered(&self, number: u64, answered: Answered) {
         let Answered { status, sent, received } = answered;
-        let _ =
-            self.gate.journal.write(Kind::RequestEnded { attempt: number, status, sent, received });
+        let _ = self.gate.write(Kind::RequestEnded { attempt: number, status, sent, received });
     }
 
     fn noted(&self, fact: Fact) {
-        let _ =
-            self.gate.journal.write(Kind::ConnectFact { attempt: self.attempt, fact: seen(fact) });
+        let _ = self.gate.write(Kind::ConnectFact { attempt: self.attempt, fact: seen(fact) });
     }
 
     async fn revoked(&self, permitted: &Connect) -> Refusal {
         self.standing.revoked(&self.gate, permitted).await
+    }
+
+    async fn upload(&self, upload: Upload) -> Result<Permit<Upload>, Refusal> {
+        let (summary, detail) = (upload.summary(), upload.detail());
+        let verdict = self.gate.judge(upload);
+        self.admitted(summary, detail, verdict).await.map(|(_, permit)| permit)
     }
 
     fn refused(&self, refusal: &Refusal) {
@@ -622,13 +633,13 @@ impl remit_proxy::Gate for Connection {
     }
 
     fn failed(&self, error: String) {
-        let _ = self.gate.journal.write(Kind::Outcome { attempt: self.attempt, error });
+        let _ = self.gate.write(Kind::Outcome { attempt: self.attempt, error });
     }
 
     fn ended(&self, carried: Carried) {
         let Carried { sent, received, reason } = carried;
         let (attempt, reason) = (self.attempt, reason.to_owned());
-        let _ = self.gate.journal.write(Kind::ConnectEnded { attempt, sent, received, reason });
+        let _ = self.gate.write(Kind::ConnectEnded { attempt, sent, received, reason });
     }
 }
 

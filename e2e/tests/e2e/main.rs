@@ -25,6 +25,7 @@ mod boundary;
 mod capture;
 mod clients;
 mod commands;
+mod data;
 mod escapes;
 mod evidence;
 mod flows;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         leaks::all(),
         clients::all(),
         flows::all(),
+        data::all(),
         capture::all(),
         commands::all(),
         races::all(),

@@ -145,6 +145,9 @@ where
     let keep = body != Body::UntilClose && !framing::closes(&head.headers, head.version);
     let length = head.headers.get(http::header::CONTENT_LENGTH).cloned();
     framing::strip(&mut head.headers);
+    if body == Body::UntilClose {
+        incoming.endless();
+    }
     incoming.head(head.status, &mut head.headers);
     framing::strip(&mut head.headers);
     account.answered(head.status);
