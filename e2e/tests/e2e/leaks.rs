@@ -1,6 +1,8 @@
 //! Ways to get bytes somewhere else than where the policy says: group F of the
 //! catalogue of tricks, and its siblings. Each has a control that gets there.
 
+pub mod insisting;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

@@ -58,6 +58,7 @@ fn main() -> ExitCode {
         limits::all(),
         network::all(),
         leaks::all(),
+        leaks::insisting::all(),
         clients::all(),
         flows::all(),
         capture::all(),
