@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         network::all(),
         leaks::all(),
         leaks::insisting::all(),
+        leaks::requests::all(),
         clients::all(),
         flows::all(),
         capture::all(),
