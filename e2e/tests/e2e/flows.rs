@@ -18,6 +18,7 @@ scenarios! { "flows":
     a_long_download_takes_little_memory [Need::Internet],
     a_long_download_takes_little_memory_inspected [Need::Internet, Program("curl")],
     ten_gibibytes_pass [Need::Internet, Need::Asked("REMIT_E2E_LONG")],
+    bodies_arrive_as_they_were [Need::Internet, Program("curl")],
     events_arrive_one_by_one [Need::Internet],
     messages_of_grpc_go_both_ways_and_end_in_trailers [Need::Internet],
     a_web_socket_goes_both_ways [Need::Internet],
@@ -118,6 +119,46 @@ fn a_long_download_takes_little_memory_inspected(world: &World) {
         let most = download(&internet, &script, &(200 << 20).to_string());
         assert!(most < LITTLE, "{version}: {most} MiB");
     }
+}
+
+/// Of every length and framing, by each version of HTTP.
+fn bodies_arrive_as_they_were(world: &World) {
+    let internet = Internet::new(world);
+    world.settings("[network]\nallow = [\"api.example\"]\ninspect = [\"api.example\"]\n");
+    let forms = [
+        "http://api.example",
+        "--http1.0 http://api.example",
+        "--http1.1 https://api.example",
+        "--http2 https://api.example",
+    ];
+    let ways = ["", "-H 'transfer-encoding: chunked'", "-H 'expect: 100-continue'"];
+    let mut script = "set -e; ".to_owned();
+    for size in ["0", "1", "65536", "9000001"] {
+        script += &format!(
+            "head -c {size} /dev/urandom > body; sha256sum < body | cut -d' ' -f1 > hash; "
+        );
+        for (form, way) in forms.iter().flat_map(|form| ways.iter().map(move |way| (form, way))) {
+            // HTTP/1.0 knows no pieces.
+            if form.contains("1.0") && !way.is_empty() {
+                continue;
+            }
+            script += &format!(
+                "[ \"$(curl -sS -m 10 {way} --data-binary @body {form}/digest)\" = $(cat hash) ] || echo {size} {way:?} {form}; "
+            );
+        }
+    }
+    for form in forms {
+        for code in ["204", "304", "404", "503"] {
+            let status = "-o /dev/null -w '%{http_code}'";
+            script += &format!(
+                "[ \"$(curl -sS -m 5 {status} {form}/status?code={code})\" = {code} ] || echo {code} {form}; "
+            );
+        }
+        script +=
+            &format!("curl -sS -m 5 -I {form}/ | head -1 | grep -q 200 || echo HEAD {form}; ");
+    }
+    let output = internet.inside(&script).succeeds();
+    assert_eq!(output.out, "", "{output:?}");
 }
 
 fn events_arrive_one_by_one(world: &World) {

@@ -51,6 +51,17 @@ const routes = {
         response.writeHead(200, { 'content-type': 'application/json' });
         response.end(JSON.stringify(seen));
     },
+    /** What the body hashes to, however long it is. */
+    '/digest': (request, response) => {
+        const hash = createHash('sha256');
+        request.on('data', piece => hash.update(piece));
+        request.on('end', () => { response.writeHead(200); response.end(hash.digest('hex')); });
+    },
+    /** The status that was asked for, which may have no body. */
+    '/status': (request, response, query) => {
+        response.writeHead(Number(query.get('code')), { etag: '"x"' });
+        response.end();
+    },
     '/redirect': (request, response, query) => {
         response.writeHead(302, { location: query.get('to') });
         response.end();
@@ -79,7 +90,7 @@ const routes = {
         request.on('end', () => { response.addTrailers({ 'grpc-status': '0', 'grpc-message': 'done' }); response.end(); });
     },
 };
-routes['/events'].streams = true;
+for (const name of ['/events', '/digest', '/much']) routes[name].streams = true;
 routes['/test.Echo/Say'].streams = true;
 
 function file(name, response) {
