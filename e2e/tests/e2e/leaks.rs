@@ -336,7 +336,7 @@ fn two_sessions_do_not_reach_each_other_or_the_host(world: &World) {
     let internet = Internet::new(world);
     world.settings(ALLOWED);
     let serve = "python3 -m http.server 7070 --bind :: > served 2>&1 & \
-                 sleep 1; curl -sS -m 5 http://localhost:7070/README; touch up; sleep 9; true";
+                 sleep 1; curl -sS -m 5 http://localhost:7070/README; touch up; while [ ! -e enough ]; do sleep 0.1; done";
     let remit = crate::places::remit();
     let first = internet.lab.start(&remit, &["run", "--", "sh", "-c", serve]);
     eventually("the first session's server", Duration::from_secs(15), || {
@@ -350,6 +350,7 @@ fn two_sessions_do_not_reach_each_other_or_the_host(world: &World) {
     internet.forget();
     internet.inside(addresses).does_not_say("hello");
     assert!(internet.seen().is_empty(), "the host's services: {:?}", internet.seen());
+    std::fs::write(world.workspace.join("enough"), "").expect("a file");
     first.finish().succeeds().says("hello");
     let served = std::fs::read_to_string(world.workspace.join("served")).unwrap_or_default();
     assert_eq!(served.matches("GET /README").count(), 1, "its own alone: {served}");
