@@ -62,9 +62,10 @@ pub(crate) enum Stop {
 impl<G: Gate> Flow<G> {
     pub(crate) fn new(gate: G, permit: Permit<Connect>, shared: Arc<Shared>) -> Self {
         let connect = permit.attempt().clone();
-        let handling = gate.handling(&connect);
-        let there = shared.destination(&connect.host, connect.port);
-        let meter = Arc::new(Meter::new(there, gate.caps(&connect), Arc::clone(&shared)));
+        let mut handling = gate.handling(&connect);
+        // What has to be judged does not pass unseen for looking like something else.
+        handling.opaque &= !handling.requests_only && handling.ssh.is_none();
+        let meter = Arc::new(Meter::new(gate.caps(&connect), Arc::clone(&shared)));
         Self { gate, connect, handling, shared, meter, heard: None, permit: Some(permit) }
     }
 
@@ -265,7 +266,8 @@ pub(crate) async fn carry<G: Gate>(
 ) {
     let _ = stream.set_nodelay(true);
     let mut flow = Flow::new(gate, permit, shared);
-    let gate = flow.gate.clone();
+    let (gate, meter) = (flow.gate.clone(), Arc::clone(&flow.meter));
+    let mut end = End { gate: gate.clone(), meter, reason: "the session ended" };
     let reason = tokio::select! {
         biased;
         refusal = gate.revoked() => {
@@ -275,11 +277,23 @@ pub(crate) async fn carry<G: Gate>(
         reason = flow.run(stream, ahead) => reason,
     };
     // Where requests are read, a cap looks like a program that has gone away.
-    let reason = match reason {
+    end.reason = match reason {
         "refused" | "revoked" => reason,
         _ if flow.meter.was_stopped() => flow.spent(),
         _ => reason,
     };
-    let (sent, received) = flow.meter.read();
-    flow.gate.ended(Carried { sent, received, reason });
+}
+
+/// Tells how a connection ended when it is dropped, however that comes about.
+struct End<G: Gate> {
+    gate: G,
+    meter: Arc<Meter>,
+    reason: &'static str,
+}
+
+impl<G: Gate> Drop for End<G> {
+    fn drop(&mut self) {
+        let (sent, received) = self.meter.read();
+        self.gate.ended(Carried { sent, received, reason: self.reason });
+    }
 }

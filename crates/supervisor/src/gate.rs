@@ -467,7 +467,9 @@ impl remit_proxy::Gate for Connection {
 
     fn caps(&self, permitted: &Connect) -> Caps {
         let policy = self.gate.policy();
-        Caps { session: policy.data().upload, there: policy.upload_cap(permitted) }
+        let caps = policy.upload_caps(permitted).into_iter();
+        let there = caps.map(|(bytes, basis)| (format!("{} {}", basis.layer, basis.rule), bytes));
+        Caps { session: policy.data().upload, there: there.collect() }
     }
 
     async fn connect(&self, host: Host, port: Port) -> Result<(Self, Permit<Connect>), Refusal> {

@@ -149,7 +149,9 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
         let websocket = websocket::offer(&head, options, body)?;
         let tunnel = websocket.is_some();
         let request = self.asked(head.method.clone(), &target, &head.headers, tunnel)?;
-        let keep = !options.close && head.version == Version::HTTP_11;
+        let keep = !options.close
+            && head.version == Version::HTTP_11
+            && !self.may_be_read_as_more(&request, body);
         Ok(Understood { request, head, body, websocket, keep })
     }
 
@@ -172,6 +174,14 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
             path if path.starts_with('/') => path.to_owned(),
             query => format!("/{query}"),
         })
+    }
+
+    /// Whether the host might take the body for the next request: some do not read
+    /// one that they do not expect. Such a request is the connection's last, for the
+    /// host as well, which then reads no further.
+    fn may_be_read_as_more(&self, request: &Request, body: Body) -> bool {
+        let expects_body = matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
+        body != Body::None && (!expects_body || self.gate.handling(&self.connect).requests_only)
     }
 
     /// Sends a permitted request and carries its answer back.
