@@ -194,7 +194,7 @@ fn odd_but_honest_requests_pass(world: &World) {
     for script in [
         // Its own end is closed before the answer comes.
         format!("printf '{get}' | nc -N -w 5 api.example 80"),
-        format!("(printf 'GE'; sleep 1; printf 'T / HTTP/1.0\\r\\nhost: api.example\\r\\n\\r\\n') | nc -w 5 api.example 80"),
+        "(printf 'GE'; sleep 1; printf 'T / HTTP/1.0\\r\\nhost: api.example\\r\\n\\r\\n') | nc -w 5 api.example 80".to_owned(),
         "printf 'GET http://api.example/ HTTP/1.1\\r\\nhost: api.example\\r\\nconnection: close\\r\\n\\r\\n' | nc -w 5 api.example 80".to_owned(),
         "curl -sS -m 5 -H \"x: $(head -c 12000 /dev/zero | tr '\\0' x)\" https://api.example/".to_owned(),
         "curl -sS -m 5 \"https://api.example/?$(head -c 12000 /dev/zero | tr '\\0' x)\"".to_owned(),

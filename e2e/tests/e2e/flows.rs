@@ -226,9 +226,9 @@ fn a_slow_program_is_cut(world: &World) {
 fn a_deny_ends_an_open_web_socket_at_once(world: &World) {
     let internet = Internet::new(world);
     internet.script("websocket.py", SOCKET);
-    world.settings(
-        "[network]\nallow = [\"api.example\", \"other.example\"]\ninspect = [\"api.example\"]\n",
-    );
+    let both =
+        "[network]\nallow = [\"api.example\", \"other.example\"]\ninspect = [\"api.example\"]\n";
+    world.settings(both);
     let remit = places::remit();
     let open = |host: &str, file: &str| {
         let script = format!("python3 websocket.py {host} 443 one --hold > {file} 2>&1");
@@ -241,8 +241,12 @@ fn a_deny_ends_an_open_web_socket_at_once(world: &World) {
             said(file).contains("one").then_some(())
         });
     }
+    let config = world.home.join(".config/remit/config.toml");
+    let draft = config.with_extension("new");
+    world.write(&draft, &format!("{both}deny = [\"api.example\"]\n"));
     let denied = Instant::now();
-    world.settings("[network]\nallow = [\"api.example\", \"other.example\"]\ninspect = [\"api.example\"]\ndeny = [\"api.example\"]\n");
+    // At once: a file that is written to is empty for a moment, which is a policy too.
+    fs::rename(draft, config).expect("a change of the settings");
     eventually("the end of the WebSocket", Duration::from_secs(5), || {
         said("first").contains("ended").then_some(())
     });
