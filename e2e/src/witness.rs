@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -24,15 +24,15 @@ impl Notebook {
     }
 }
 
-/// Answers every `A` question about a known name; everything else gets
-/// NXDOMAIN, or no records if the name is known.
+/// Answers every `A` and `AAAA` question about a known name with its addresses of
+/// that kind; everything else gets NXDOMAIN, or no records if the name is known.
 ///
 /// # Errors
 ///
 /// If the address cannot be bound.
 pub fn resolver(
     address: SocketAddr,
-    names: BTreeMap<String, Ipv4Addr>,
+    names: BTreeMap<String, Vec<IpAddr>>,
     notebook: Notebook,
 ) -> io::Result<thread::JoinHandle<()>> {
     let socket = UdpSocket::bind(address)?;
@@ -43,7 +43,8 @@ pub fn resolver(
                 continue;
             };
             notebook.write(&format!("dns {} {}", question.name, question.kind));
-            let _ = socket.send_to(&question.answer(names.get(&question.name).copied()), from);
+            let known = names.get(&question.name).map(Vec::as_slice);
+            let _ = socket.send_to(&question.answer(known), from);
         }
     }))
 }
@@ -114,17 +115,25 @@ impl<'a> Question<'a> {
         Some(Self { id: packet.get(..2)?, name: labels.join("."), kind, section })
     }
 
-    fn answer(&self, address: Option<Ipv4Addr>) -> Vec<u8> {
+    /// `None` for a name that is not known.
+    fn answer(&self, addresses: Option<&[IpAddr]>) -> Vec<u8> {
+        /// SOURCE: RFC 1035 §3.2.2 and RFC 3596 §2.1.
         const A: u16 = 1;
-        let record = address.filter(|_| self.kind == A);
-        let code = if address.is_some() { 0 } else { 3 };
-        let count = u8::from(record.is_some());
+        const AAAA: u16 = 28;
+        let asked = |address: &&IpAddr| self.kind == if address.is_ipv4() { A } else { AAAA };
+        let records: Vec<_> = addresses.unwrap_or_default().iter().filter(asked).collect();
+        let code = if addresses.is_some() { 0 } else { 3 };
         let mut packet = self.id.to_vec();
-        packet.extend([0x81, 0x80 | code, 0, 1, 0, count, 0, 0, 0, 0]);
+        packet.extend([0x81, 0x80 | code, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]);
         packet.extend(self.section);
-        if let Some(address) = record {
-            packet.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
-            packet.extend(address.octets());
+        for address in records {
+            let octets = match address {
+                IpAddr::V4(address) => address.octets().to_vec(),
+                IpAddr::V6(address) => address.octets().to_vec(),
+            };
+            packet.extend([0xc0, 12, 0, self.kind as u8, 0, 1, 0, 0, 0, 60, 0]);
+            packet.push(octets.len() as u8);
+            packet.extend(octets);
         }
         packet
     }
@@ -139,9 +148,11 @@ mod tests {
         let packet = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07Allowed\x04test\x00\x00\x01\x00\x01";
         let question = Question::parse(packet).expect("a question");
         assert_eq!(question.name, "allowed.test");
-        let known = question.answer(Some(Ipv4Addr::new(11, 22, 33, 44)));
-        assert_eq!(known[3] & 15, 0);
+        let addresses = ["2001:db8::1", "11.22.33.44"].map(|text| text.parse().expect("one"));
+        let known = question.answer(Some(&addresses));
+        assert_eq!((known[3] & 15, known[7]), (0, 1), "one address of that kind");
         assert!(known.ends_with(&[0, 4, 11, 22, 33, 44]));
         assert_eq!(question.answer(None)[3] & 15, 3, "NXDOMAIN");
+        assert_eq!(question.answer(Some(&[]))[3] & 15, 0, "no records");
     }
 }

@@ -3,6 +3,7 @@
 
 mod contenders;
 mod memory;
+mod network;
 mod numbers;
 mod place;
 mod start;
@@ -23,6 +24,9 @@ use crate::{Failure, say};
 pub(crate) const ROUNDS: usize = 100;
 /// Of the longer work, one for so many cold starts.
 const SHARE: usize = 15;
+
+/// Of each kind of traffic.
+pub(crate) const NETWORK_ROUNDS: usize = 7;
 
 /// Says to a second start that everything is made ready and a file system in
 /// memory lies over the account's home.
@@ -50,6 +54,7 @@ pub(crate) fn run(rounds: usize) -> Result<(), Failure> {
     let mut page = vec![
         start::section(rounds, &place, &contenders)?,
         steady::section(rounds.div_ceil(SHARE), &place, &contenders)?,
+        network::section(NETWORK_ROUNDS, &workspace.target, &place, &contenders[1])?,
     ];
     // A page without it says so; the rest still counts.
     page.push(memory::section(&place, &contenders[1]).unwrap_or_else(|reason| {
@@ -60,6 +65,31 @@ pub(crate) fn run(rounds: usize) -> Result<(), Failure> {
     fs::write(workspace.root.join("docs/benchmarks.md"), &page)?;
     std::io::stdout().write_all(page.as_bytes())?;
     Ok(())
+}
+
+/// Measures the network alone and puts that section into the page.
+pub(crate) fn run_network(rounds: usize) -> Result<(), Failure> {
+    let workspace = Workspace::load()?;
+    show(&mut cargo(&["build", "--release", "--package=remit-cli"]))?;
+    let place = Place::new(install::account()?)?;
+    let contenders = contenders(&workspace.target, &place)?;
+    let section = network::section(rounds, &workspace.target, &place, &contenders[1])?;
+    let path = workspace.root.join("docs/benchmarks.md");
+    fs::write(&path, with_section(&fs::read_to_string(&path)?, &section))?;
+    std::io::stdout().write_all(section.as_bytes())?;
+    Ok(())
+}
+
+/// A page with one section replaced, or added at the end.
+fn with_section(page: &str, section: &str) -> String {
+    let title = section.lines().next().unwrap_or_default();
+    let Some(begin) = page.find(&format!("{title}\n")) else {
+        return format!("{}\n\n{section}", page.trim_end());
+    };
+    let end = page[begin + 1..].find("\n## ").map_or(page.len(), |at| begin + 1 + at + 1);
+    let rest = &page[end..];
+    let gap = if rest.is_empty() { "" } else { "\n" };
+    format!("{}{section}{gap}{rest}", &page[..begin])
 }
 
 /// The same again in a mount namespace of its own with the home in memory, where
@@ -102,4 +132,17 @@ fn head(contenders: &[Contender], before: &str, place: &Place) -> String {
         versions = versions.join(", "),
         after = load(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_takes_the_place_of_its_older_self() {
+        let page = "# Page\n\n## One\n\n1\n\n## Two\n\n2\n";
+        assert_eq!(with_section(page, "## One\n\n3\n"), "# Page\n\n## One\n\n3\n\n## Two\n\n2\n");
+        assert_eq!(with_section(page, "## Two\n\n3\n"), "# Page\n\n## One\n\n1\n\n## Two\n\n3\n");
+        assert_eq!(with_section(page, "## Six\n\n6\n"), format!("{page}\n## Six\n\n6\n"));
+    }
 }

@@ -10,7 +10,7 @@ use crate::process::{find, is_root, run, succeeds};
 use crate::{Failure, say};
 
 /// A program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 24] = [
+const PROGRAMS: [(&str, &str); 29] = [
     ("bwrap", "bubblewrap"),       // the rival beside which the start is measured
     ("busybox", "busybox-static"), // a static program that resolves names by itself
     ("cargo", "cargo"),            // a toolchain that every account can run
@@ -22,15 +22,20 @@ const PROGRAMS: [(&str, &str); 24] = [
     ("gdb", "gdb"),                // a debugger, which is refused
     ("htop", "htop"),              // a full-screen program that reads processes
     ("ip", "iproute2"),            // the tests' own network
+    ("javac", "openjdk-17-jdk-headless"), // another TLS, with another list
     ("make", "make"),              // commands run by commands
     ("nc", "netcat-openbsd"),      // connections without HTTP
     ("node", "nodejs"),            // `fetch`
     ("npm", "npm"),                // the agents themselves
+    ("openssl", "openssl"),        // the tests' own authority, named as programs look for it
     ("pg_ctlcluster", "postgresql"), // a database's server
     ("ping", "iputils-ping"),      // packets by hand, which are refused
+    ("pip3", "python3-pip"),       // packages over TLS
     ("psql", "postgresql-client"), // and its client
     ("pytest", "python3-pytest"),  // a test runner
     ("python3", "python3"),        // system calls and sockets by hand
+    ("ssh", "openssh-client"),     // Git by another way
+    ("sshd", "openssh-server"),    // and its server
     ("strace", "strace"),          // a tracer, which is refused
     ("tcpdump", "tcpdump"),        // what left, if anything
     ("tmux", "tmux"),              // a terminal that can be looked at

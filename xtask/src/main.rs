@@ -5,6 +5,7 @@
 //! cargo xtask layers                compare ARCHITECTURE.md §4 with the crates
 //! cargo xtask fuzz [TARGET] [SECS]  try the laws of parsers and plans for longer
 //! cargo xtask bench [--rounds N]    speed and cost beside rivals, into docs/benchmarks.md
+//! cargo xtask bench network         of that page the section on the network
 //! ```
 #![forbid(unsafe_code)]
 
@@ -39,7 +40,8 @@ fn main() -> ExitCode {
         }
         ["bench"] => bench::run(bench::ROUNDS),
         ["bench", "--rounds", rounds] => rounds.parse().map_err(Failure::from).and_then(bench::run),
-        _ => Err("usage: cargo xtask test [--filter F] | layers | fuzz [TARGET] [SECONDS] | bench [--rounds N]".into()),
+        ["bench", "network"] => bench::run_network(bench::NETWORK_ROUNDS),
+        _ => Err("usage: cargo xtask test [--filter F] | layers | fuzz [TARGET] [SECONDS] | bench [--rounds N | network]".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -104,6 +104,20 @@ pub enum Kind {
         /// Bytes of the answer's body.
         received: u64,
     },
+    /// What looks like a secret in the body of a permitted request.
+    Upload {
+        process: Process,
+        /// Host and port of the connection it came on.
+        destination: String,
+        method: Text,
+        /// Without the query.
+        path: Text,
+        /// The kind of secret; never what was found.
+        looks_like: String,
+        verdict: Verdict,
+        basis: Basis,
+        attempt: u64,
+    },
     /// Something that was seen of a connection.
     ConnectFact { attempt: u64, fact: Fact },
     /// A port of the host's loopback leads to the same port of the session's, for
@@ -256,6 +270,7 @@ impl Kind {
             Kind::Connect { .. } => "connect",
             Kind::Request { .. } => "request",
             Kind::RequestEnded { .. } => "request_ended",
+            Kind::Upload { .. } => "upload",
             Kind::ConnectFact { .. } => "connect_fact",
             Kind::Published { .. } => "published",
             Kind::Inbound { .. } => "inbound",
@@ -409,6 +424,8 @@ pub enum Tried {
     Exec,
     Connect,
     Request,
+    /// What looks like a secret, in a body.
+    Upload,
     /// A name to be made or changed, or a file to be opened for writing.
     Write,
     /// A system call that nobody inside may make. Once for each program that is

@@ -8,19 +8,22 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod cache;
 mod capture;
 mod credentials;
+mod data;
 mod dial;
 mod dns;
 mod explain;
+mod explicit;
 mod flow;
 mod hosts;
-#[cfg_attr(not(test), expect(dead_code, reason = "`flow` does not hand connections to it yet"))]
 mod http;
 mod meter;
 mod names;
 mod postgres;
 mod relay;
+mod route;
 mod serve;
 mod shared;
 mod sniff;
@@ -30,6 +33,7 @@ pub mod trust;
 #[cfg(test)]
 mod witness;
 
+pub use cache::{Answers, AnswersError};
 pub use capture::{Admission, Capture, Captured};
 pub use credentials::{
     AwsKey, Bound, Credentials, CredentialsError, Form, Loaded, Secret, SecretError,
@@ -45,7 +49,8 @@ pub use tls::{Authority, AuthorityError, RootsError, Tls, Upstream};
 use std::future::Future;
 use std::net::IpAddr;
 
-use remit_policy::{Connect, Handling, Host, Permit, Port, Refusal, Request};
+use ::http::HeaderValue;
+use remit_policy::{Connect, Handling, Host, Permit, Port, Refusal, Request, Upload};
 
 /// What the proxy asks and tells about one captured connection, of the one who
 /// judges and records. Cheap to clone; all clones speak of the same connection.
@@ -53,6 +58,9 @@ pub trait Gate: Clone + Send + Sync + 'static {
     /// Checks one address that a permitted name really has, or that was given
     /// literally, before it is dialled.
     fn address(&self, permitted: &Connect, answer: IpAddr) -> Result<(), Refusal>;
+
+    /// The way on which the permitted connection leaves.
+    fn way(&self, permitted: &Connect) -> Way;
 
     /// How the permitted connection is to be treated.
     fn handling(&self, permitted: &Connect) -> Handling;
@@ -72,6 +80,13 @@ pub trait Gate: Clone + Send + Sync + 'static {
     /// A request on the permitted connection. Judged, written down, asked about.
     fn request(&self, request: Request) -> impl Future<Output = Result<Requested, Refusal>> + Send;
 
+    /// What looks like a secret, in the body of a permitted request. Judged, written
+    /// down, asked about; the request waits.
+    fn upload(
+        &self,
+        upload: Upload,
+    ) -> impl Future<Output = Result<Permit<Upload>, Refusal>> + Send;
+
     /// The request of this number was answered, or broke off.
     fn answered(&self, number: u64, answered: Answered);
 
@@ -90,6 +105,20 @@ pub trait Gate: Clone + Send + Sync + 'static {
     /// Ends when a change of the policy no longer permits the connection, or not
     /// as it is treated. Changes since its verdict count, however late this is asked.
     fn revoked(&self, permitted: &Connect) -> impl Future<Output = Refusal> + Send;
+}
+
+/// The way to a host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    #[default]
+    Direct,
+    /// By an HTTP proxy, whose address is the person's setting and is not judged.
+    Proxy {
+        host: Host,
+        port: Port,
+        /// What it is told in `proxy-authorization`; never shown.
+        authorization: Option<HeaderValue>,
+    },
 }
 
 /// A request that may be sent, and the number it has in the record.

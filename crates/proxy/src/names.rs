@@ -155,6 +155,11 @@ impl Names {
         }
     }
 
+    /// Whether an address is the gateway's, in either family.
+    pub fn is_gateway(&self, address: IpAddr) -> bool {
+        address == self.ranges.gateway || address == self.ranges.gateway6
+    }
+
     pub fn gateway(&self) -> Ipv4Addr {
         self.ranges.gateway
     }

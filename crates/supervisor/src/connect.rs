@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use remit_audit::Text;
-use remit_policy::{Basis, Connect, Host, HostName, Permit, Port, Refusal, Verdict};
+use remit_policy::{Basis, Connect, Permit, Port, Refusal, Verdict};
 use remit_proxy::{Admission, Capture, Captured, Names};
 use remit_sandbox::notify::{self, Destination, Notification, Socket, SocketKind};
 use tokio::sync::oneshot;
@@ -175,19 +175,18 @@ impl Connector {
             return Ok(Some(Onward::internet(ipv6, to)));
         }
         let port = Port::try_from(to.port()).map_err(|_| errno::EADDRNOTAVAIL)?;
+        if self.names.is_gateway(to.ip()) && to.port() != NAMES_PORT {
+            // It takes the gateway for a proxy, which judges what it is asked for.
+            let attempt = self.gate.journal.attempt();
+            return hand_over(attempt, Admission::Explicit);
+        }
         let program = Some(PathBuf::from(&facts.program));
         let tried = Connect { host: self.names.host(to.ip()), port, program };
         let detail = vec![Text::from(tried.to_string().as_str())];
-        let mut verdict = self.gate.judge(tried.clone());
-        if to.ip().is_loopback() && matches!(verdict, Verdict::Refuse(_)) {
-            // A policy may name the host's loopback as `localhost`, too.
-            match localhost(port, tried.program.clone()).map(|tried| self.gate.judge(tried)) {
-                Some(named @ (Verdict::Allow(_) | Verdict::Ask(_))) => verdict = named,
-                _ if self.is_apart && self.is_served_inside(task, to) => {
-                    return self.inside(facts, detail, tried, Onward::internet(ipv6, to));
-                }
-                _ => {}
-            }
+        let verdict = self.gate.judge_connect(tried.clone());
+        let is_refused = matches!(verdict, Verdict::Refuse(_));
+        if is_refused && to.ip().is_loopback() && self.is_apart && self.is_served_inside(task, to) {
+            return self.inside(facts, detail, tried, Onward::internet(ipv6, to));
         }
         let judged = self.gate.conclude(facts, detail, verdict).map_err(|_| errno::EIO)?;
         match judged {
@@ -221,17 +220,7 @@ impl Connector {
         let (mut verdict, pending) = oneshot::channel();
         let gate = Arc::clone(&self.gate);
         self.runtime.spawn(async move {
-            let id = asked.id();
-            let outcome = gate.settle(asked);
-            tokio::pin!(outcome);
-            let outcome = tokio::select! {
-                outcome = &mut outcome => outcome,
-                () = verdict.closed() => {
-                    // The program hung up: nobody needs the answer any more.
-                    gate.questions.withdraw(id);
-                    outcome.await
-                }
-            };
+            let outcome = gate.settle_unless(asked, verdict.closed()).await;
             match &outcome {
                 Ok(permit) => standing.permitted(permit),
                 Err(refusal) => {
@@ -406,11 +395,6 @@ fn no_local_sockets(what: String) -> Refusal {
         instead: Some("a pipe, or a pair of sockets".to_owned()),
         note: None,
     }
-}
-
-fn localhost(port: Port, program: Option<PathBuf>) -> Option<Connect> {
-    let host = Host::Name(HostName::parse("localhost").ok()?);
-    Some(Connect { host, port, program })
 }
 
 fn done(result: io::Result<()>) -> Result<(), i32> {

@@ -3,6 +3,9 @@
 //! INVARIANT: every attempt passes here exactly once, and its event is written
 //! before its permit leaves. What cannot be written down is refused.
 
+mod masked;
+mod uploads;
+
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -12,9 +15,10 @@ use remit_approvals::{Ask, QuestionId};
 use remit_audit::{AppendError, Kind, Text, Tried, event};
 use remit_policy::{
     Answer, Attempt, Basis, Choice, Connect, Exec, Grants, Handling, Host, Permit, Policy, Port,
-    Question, Refusal, Request, Verdict,
+    Question, Refusal, Request, Upload, Verdict,
 };
-use remit_proxy::{Answered, Caps, Carried, Credentials, Fact, Requested};
+use remit_proxy::{Answered, Caps, Carried, Credentials, Fact, Requested, Way};
+use tokio::sync::oneshot;
 
 use tokio::sync::watch;
 
@@ -24,7 +28,9 @@ use crate::lineage::Lineage;
 use crate::live::Standing;
 use crate::process::Facts;
 
+mod facts;
 mod in_force;
+mod way;
 
 /// The one place through which everything goes.
 #[derive(Debug)]
@@ -73,7 +79,7 @@ impl<A> Asked<A> {
 }
 
 /// What the gate must know of an attempt besides its verdict.
-pub(crate) trait Recorded: Attempt + Clone + Sized {
+pub(crate) trait Recorded: Attempt + Clone + Sync {
     const TRIED: Tried;
 
     fn judge(self, policy: &Policy, grants: &Grants) -> Verdict<Self>;
@@ -144,7 +150,7 @@ impl Gate {
         match verdict {
             Verdict::Allow(permit) => {
                 let basis = permit.basis().clone();
-                self.journal.write(permit.attempt().event(facts, said, basis, attempt))?;
+                self.write(permit.attempt().event(facts, said, basis, attempt))?;
                 Ok(Judged::Permitted { attempt, permit })
             }
             Verdict::Refuse(refusal) => {
@@ -153,7 +159,7 @@ impl Gate {
             }
             Verdict::Ask(question) => {
                 let basis = question.basis().clone();
-                self.journal.write(question.attempt().event(facts, said, basis, attempt))?;
+                self.write(question.attempt().event(facts, said, basis, attempt))?;
                 self.ask(facts, attempt, question)
             }
         }
@@ -167,8 +173,11 @@ impl Gate {
     ) -> Result<Judged<A>, AppendError> {
         let summary = question.attempt().summary();
         let mut details = question.attempt().particulars(facts);
-        if matches!(A::TRIED, Tried::Connect | Tried::Request) {
+        if matches!(A::TRIED, Tried::Connect | Tried::Request | Tried::Upload) {
             details.push(label("seen", self.seen(&summary)));
+        }
+        for (_, value) in &mut details {
+            *value = self.credentials.masked(value);
         }
         let ask = Ask {
             session: self.session.clone(),
@@ -176,10 +185,11 @@ impl Gate {
                 Tried::Exec => "exec".to_owned(),
                 Tried::Connect => "connect".to_owned(),
                 Tried::Request => "request".to_owned(),
+                Tried::Upload => "upload".to_owned(),
                 Tried::Write => "write".to_owned(),
                 Tried::Call => "call".to_owned(),
             },
-            summary: summary.clone(),
+            summary: self.credentials.masked(&summary),
             details,
             basis: question.basis().clone(),
             choices: question.choices(),
@@ -187,7 +197,7 @@ impl Gate {
         };
         match self.questions.put(ask) {
             Ok(waiting) => {
-                self.journal.write(Kind::Question {
+                self.write(Kind::Question {
                     id: waiting.id.into(),
                     attempt,
                     process: facts.event(),
@@ -243,7 +253,7 @@ impl Gate {
             },
         };
         let detail = question.attempt().detail();
-        let written = self.journal.write(Kind::Answer {
+        let written = self.write(Kind::Answer {
             id: id.into(),
             attempt,
             choice: answer.choice,
@@ -271,6 +281,25 @@ impl Gate {
         }
     }
 
+    /// The same, unless the one who asked is `gone` first, who needs no answer any
+    /// more. That is written down, too.
+    pub(crate) async fn settle_unless<A: Recorded>(
+        &self,
+        asked: Asked<A>,
+        gone: impl Future<Output = ()>,
+    ) -> Result<Permit<A>, Refusal> {
+        let id = asked.id();
+        let outcome = self.settle(asked);
+        tokio::pin!(outcome);
+        tokio::select! {
+            outcome = &mut outcome => outcome,
+            () = gone => {
+                self.questions.withdraw(id);
+                outcome.await
+            }
+        }
+    }
+
     /// Writes down a refusal that came after, or without, a verdict of the policy.
     pub(crate) fn record_refusal<A: Recorded>(
         &self,
@@ -280,7 +309,7 @@ impl Gate {
         refusal: &Refusal,
     ) -> Result<(), AppendError> {
         let refusal = refusal.clone();
-        self.journal.write(Kind::Refusal {
+        self.write(Kind::Refusal {
             attempt,
             process: facts.event(),
             what: A::TRIED,
@@ -305,7 +334,7 @@ impl Gate {
             detail,
             refusal: refusal.clone(),
         };
-        self.journal.write(event).map_err(std::io::Error::other)
+        self.write(event).map_err(std::io::Error::other)
     }
 
     /// Whether this session has asked the same before, in words.
@@ -449,22 +478,38 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Judges what was tried on this connection, asking if need be.
-    async fn admitted<A: Recorded>(&self, tried: A) -> Result<(u64, Permit<A>), Refusal> {
-        let summary = tried.summary();
-        let judged = self.gate.admit(&self.facts, tried).map_err(|_| Refusal {
+    /// Writes down what is said to something tried on this connection, asking if need
+    /// be. If this is dropped meanwhile, the question is withdrawn.
+    async fn admitted<A>(
+        &self,
+        summary: String,
+        detail: Vec<Text>,
+        verdict: Verdict<A>,
+    ) -> Result<(u64, Permit<A>), Refusal>
+    where
+        A: Recorded + Send + 'static,
+    {
+        let unwritten = || Refusal {
             attempt: summary,
             basis: Basis::built_in("evidence: what cannot be written down is refused"),
             instead: None,
             note: None,
-        })?;
-        match judged {
-            Judged::Permitted { attempt, permit } => Ok((attempt, permit)),
-            Judged::Refused { refusal, .. } => Err(refusal),
-            Judged::Asked(asked) => {
+        };
+        match self.gate.conclude(&self.facts, detail, verdict) {
+            Ok(Judged::Permitted { attempt, permit }) => Ok((attempt, permit)),
+            Ok(Judged::Refused { refusal, .. }) => Err(refusal),
+            Ok(Judged::Asked(asked)) => {
                 let attempt = asked.attempt;
-                self.gate.settle(*asked).await.map(|permit| (attempt, permit))
+                let (mut verdict, pending) = oneshot::channel();
+                let gate = Arc::clone(&self.gate);
+                tokio::spawn(async move {
+                    let outcome = gate.settle_unless(*asked, verdict.closed()).await;
+                    let _ = verdict.send(outcome);
+                });
+                let outcome = pending.await.unwrap_or_else(|_| Err(unwritten()));
+                outcome.map(|permit| (attempt, permit))
             }
+            Err(_) => Err(unwritten()),
         }
     }
 }
@@ -476,25 +521,34 @@ impl remit_proxy::Gate for Connection {
         self.standing.address(&self.gate, permitted, answer)
     }
 
+    fn way(&self, permitted: &Connect) -> Way {
+        self.gate.way(permitted)
+    }
+
     fn handling(&self, permitted: &Connect) -> Handling {
         self.standing.terms(&self.gate, permitted).handling.clone()
     }
 
     fn caps(&self, permitted: &Connect) -> Caps {
-        self.standing.terms(&self.gate, permitted).caps
+        self.standing.terms(&self.gate, permitted).caps.clone()
     }
 
     async fn connect(&self, host: Host, port: Port) -> Result<(Self, Permit<Connect>), Refusal> {
         let tried = Connect { host, port, program: Some(self.facts.program.clone()) };
+        let (summary, detail) = (tried.summary(), tried.detail());
         let standing = Arc::new(Standing::new(self.gate.policy()));
-        let (attempt, permit) = self.admitted(tried).await?;
+        let verdict = self.gate.judge_proxied(tried);
+        let (attempt, permit) = self.admitted(summary, detail, verdict).await?;
         standing.permitted(&permit);
         Ok((Self { attempt, standing, ..self.clone() }, permit))
     }
 
     async fn request(&self, request: Request) -> Result<Requested, Refusal> {
-        let (since, detail) = (self.gate.policy(), request.detail());
-        let (number, permit) = self.admitted(request).await?;
+        let (summary, detail) = (request.summary(), request.detail());
+        // Before the verdict, so that no change of the policy falls in between.
+        let since = self.gate.policy();
+        let verdict = self.gate.judge(request);
+        let (number, permit) = self.admitted(summary, detail.clone(), verdict).await?;
         if let Err(refusal) = self.standing.begins(&self.gate, &since, number, &permit) {
             let _ = self.gate.record_refusal::<Request>(&self.facts, number, detail, &refusal);
             return Err(refusal);
@@ -505,17 +559,22 @@ impl remit_proxy::Gate for Connection {
     fn answered(&self, number: u64, answered: Answered) {
         self.standing.answered(number);
         let Answered { status, sent, received } = answered;
-        let _ =
-            self.gate.journal.write(Kind::RequestEnded { attempt: number, status, sent, received });
+        let _ = self.gate.write(Kind::RequestEnded { attempt: number, status, sent, received });
     }
 
     fn noted(&self, fact: Fact) {
         let _ =
-            self.gate.journal.write(Kind::ConnectFact { attempt: self.attempt, fact: seen(fact) });
+            self.gate.write(Kind::ConnectFact { attempt: self.attempt, fact: facts::seen(fact) });
     }
 
     async fn revoked(&self, permitted: &Connect) -> Refusal {
         self.standing.revoked(&self.gate, permitted).await
+    }
+
+    async fn upload(&self, upload: Upload) -> Result<Permit<Upload>, Refusal> {
+        let (summary, detail) = (upload.summary(), upload.detail());
+        let verdict = self.gate.judge(upload);
+        self.admitted(summary, detail, verdict).await.map(|(_, permit)| permit)
     }
 
     fn refused(&self, refusal: &Refusal) {
@@ -524,31 +583,12 @@ impl remit_proxy::Gate for Connection {
     }
 
     fn failed(&self, error: String) {
-        let _ = self.gate.journal.write(Kind::Outcome { attempt: self.attempt, error });
+        let _ = self.gate.write(Kind::Outcome { attempt: self.attempt, error });
     }
 
     fn ended(&self, carried: Carried) {
         let Carried { sent, received, reason } = carried;
         let (attempt, reason) = (self.attempt, reason.to_owned());
-        let _ = self.gate.journal.write(Kind::ConnectEnded { attempt, sent, received, reason });
-    }
-}
-
-fn seen(fact: Fact) -> event::Fact {
-    match fact {
-        Fact::Protocol { name, inspected } => {
-            event::Fact::Protocol { name: name.to_owned(), inspected }
-        }
-        Fact::SshHostKey { algorithm, fingerprint } => {
-            event::Fact::SshHostKey { algorithm, fingerprint }
-        }
-        Fact::SshCommand(command) => {
-            event::Fact::SshCommand { command: Text::from(command.as_str()) }
-        }
-        Fact::Database { user, database } => event::Fact::Database {
-            user: Text::from(user.as_str()),
-            database: Text::from(database.as_str()),
-        },
-        Fact::Credential { name, request } => event::Fact::Credential { name, request },
+        let _ = self.gate.write(Kind::ConnectEnded { attempt, sent, received, reason });
     }
 }

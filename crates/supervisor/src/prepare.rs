@@ -138,6 +138,10 @@ impl Prepared {
     }
 }
 
+/// Variables that name a proxy, in any case. They do not pass unless the policy
+/// lists them, and are not needed: connections are captured.
+const PROXIES: [&str; 3] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
+
 /// The clean environment: what the policy lets pass, and what every program needs.
 fn environment(
     policy: &Policy,
@@ -148,6 +152,12 @@ fn environment(
         .filter(|(name, _)| name.to_str().is_some_and(|name| policy.environment().passes(name)))
         .filter(|(name, _)| name != "HOME")
         .collect();
+    for (name, value) in &mut variables {
+        if PROXIES.iter().any(|proxy| name.eq_ignore_ascii_case(proxy)) {
+            // The person's own is not reachable inside; ours judges, and goes on to it.
+            *value = format!("http://{}:3128", crate::plan::NETWORK.gateway).into();
+        }
+    }
     variables.push(("HOME".into(), places.home.clone().into()));
     if !variables.iter().any(|(name, _)| name == "PATH") {
         variables.push(("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()));

@@ -1,4 +1,4 @@
-//! `net-witness NOTEBOOK [--dns ADDRESS:PORT] [--web ADDRESS:PORT]… [--name NAME=IPV4]…`
+//! `net-witness NOTEBOOK [--dns ADDRESS:PORT] [--web ADDRESS:PORT]… [--name NAME=ADDRESS]…`
 //!
 //! Says `ready` on stdout once it listens everywhere; ends when stdin does.
 #![forbid(unsafe_code)]
@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut words = std::env::args().skip(1);
     let path = words.next().ok_or("the notebook's path is missing")?;
     let notebook = Notebook::new(OpenOptions::new().create(true).append(true).open(path)?);
-    let mut names = BTreeMap::new();
+    let mut names: BTreeMap<String, Vec<_>> = BTreeMap::new();
     let mut resolvers = Vec::new();
     while let Some(flag) = words.next() {
         let value = words.next().ok_or_else(|| format!("`{flag}` needs a value"))?;
@@ -22,8 +22,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--dns" => resolvers.push(value.parse()?),
             "--web" => drop(witness::web_server(value.parse()?, notebook.clone())?),
             "--name" => {
-                let (name, address) = value.split_once('=').ok_or("a name is `NAME=IPV4`")?;
-                names.insert(name.to_owned(), address.parse()?);
+                let (name, address) = value.split_once('=').ok_or("a name is `NAME=ADDRESS`")?;
+                // A name may be given several times, for several addresses.
+                names.entry(name.to_owned()).or_default().push(address.parse()?);
             }
             _ => return Err(format!("unknown option `{flag}`").into()),
         }

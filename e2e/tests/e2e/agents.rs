@@ -1,5 +1,7 @@
 //! Real agents, unmodified, each completing a turn with a shell call.
 
+pub mod inspected;
+
 use std::fs::File;
 use std::net::SocketAddr;
 
@@ -40,6 +42,20 @@ fn model(world: &World, command: &str) -> MockModel {
 
 /// Runs the agent to the end of one turn: governed, or alone as a control.
 fn turn(world: &World, agent: Agent, model: &MockModel, governed: bool) -> Output {
+    let url = format!("http://{}", model.address());
+    let words = prompt(world, agent, &url);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut command = if governed {
+        world.command(places::remit(), &[&["run", "--"], &words[..]].concat())
+    } else {
+        world.command(words[0], &words[1..])
+    };
+    command.envs(keys(&url));
+    Running::start(command).finish()
+}
+
+/// The agent and its words for one turn, configured to ask the model at `url`.
+fn prompt(world: &World, agent: Agent, url: &str) -> Vec<String> {
     let program = agent.installed().expect("the scenario needs it").display().to_string();
     let words: &[&str] = match agent {
         Agent::Codex => &["exec", "--json", "--skip-git-repo-check", "say hi"],
@@ -49,43 +65,38 @@ fn turn(world: &World, agent: Agent, model: &MockModel, governed: bool) -> Outpu
         Agent::OpenCode => &["run", "--format", "json", "say hi"],
     };
     match agent {
-        Agent::Codex => {
-            world.write(&world.home.join(".codex/config.toml"), &codex_config(model.address()));
-        }
+        Agent::Codex => world.write(&world.home.join(".codex/config.toml"), &codex_config(url)),
         Agent::Gemini => gemini_settings(world, "{}"),
         Agent::OpenCode => {
             let path = world.home.join(".config/opencode/opencode.json");
-            world.write(&path, &opencode_config(model.address()));
+            world.write(&path, &opencode_config(url));
         }
         Agent::Claude => {}
     }
-    let mut all = vec![program.as_str()];
-    all.extend(words);
-    let mut command = if governed {
-        all.splice(..0, ["run", "--"]);
-        world.command(places::remit(), &all)
-    } else {
-        world.command(all[0], &all[1..])
-    };
-    command.envs([
-        ("OPENAI_API_KEY", "mock-key-0000000000000000".to_owned()),
-        ("ANTHROPIC_API_KEY", "mock-key-0000000000000000".to_owned()),
-        ("ANTHROPIC_BASE_URL", format!("http://{}", model.address())),
-        ("GEMINI_API_KEY", "mock-key-0000000000000000".to_owned()),
-        ("GOOGLE_GEMINI_BASE_URL", format!("http://{}", model.address())),
-        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned()),
-        ("DISABLE_AUTOUPDATER", "1".to_owned()),
-    ]);
-    Running::start(command).finish()
+    [vec![program], words.iter().map(|word| (*word).to_owned()).collect()].concat()
 }
 
-fn codex_config(model: SocketAddr) -> String {
+/// Variables by which agents find the model at `url`, and sign in.
+fn keys(url: &str) -> [(&'static str, String); 7] {
+    let key = || "mock-key-0000000000000000".to_owned();
+    [
+        ("OPENAI_API_KEY", key()),
+        ("ANTHROPIC_API_KEY", key()),
+        ("ANTHROPIC_BASE_URL", url.to_owned()),
+        ("GEMINI_API_KEY", key()),
+        ("GOOGLE_GEMINI_BASE_URL", url.to_owned()),
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned()),
+        ("DISABLE_AUTOUPDATER", "1".to_owned()),
+    ]
+}
+
+fn codex_config(url: &str) -> String {
     format!(
         r#"model = "mock"
 model_provider = "mock"
 [model_providers.mock]
 name = "mock"
-base_url = "http://{model}/v1"
+base_url = "{url}/v1"
 wire_api = "responses"
 env_key = "OPENAI_API_KEY"
 [analytics]
@@ -109,12 +120,12 @@ fn gemini_settings(world: &World, tools: &str) {
     }
 }
 
-fn opencode_config(model: SocketAddr) -> String {
+fn opencode_config(url: &str) -> String {
     format!(
         r#"{{ "model": "mock/mock", "small_model": "mock/mock", "autoupdate": false,
               "share": "disabled", "permission": "allow", "provider": {{ "mock": {{
                 "npm": "@ai-sdk/openai-compatible", "name": "mock",
-                "options": {{ "baseURL": "http://{model}/v1", "apiKey": "mock-key-0000000000000000" }},
+                "options": {{ "baseURL": "{url}/v1", "apiKey": "mock-key-0000000000000000" }},
                 "models": {{ "mock": {{ "name": "mock" }} }} }} }} }}"#
     )
 }

@@ -8,6 +8,7 @@
 #[macro_use]
 mod scenario;
 mod delegated;
+mod internet;
 mod lab;
 mod places;
 mod postgres;
@@ -22,11 +23,15 @@ mod approvals;
 mod bad_input;
 mod boundary;
 mod capture;
+mod clients;
 mod commands;
+mod data;
 mod escapes;
 mod evidence;
+mod flows;
 mod handover;
 mod kernel;
+mod leaks;
 mod limits;
 mod live;
 mod network;
@@ -55,6 +60,12 @@ fn main() -> ExitCode {
         limits::all(),
         live::all(),
         network::all(),
+        leaks::all(),
+        leaks::insisting::all(),
+        leaks::requests::all(),
+        clients::all(),
+        flows::all(),
+        data::all(),
         capture::all(),
         commands::all(),
         races::all(),
@@ -70,6 +81,7 @@ fn main() -> ExitCode {
         tools::all(),
         supervisor::all(),
         agents::all(),
+        agents::inspected::all(),
         story::all(),
     ];
     let scenarios: Vec<Scenario> = themes.into_iter().flatten().collect();

@@ -20,6 +20,10 @@ pub enum Need {
     Program(&'static str),
     /// The harness itself runs as root, to build a network or a disk.
     RootHarness,
+    /// What the laboratory with an internet in it is made of.
+    Internet,
+    /// A variable that asks for what takes long.
+    Asked(&'static str),
     /// PostgreSQL's server.
     Postgres,
     /// A version 2 hierarchy of control groups that can be handed out.
@@ -71,6 +75,10 @@ impl Need {
             Need::RootHarness if !rustix::process::geteuid().is_root() => Some(
                 "the tests do not run as root, so they cannot build a network or a disk".into(),
             ),
+            Need::Internet => crate::internet::NEEDS.iter().find_map(Need::missing),
+            Need::Asked(variable) if std::env::var_os(variable).is_none() => {
+                Some(format!("it takes long; set `{variable}` to run it"))
+            }
             Need::Postgres if postgres::programs().is_none() => {
                 Some("no PostgreSQL server below `/usr/lib/postgresql`".to_owned())
             }

@@ -188,6 +188,14 @@ impl Teller<'_> {
                     format!("{} {scheme}://{destination}{}", method.escaped(), path.escaped());
                 self.joined.failures(*attempt, row(Mark::None, depth, text))
             }
+            Kind::Upload { process, destination, looks_like, attempt, verdict, .. } => {
+                if *verdict != Verdict::Allow {
+                    return None;
+                }
+                let depth = self.tree.depth_below(process) + 1;
+                let text = format!("sent to {destination}: what looks like {looks_like}");
+                self.joined.failures(*attempt, row(Mark::None, depth, text))
+            }
             Kind::RequestEnded { .. } | Kind::ConnectFact { .. } => return None,
             Kind::Question { id, attempt, process, summary, .. } => {
                 self.totals.questions += 1;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use remit_policy::{
     AgentNeeds, Answer, Attempt as _, Basis, Choice, Connect, Grants, Handling, Host, Permit,
-    Place, Policy, Port, Refusal, Request, Scheme, Verdict,
+    Place, Policy, Port, Refusal, Request, Scheme, Upload, Verdict,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::timeout;
@@ -62,6 +62,10 @@ impl Gate for Watched {
         Ok(())
     }
 
+    fn way(&self, _: &Connect) -> crate::Way {
+        crate::Way::Direct
+    }
+
     fn caps(&self, _: &Connect) -> crate::Caps {
         crate::Caps::default()
     }
@@ -88,6 +92,16 @@ impl Gate for Watched {
             std::future::pending::<()>().await;
         }
         Ok(Requested { number: self.seen().len() as u64, permit: self.permit(request)? })
+    }
+
+    async fn upload(&self, upload: Upload) -> Result<Permit<Upload>, Refusal> {
+        self.see(upload.summary());
+        let answer = Answer { choice: Choice::Refuse, by: "alice".into(), note: None };
+        match self.policy.upload(upload, &Grants::default()) {
+            Verdict::Allow(permit) => Ok(permit),
+            Verdict::Ask(question) => question.settle(&answer),
+            Verdict::Refuse(refusal) => Err(refusal),
+        }
     }
 
     fn answered(&self, _number: u64, answered: Answered) {

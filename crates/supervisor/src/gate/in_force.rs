@@ -48,13 +48,19 @@ impl Gate {
         Ok(())
     }
 
+    pub(super) fn refused_by<A: Recorded>(&self, policy: &Policy, attempt: &A) -> Option<Refusal> {
+        match attempt.clone().judge(policy, &self.grants()) {
+            Verdict::Refuse(refusal) => Some(refusal),
+            Verdict::Allow(_) | Verdict::Ask(_) => None,
+        }
+    }
+
     /// Waits for a policy that refuses what is asked about.
     pub(super) async fn refusing<A: Recorded>(&self, attempt: &A) -> Refusal {
         let mut changes = self.changes();
         loop {
             let now = Arc::clone(&changes.borrow_and_update());
-            let verdict = attempt.clone().judge(&now, &self.grants());
-            if let Verdict::Refuse(refusal) = verdict {
+            if let Some(refusal) = self.refused_by(&now, attempt) {
                 return refusal;
             }
             if changes.changed().await.is_err() {

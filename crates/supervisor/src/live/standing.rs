@@ -40,7 +40,9 @@ pub(crate) struct Terms {
 
 impl Terms {
     fn of(policy: &Policy, permitted: &Connect) -> Self {
-        let caps = Caps { session: policy.data().upload, there: policy.upload_cap(permitted) };
+        let caps = policy.upload_caps(permitted).into_iter();
+        let there = caps.map(|(bytes, basis)| (format!("{} {}", basis.layer, basis.rule), bytes));
+        let caps = Caps { session: policy.data().upload, there: there.collect() };
         let proxy = policy.proxy().filter(|_| !policy.dials_directly(permitted));
         Self {
             handling: policy.handling(permitted),

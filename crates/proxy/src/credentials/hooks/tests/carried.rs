@@ -39,6 +39,10 @@ impl Gate for Judging {
     fn address(&self, _: &Connect, _: IpAddr) -> Result<(), Refusal> {
         unreachable!("nothing is dialled here")
     }
+    fn way(&self, _: &Connect) -> crate::Way {
+        crate::Way::Direct
+    }
+
     fn handling(&self, permitted: &Connect) -> Handling {
         self.policy.handling(permitted)
     }
@@ -54,6 +58,9 @@ impl Gate for Judging {
             Verdict::Ask(question) => Err(question.unanswered("nothing")),
             Verdict::Refuse(refusal) => Err(refusal),
         }
+    }
+    async fn upload(&self, _: Upload) -> Result<Permit<Upload>, Refusal> {
+        unreachable!("bodies are not searched here")
     }
     fn answered(&self, _: u64, _: Answered) {}
     fn noted(&self, fact: Fact) {
@@ -92,7 +99,7 @@ async fn carried(host: &str, asked: &str) -> (String, String, Vec<String>) {
     assert_eq!(policy.handling(&connect).inspect, host == "api.example");
 
     let gate = Judging { policy: Arc::new(policy), seen: Arc::default() };
-    let hooks = PutIn::new(gate.clone(), credentials);
+    let hooks = PutIn::new(gate.clone(), credentials, Placeholders::WhereBound);
     let inspected = Inspected { gate: gate.clone(), connect, scheme: Scheme::Https, hooks };
     let (mut agent, ours) = duplex(1 << 16);
     let (theirs, mut upstream) = duplex(1 << 16);
