@@ -21,7 +21,7 @@ fn every_kind_reads_back_as_it_was_written() {
         .collect::<Result<_, _>>()
         .expect("events");
     let mut expected = kinds();
-    expected.push(Kind::SessionEnded { events: 12, refusals: 1, questions: 1 });
+    expected.push(Kind::SessionEnded { events: 13, refusals: 1, questions: 1 });
     assert_eq!(events.iter().map(|event| event.event.clone()).collect::<Vec<_>>(), expected);
     for (n, event) in events.iter().enumerate() {
         assert_eq!((event.time, event.mono), (at(n as u64).wall_ns, at(n as u64).mono_ns));
