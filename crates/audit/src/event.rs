@@ -181,6 +181,28 @@ pub enum Kind {
         /// Whether the session was ended for it.
         ended: bool,
     },
+    /// The policy was changed. What the agent tries from here on is judged by the
+    /// new one; connections that it no longer permits are closed.
+    PolicyChanged {
+        /// What the policy until now hashes to, as in [`Kind::SessionStarted`].
+        from: String,
+        /// What the new one does.
+        to: String,
+        /// The files that are there, gone, or changed since.
+        files: Vec<Text>,
+        /// Sections of which the change holds from the next session on.
+        later: Vec<String>,
+    },
+    /// The names that were looked up so far: once when very many were asked and not
+    /// used, and at the end of a session that looked up any.
+    Lookups {
+        /// Questions about addresses.
+        asked: u64,
+        /// Names that were asked about, each counted once.
+        distinct: u64,
+        /// How many of them anybody tried to connect to.
+        connected: u64,
+    },
     /// A safeguard that is not in force.
     Degraded { what: String, why: String },
     /// The command of the session ended.
@@ -229,7 +251,10 @@ impl Kind {
     /// Whether it has to be on the disk before the program goes on.
     pub fn is_synced_at_once(&self) -> bool {
         match self {
-            Kind::Answer { .. } | Kind::LimitReached { .. } | Kind::SessionEnded { .. } => true,
+            Kind::Answer { .. }
+            | Kind::LimitReached { .. }
+            | Kind::PolicyChanged { .. }
+            | Kind::SessionEnded { .. } => true,
             // A program that tries many names must not wait for a disk each time,
             // nor everybody else for one that tries many calls.
             Kind::Refusal { what, .. } => !matches!(what, Tried::Write | Tried::Call),
@@ -256,6 +281,8 @@ impl Kind {
             Kind::Handoff { .. } => "handoff",
             Kind::Outcome { .. } => "outcome",
             Kind::LimitReached { .. } => "limit_reached",
+            Kind::PolicyChanged { .. } => "policy_changed",
+            Kind::Lookups { .. } => "lookups",
             Kind::Degraded { .. } => "degraded",
             Kind::Exit { .. } => "exit",
             Kind::ChangesKept { .. } => "changes_kept",

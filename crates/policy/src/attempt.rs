@@ -85,6 +85,11 @@ impl Connect {
 }
 
 impl Connect {
+    /// Whether it does not leave the machine it is made on.
+    pub fn is_loopback(&self) -> bool {
+        crate::network::is_loopback(&crate::network::canonical(self.clone()).host)
+    }
+
     /// The domain that somebody registered and the host belongs to, if any.
     pub fn domain(&self) -> Option<HostName> {
         registrable(&self.host)

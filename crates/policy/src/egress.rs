@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::basis::{Basis, Layer};
-use crate::credentials::Credential;
+use crate::credentials::{Credential, CredentialUse};
 use crate::error::PolicyError;
 use crate::host::{Host, Port};
 use crate::layers::{Force, Said};
@@ -48,13 +48,18 @@ impl EgressSaid {
     ///
     /// # Errors
     ///
-    /// [`PolicyError`] if no credential has the name.
+    /// [`PolicyError`] if no credential has the name, or a proxy cannot be told it.
     pub(crate) fn settle(self, credentials: &[Credential]) -> Result<Egress, PolicyError> {
         for said in &self.proxy_credential {
-            if !credentials.iter().any(|credential| credential.name == said.value) {
-                let reason = format!("there is no `[credentials.{}]`", said.value);
-                return Err(PolicyError::about(&said.basis, reason));
-            }
+            let reason = match credentials.iter().find(|one| one.name == said.value) {
+                Some(Credential {
+                    uses: CredentialUse::Bearer | CredentialUse::Basic { .. },
+                    ..
+                }) => continue,
+                Some(_) => format!("a proxy is told `bearer` or `basic`, not `{}`", said.value),
+                None => format!("there is no `[credentials.{}]`", said.value),
+            };
+            return Err(PolicyError::about(&said.basis, reason));
         }
         let credential = chosen(&self.proxy_credential).map(|said| said.value.clone());
         let proxy = chosen(&self.proxy);

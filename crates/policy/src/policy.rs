@@ -200,15 +200,10 @@ impl Policy {
         self.network.cache(connect)
     }
 
-    /// Bytes that may go to this host and port in a session, beside the cap on
-    /// all of them.
-    pub fn upload_cap(&self, connect: &Connect) -> Option<u64> {
-        self.network.upload_cap(connect).map(|(bytes, _)| bytes)
-    }
-
-    /// What decided [`upload_cap`](Self::upload_cap).
-    pub fn upload_cap_basis(&self, connect: &Connect) -> Option<&Basis> {
-        self.network.upload_cap(connect).map(|(_, basis)| basis)
+    /// Bytes that may go in a session to all that each statement about this host
+    /// is about, beside the cap on everything, and the statement.
+    pub fn upload_caps(&self, connect: &Connect) -> Vec<(u64, &Basis)> {
+        self.network.upload_caps(connect)
     }
 
     /// The proxy that connections leave by.
@@ -220,7 +215,7 @@ impl Policy {
     /// the host and binds no less than the proxy, or it is on this machine.
     pub fn dials_directly(&self, connect: &Connect) -> bool {
         self.proxy().is_none()
-            || crate::network::is_loopback(&crate::network::canonical(connect.clone()).host)
+            || connect.is_loopback()
             || self.network.direct(connect).is_some_and(|force| self.egress.yields_to(force))
     }
 

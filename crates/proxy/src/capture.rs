@@ -33,6 +33,8 @@ pub enum Admission {
     /// A conversation with a name server, whichever it was meant for: ours
     /// answers. Nothing of it leaves the machine.
     Lookups(Arc<Names>),
+    /// It was made to the gateway, for a proxy. What it asks for is to be judged.
+    Explicit,
 }
 
 /// The meeting place.

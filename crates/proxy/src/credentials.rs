@@ -245,7 +245,7 @@ impl Credentials {
 
     /// The value of `proxy-authorization` for a proxy that is told this credential.
     /// `None` if there is none of the name, or it is no `bearer` or `basic` one.
-    pub(crate) fn authorization(&self, name: &str) -> Option<HeaderValue> {
+    pub fn authorization(&self, name: &str) -> Option<HeaderValue> {
         let held = self.held.iter().find(|held| held.loaded.name == name)?;
         slot::authorization(&held.loaded.form)
     }

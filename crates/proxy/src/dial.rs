@@ -1,18 +1,20 @@
 //! The only place where bytes leave the machine.
 //!
 //! INVARIANT: an upstream socket is opened here, for a spent permit, to an
-//! address that was checked; nowhere else in the program.
+//! address that was checked or to the proxy that the person set; nowhere else
+//! in the program.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use http::HeaderValue;
 use remit_policy::{Connect, Host, Permit, Refusal};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::Gate;
+use crate::{Gate, Way, hosts, route};
 
 /// Why there is no upstream connection.
 #[derive(Debug)]
@@ -34,29 +36,68 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// How long the system's resolver may take.
 const LOOKUP: Duration = Duration::from_secs(20);
 
-/// Resolves the host of a permit, checks every answer, dials the first that
-/// answers.
-///
-/// One answer that may not be reached refuses them all: a name with a public
-/// and a private address is how rebinding looks.
+/// Connects to the host of a permit, on the way that the policy has for it.
 pub(crate) async fn dial(
     gate: &impl Gate,
     permit: Permit<Connect>,
 ) -> Result<TcpStream, DialError> {
     let connect = permit.spend();
-    let addresses = resolve(&connect).await?;
-    for address in &addresses {
-        gate.address(&connect, address.ip()).map_err(DialError::Refused)?;
-    }
-    let stream = fastest(alternating(addresses)).await.map_err(|source| DialError::Failed {
-        what: format!("cannot connect to `{connect}`"),
-        source,
-    })?;
+    let stream = match gate.way(&connect) {
+        Way::Direct => directly(gate, &connect).await?,
+        Way::Proxy { host, port, authorization } => {
+            let proxy = Connect { host, port, program: None };
+            by_proxy(gate, &connect, &proxy, authorization.as_ref()).await?
+        }
+    };
     // Interactive protocols suffer from Nagle's wait; bulk does not care.
     let _ = stream.set_nodelay(true);
     Ok(stream)
 }
 
+/// Resolves the host, checks every answer, dials the first that answers.
+///
+/// One answer that may not be reached refuses them all: a name with a public
+/// and a private address is how rebinding looks.
+async fn directly(gate: &impl Gate, connect: &Connect) -> Result<TcpStream, DialError> {
+    let addresses = resolve(connect).await?;
+    for address in &addresses {
+        gate.address(connect, address.ip()).map_err(DialError::Refused)?;
+    }
+    fastest(alternating(addresses)).await.map_err(|source| DialError::Failed {
+        what: format!("cannot connect to `{connect}`"),
+        source,
+    })
+}
+
+/// Dials the proxy, wherever the person has it, and has it connect to the host.
+///
+/// An address that was given literally is checked; what a name leads to is known
+/// to the proxy alone.
+async fn by_proxy(
+    gate: &impl Gate,
+    connect: &Connect,
+    proxy: &Connect,
+    authorization: Option<&HeaderValue>,
+) -> Result<TcpStream, DialError> {
+    if let Host::Address(address) = connect.host {
+        gate.address(connect, address).map_err(DialError::Refused)?;
+    }
+    let addresses = resolve(proxy).await?;
+    let mut stream = fastest(alternating(addresses)).await.map_err(|source| DialError::Failed {
+        what: format!("cannot connect to the proxy `{proxy}`"),
+        source,
+    })?;
+    match route::connect(&mut stream, connect, authorization).await {
+        Ok(()) => Ok(stream),
+        Err(error) => Err(DialError::Failed {
+            what: format!("cannot connect to `{connect}` by the proxy `{proxy}`"),
+            source: io::Error::other(error),
+        }),
+    }
+}
+
+/// A name with a dot is looked up as it is. One without is the machine's own
+/// business, its search domains included.
 async fn resolve(connect: &Connect) -> Result<Vec<SocketAddr>, DialError> {
     let port = u16::from(connect.port);
     let name = match &connect.host {
@@ -64,8 +105,22 @@ async fn resolve(connect: &Connect) -> Result<Vec<SocketAddr>, DialError> {
         Host::Name(name) => name,
     };
     let failed = |source| DialError::Failed { what: format!("cannot resolve `{name}`"), source };
-    match timeout(LOOKUP, lookup_host((name.as_str(), port))).await {
-        Ok(answers) => Ok(answers.map_err(failed)?.collect()),
+    let answers = async {
+        if !name.as_str().contains('.') {
+            // The machine's own rules say what a name of one label means.
+            return Ok(lookup_host((name.as_str(), port)).await?.collect());
+        }
+        let listed = hosts::addresses(name.clone()).await?;
+        if !listed.is_empty() {
+            return Ok(listed.into_iter().map(|address| (address, port).into()).collect());
+        }
+        // Absolute, or the resolver might go on with a search domain behind it and
+        // answer for a name that was not judged.
+        // SOURCE: resolv.conf(5), `search` and `ndots`; hostname(7), the trailing dot.
+        Ok(lookup_host((format!("{name}."), port)).await?.collect())
+    };
+    match timeout(LOOKUP, answers).await {
+        Ok(answers) => answers.map_err(failed),
         Err(_) => Err(failed(io::ErrorKind::TimedOut.into())),
     }
 }

@@ -46,7 +46,7 @@ pub(crate) async fn fail(stream: TcpStream, heard: Option<Heard>, why: &str) {
 }
 
 /// SOURCE: RFC 8446 §6, fatal alerts in a record of version 3.1.
-const ALERT_ACCESS_DENIED: [u8; 7] = [0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 49];
+pub(crate) const ALERT_ACCESS_DENIED: [u8; 7] = [0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 49];
 const ALERT_INTERNAL_ERROR: [u8; 7] = [0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 80];
 
 async fn answer(
@@ -60,18 +60,12 @@ async fn answer(
     let (spoken, first) = match heard {
         Some(heard) => heard,
         None => match timeout(PATIENCE, sniff::first(&mut stream, Bytes::new())).await {
-            Ok(Ok((first, spoken))) => (spoken, first),
+            Ok(Ok((first, Some(spoken)))) => (spoken, first),
             _ => (Protocol::Other, Bytes::new()),
         },
     };
     let reply = match spoken {
-        Protocol::Http => format!(
-            "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\n{mark}\r\n\
-             content-length: {}\r\nconnection: close\r\n\r\n{}",
-            body.len(),
-            if first.starts_with(b"HEAD ") { "" } else { body },
-        )
-        .into_bytes(),
+        Protocol::Http => in_http(status, mark, body, !first.starts_with(b"HEAD ")),
         Protocol::Tls => alert.to_vec(),
         Protocol::Ssh => ssh::farewell(body),
         Protocol::PostgreSql => {
@@ -81,7 +75,23 @@ async fn answer(
         }
         Protocol::Other => return cut(stream),
     };
-    if stream.write_all(&reply).await.is_ok() && stream.shutdown().await.is_ok() {
+    say(stream, &reply).await;
+}
+
+/// An answer of HTTP/1, the last on its connection. `mark` is a field of its own.
+pub(crate) fn in_http(status: &str, mark: &str, body: &str, has_body: bool) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\n{mark}\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n{}",
+        body.len(),
+        if has_body { body } else { "" },
+    )
+    .into_bytes()
+}
+
+/// Says a last word and ends a connection.
+pub(crate) async fn say(mut stream: TcpStream, reply: &[u8]) {
+    if stream.write_all(reply).await.is_ok() && stream.shutdown().await.is_ok() {
         // Unread bytes would turn our end into a reset, which may overtake the reply.
         let mut rest = vec![0; 16 * 1024];
         let drain = async { while stream.read(&mut rest).await.is_ok_and(|n| n > 0) {} };

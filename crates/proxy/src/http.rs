@@ -14,6 +14,7 @@ mod framing;
 mod head;
 pub(crate) mod hooks;
 mod one;
+pub(crate) mod proxied;
 mod reader;
 mod strict;
 mod two;

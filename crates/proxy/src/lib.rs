@@ -15,12 +15,15 @@ mod data;
 mod dial;
 mod dns;
 mod explain;
+mod explicit;
 mod flow;
+mod hosts;
 mod http;
 mod meter;
 mod names;
 mod postgres;
 mod relay;
+mod route;
 mod serve;
 mod shared;
 mod sniff;
@@ -37,7 +40,7 @@ pub use credentials::{
 };
 pub use dns::{serve_datagrams, serve_streams};
 pub use meter::Caps;
-pub use names::{Names, Ranges};
+pub use names::{Lookups, Names, Ranges};
 pub use serve::serve;
 pub use shared::Shared;
 pub use ssh::{SshKeys, SshKeysError};
@@ -46,6 +49,7 @@ pub use tls::{Authority, AuthorityError, RootsError, Tls, Upstream};
 use std::future::Future;
 use std::net::IpAddr;
 
+use ::http::HeaderValue;
 use remit_policy::{Connect, Handling, Host, Permit, Port, Refusal, Request, Upload};
 
 /// What the proxy asks and tells about one captured connection, of the one who
@@ -54,6 +58,9 @@ pub trait Gate: Clone + Send + Sync + 'static {
     /// Checks one address that a permitted name really has, or that was given
     /// literally, before it is dialled.
     fn address(&self, permitted: &Connect, answer: IpAddr) -> Result<(), Refusal>;
+
+    /// The way on which the permitted connection leaves.
+    fn way(&self, permitted: &Connect) -> Way;
 
     /// How the permitted connection is to be treated.
     fn handling(&self, permitted: &Connect) -> Handling;
@@ -95,8 +102,23 @@ pub trait Gate: Clone + Send + Sync + 'static {
     /// The connection ended.
     fn ended(&self, carried: Carried);
 
-    /// Ends when a change of the policy no longer permits the connection.
-    fn revoked(&self) -> impl Future<Output = Refusal> + Send;
+    /// Ends when a change of the policy no longer permits the connection, or not
+    /// as it is treated. Changes since its verdict count, however late this is asked.
+    fn revoked(&self, permitted: &Connect) -> impl Future<Output = Refusal> + Send;
+}
+
+/// The way to a host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    #[default]
+    Direct,
+    /// By an HTTP proxy, whose address is the person's setting and is not judged.
+    Proxy {
+        host: Host,
+        port: Port,
+        /// What it is told in `proxy-authorization`; never shown.
+        authorization: Option<HeaderValue>,
+    },
 }
 
 /// A request that may be sent, and the number it has in the record.

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::capture::{Admission, Capture, Captured};
 use crate::shared::Shared;
-use crate::{Gate, dns, explain, flow};
+use crate::{Gate, dns, explain, explicit, flow};
 
 /// Accepts captured connections until the listener fails. Never ends by itself.
 pub async fn serve<G: Gate>(
@@ -66,6 +66,7 @@ async fn carry<G: Gate>(
     };
     let admission = match admission {
         Admission::Lookups(names) => return dns::answer_stream(stream, &names).await,
+        Admission::Explicit => return explicit::serve(stream, gate, shared).await,
         verdict => verdict,
     };
     let permit = match settle(admission, &stream).await {
@@ -90,7 +91,7 @@ async fn settle(
             () = hung_up(stream) => None,
         },
         // Carried elsewhere; nobody gives a verdict on it.
-        Admission::Lookups(_) => None,
+        Admission::Lookups(_) | Admission::Explicit => None,
     }
 }
 

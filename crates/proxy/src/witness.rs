@@ -14,12 +14,16 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::flow::Flow;
 use crate::shared::tests::shared;
-use crate::{Answered, Carried, Fact, Gate, Requested};
+use crate::{Answered, Carried, Fact, Gate, Requested, Way};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Witness {
     pub(crate) handling: Handling,
-    facts: Arc<Mutex<Vec<Fact>>>,
+    pub(crate) way: Way,
+    /// What is asked for later is judged by this.
+    pub(crate) policy: Option<Arc<Policy>>,
+    pub(crate) refused: Arc<Mutex<Vec<String>>>,
+    pub(crate) facts: Arc<Mutex<Vec<Fact>>>,
 }
 
 impl Witness {
@@ -32,21 +36,40 @@ impl Witness {
         self.facts.lock().expect("no test panicked with it").clone()
     }
 
+    /// With the user's settings in place of its own opinions.
+    pub(crate) fn judging(settings: &str) -> Self {
+        Self { policy: Some(Arc::new(policy(settings.to_owned()))), ..Self::default() }
+    }
+
+    /// The refusals that it was to write down.
+    pub(crate) fn refused(&self) -> Vec<String> {
+        self.refused.lock().expect("no test panicked with it").clone()
+    }
+
+    fn policy(&self) -> &Policy {
+        self.policy.as_deref().expect("nothing else is asked for here")
+    }
+
     /// A permitted connection to a server of the test's own.
     pub(crate) fn flow(&self, server: SocketAddr) -> Flow<Self> {
         Flow::new(self.clone(), permit(server), shared())
     }
 }
 
-fn permit(server: SocketAddr) -> Permit<Connect> {
+fn policy(text: String) -> Policy {
     let place = Place { home: PathBuf::from("/home/ada"), workspace: "/home/ada/work".into() };
     let text = PolicyText {
         layer: remit_policy::Layer::User,
         kind: TextKind::Settings,
         file: "config.toml".to_owned(),
-        text: format!("[network]\nallow = ['{server}']\ninternal = ['{server}']"),
+        text,
     };
-    let policy = Policy::compile(&[text], None, &AgentNeeds::default(), &place).expect("a policy");
+    Policy::compile(&[text], None, &AgentNeeds::default(), &place).expect("a policy")
+}
+
+/// What the policy permits of this server.
+pub(crate) fn permit(server: SocketAddr) -> Permit<Connect> {
+    let policy = policy(format!("[network]\nallow = ['{server}']\ninternal = ['{server}']"));
     let port = Port::try_from(server.port()).expect("a port");
     let connect = Connect { host: Host::Address(server.ip()), port, program: None };
     match policy.connect(connect, &Grants::default()) {
@@ -68,6 +91,10 @@ impl Gate for Witness {
         Ok(())
     }
 
+    fn way(&self, _: &Connect) -> Way {
+        self.way.clone()
+    }
+
     fn caps(&self, _: &Connect) -> crate::Caps {
         crate::Caps::default()
     }
@@ -76,12 +103,22 @@ impl Gate for Witness {
         self.handling.clone()
     }
 
-    async fn connect(&self, host: Host, _: Port) -> Result<(Self, Permit<Connect>), Refusal> {
-        panic!("nobody asks for `{host}` in the words of a proxy here")
+    /// Nobody answers what would be asked about.
+    async fn connect(&self, host: Host, port: Port) -> Result<(Self, Permit<Connect>), Refusal> {
+        let tried = Connect { host, port, program: None };
+        match self.policy().connect(tried, &Grants::default()) {
+            Verdict::Allow(permit) => Ok((self.clone(), permit)),
+            Verdict::Refuse(refusal) => Err(refusal),
+            Verdict::Ask(_) => std::future::pending().await,
+        }
     }
 
     async fn request(&self, request: Request) -> Result<Requested, Refusal> {
-        panic!("nobody asks for `{request}` here")
+        match self.policy().request(request, &Grants::default()) {
+            Verdict::Allow(permit) => Ok(Requested { number: 1, permit }),
+            Verdict::Refuse(refusal) => Err(refusal),
+            Verdict::Ask(_) => std::future::pending().await,
+        }
     }
 
     async fn upload(&self, upload: Upload) -> Result<Permit<Upload>, Refusal> {
@@ -94,13 +131,16 @@ impl Gate for Witness {
         self.facts.lock().expect("no test panicked with it").push(fact);
     }
 
-    fn refused(&self, _: &Refusal) {}
+    fn refused(&self, refusal: &Refusal) {
+        let why = refusal.basis.justification.as_ref().unwrap_or(&refusal.basis.rule);
+        self.refused.lock().expect("no test panicked with it").push(why.clone());
+    }
 
     fn failed(&self, _: String) {}
 
     fn ended(&self, _: Carried) {}
 
-    async fn revoked(&self) -> Refusal {
+    async fn revoked(&self, _: &Connect) -> Refusal {
         std::future::pending().await
     }
 }

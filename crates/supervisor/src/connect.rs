@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use remit_audit::Text;
-use remit_policy::{Basis, Connect, Host, HostName, Permit, Port, Refusal, Verdict};
+use remit_policy::{Basis, Connect, Permit, Port, Refusal, Verdict};
 use remit_proxy::{Admission, Capture, Captured, Names};
 use remit_sandbox::notify::{self, Destination, Notification, Socket, SocketKind};
 use tokio::sync::oneshot;
 
 use crate::exec::libc_errno as errno;
 use crate::gate::{Asked, Connection, Gate, Judged};
+use crate::live::Standing;
 use crate::process::Facts;
 use crate::resolve::Place;
 
@@ -152,48 +153,59 @@ impl Connector {
             return Err(errno::EISCONN);
         }
         let to = meant(to);
+        // Before the verdict, so that no change of the policy falls in between.
+        let standing = Arc::new(Standing::new(self.gate.policy()));
+        let hand_over = |attempt, admission| {
+            let connection = Connection {
+                gate: Arc::clone(&self.gate),
+                attempt,
+                facts: facts.clone(),
+                standing: Arc::clone(&standing),
+            };
+            self.hand_over(socket, ipv6, Captured { gate: connection, admission })
+        };
         if !self.is_apart && to.port() == NAMES_PORT {
             // Whichever name server it was meant for: ours answers.
             let attempt = self.gate.journal.attempt();
             let lookups = Admission::Lookups(Arc::clone(&self.names));
-            return self.hand_over(facts, socket, ipv6, attempt, lookups);
+            return hand_over(attempt, lookups);
         }
         let gateway = IpAddr::from(self.names.gateway());
         if to == SocketAddr::new(gateway, NAMES_PORT) {
             return Ok(Some(Onward::internet(ipv6, to)));
         }
         let port = Port::try_from(to.port()).map_err(|_| errno::EADDRNOTAVAIL)?;
+        if self.names.is_gateway(to.ip()) && to.port() != NAMES_PORT {
+            // It takes the gateway for a proxy, which judges what it is asked for.
+            let attempt = self.gate.journal.attempt();
+            return hand_over(attempt, Admission::Explicit);
+        }
         let program = Some(PathBuf::from(&facts.program));
         let tried = Connect { host: self.names.host(to.ip()), port, program };
         let detail = vec![Text::from(tried.to_string().as_str())];
-        let mut verdict = self.gate.judge(tried.clone());
-        if to.ip().is_loopback() && matches!(verdict, Verdict::Refuse(_)) {
-            // A policy may name the host's loopback as `localhost`, too.
-            match localhost(port, tried.program.clone()).map(|tried| self.gate.judge(tried)) {
-                Some(named @ (Verdict::Allow(_) | Verdict::Ask(_))) => verdict = named,
-                _ if self.is_apart && self.is_served_inside(task, to) => {
-                    return self.inside(facts, detail, tried, Onward::internet(ipv6, to));
-                }
-                _ => {}
-            }
+        let verdict = self.gate.judge_connect(tried.clone());
+        let is_refused = matches!(verdict, Verdict::Refuse(_));
+        if is_refused && to.ip().is_loopback() && self.is_apart && self.is_served_inside(task, to) {
+            return self.inside(facts, detail, tried, Onward::internet(ipv6, to));
         }
         let judged = self.gate.conclude(facts, detail, verdict).map_err(|_| errno::EIO)?;
         match judged {
             Judged::Permitted { attempt, permit } => {
-                self.hand_over(facts, socket, ipv6, attempt, Admission::Permitted(permit))
+                standing.permitted(&permit);
+                hand_over(attempt, Admission::Permitted(permit))
             }
             Judged::Refused { attempt, refusal } => {
                 self.tell(task, &refusal);
                 if WEB_PORTS.contains(&to.port()) {
-                    self.hand_over(facts, socket, ipv6, attempt, Admission::Refused(refusal))
+                    hand_over(attempt, Admission::Refused(refusal))
                 } else {
                     Err(errno::EACCES)
                 }
             }
             Judged::Asked(asked) => {
                 let attempt = asked.attempt;
-                let pending = self.wait_for(task, *asked);
-                self.hand_over(facts, socket, ipv6, attempt, Admission::Pending(pending))
+                let pending = self.wait_for(task, *asked, Arc::clone(&standing));
+                hand_over(attempt, Admission::Pending(pending))
             }
         }
     }
@@ -203,24 +215,18 @@ impl Connector {
         &self,
         task: u32,
         asked: Asked<Connect>,
+        standing: Arc<Standing>,
     ) -> oneshot::Receiver<Result<Permit<Connect>, Refusal>> {
         let (mut verdict, pending) = oneshot::channel();
         let gate = Arc::clone(&self.gate);
         self.runtime.spawn(async move {
-            let id = asked.id();
-            let outcome = gate.settle(asked);
-            tokio::pin!(outcome);
-            let outcome = tokio::select! {
-                outcome = &mut outcome => outcome,
-                () = verdict.closed() => {
-                    // The program hung up: nobody needs the answer any more.
-                    gate.questions.withdraw(id);
-                    outcome.await
+            let outcome = gate.settle_unless(asked, verdict.closed()).await;
+            match &outcome {
+                Ok(permit) => standing.permitted(permit),
+                Err(refusal) => {
+                    let free = !gate.questions.screen_is_taken();
+                    notify::tell(task, &format!("remit: {refusal}\n"), free);
                 }
-            };
-            if let Err(refusal) = &outcome {
-                let free = !gate.questions.screen_is_taken();
-                notify::tell(task, &format!("remit: {refusal}\n"), free);
             }
             // A program that hung up meanwhile dropped the other end.
             let _ = verdict.send(outcome);
@@ -234,11 +240,9 @@ impl Connector {
     /// is left to wait elsewhere, for everybody waits for this thread.
     fn hand_over(
         &self,
-        facts: &Facts,
         socket: &Socket,
         ipv6: bool,
-        attempt: u64,
-        admission: Admission,
+        captured: Captured<Connection>,
     ) -> Result<Option<Onward>, i32> {
         let to = match self.listener6 {
             Some(listener) if ipv6 => listener,
@@ -253,8 +257,7 @@ impl Connector {
             .ok()
             .and_then(|name| SocketAddr::try_from(name).ok())
             .ok_or(errno::EADDRNOTAVAIL)?;
-        let gate = Connection { gate: Arc::clone(&self.gate), attempt, facts: facts.clone() };
-        self.capture.expect(canonical(from), Captured { gate, admission });
+        self.capture.expect(canonical(from), captured);
         match begun {
             None => Ok(Some(onward)),
             Some(0) => Ok(None),
@@ -351,7 +354,7 @@ impl Connector {
         // SOURCE: Filesystem Hierarchy Standard 3.0, 5.13: /var/run is /run.
         let meant = path.strip_prefix("/var/run").map(|rest| Path::new("/run").join(rest));
         let meant = meant.as_deref().unwrap_or(path);
-        let hidden = &self.gate.policy().filesystem().hidden;
+        let hidden = &self.gate.boundary().filesystem().hidden;
         if let Some(rule) = hidden.iter().find(|rule| meant.starts_with(&rule.path)) {
             let shown = remit_policy::show::line(&path.to_string_lossy());
             let refusal = Refusal {
@@ -392,11 +395,6 @@ fn no_local_sockets(what: String) -> Refusal {
         instead: Some("a pipe, or a pair of sockets".to_owned()),
         note: None,
     }
-}
-
-fn localhost(port: Port, program: Option<PathBuf>) -> Option<Connect> {
-    let host = Host::Name(HostName::parse("localhost").ok()?);
-    Some(Connect { host, port, program })
 }
 
 fn done(result: io::Result<()>) -> Result<(), i32> {

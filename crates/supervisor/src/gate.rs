@@ -3,31 +3,39 @@
 //! INVARIANT: every attempt passes here exactly once, and its event is written
 //! before its permit leaves. What cannot be written down is refused.
 
+mod connection;
 mod masked;
 mod uploads;
+mod way;
+
+pub(crate) use connection::Connection;
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use remit_approvals::{Ask, QuestionId};
 use remit_audit::{AppendError, Kind, Text, Tried, event};
 use remit_policy::{
-    Answer, Attempt, Basis, Choice, Connect, Exec, Grants, Handling, Host, Permit, Policy, Port,
-    Question, Refusal, Request, Upload, Verdict,
+    Answer, Attempt, Basis, Choice, Connect, Exec, Grants, Permit, Policy, Question, Refusal,
+    Request, Verdict,
 };
-use remit_proxy::{Answered, Caps, Carried, Credentials, Fact, Requested};
+use remit_proxy::Credentials;
+use tokio::sync::watch;
 
 use crate::desk::{CannotAsk, Questions, Waiting};
 use crate::journal::Journal;
 use crate::lineage::Lineage;
+use crate::live;
 use crate::process::Facts;
 
 /// The one place through which everything goes.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    policy: Policy,
+    /// The policy in force; whoever has to know hears of changes.
+    policy: watch::Sender<Arc<Policy>>,
+    /// The policy that the boundary was built by.
+    start: Arc<Policy>,
     /// The secrets that are put in on the way out.
     pub(crate) credentials: Arc<Credentials>,
     grants: Mutex<Grants>,
@@ -68,7 +76,7 @@ impl<A> Asked<A> {
 }
 
 /// What the gate must know of an attempt besides its verdict.
-pub(crate) trait Recorded: Attempt + Sized {
+pub(crate) trait Recorded: Attempt + Clone + Sync {
     const TRIED: Tried;
 
     fn judge(self, policy: &Policy, grants: &Grants) -> Verdict<Self>;
@@ -91,8 +99,10 @@ impl Gate {
         questions: Questions,
         session: String,
     ) -> Self {
+        let start = Arc::new(policy);
         Self {
-            policy,
+            policy: watch::Sender::new(Arc::clone(&start)),
+            start,
             credentials,
             grants: Mutex::default(),
             journal,
@@ -104,14 +114,48 @@ impl Gate {
         }
     }
 
-    pub(crate) fn policy(&self) -> &Policy {
-        &self.policy
+    /// The policy in force. A verdict is by one policy, so fetch it once for each.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.borrow())
+    }
+
+    /// The policy that the boundary was built by, and holds for what it confines.
+    pub(crate) fn boundary(&self) -> &Policy {
+        &self.start
+    }
+
+    /// Hears of every policy put in force from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Policy>> {
+        self.policy.subscribe()
+    }
+
+    /// The yeses so far.
+    pub(crate) fn granted(&self) -> Grants {
+        self.grants().clone()
+    }
+
+    /// Puts another policy in force, once that is written down. `files` are those
+    /// that differ, `later` the sections that wait for the next session.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]: it could not be written down; the policy stays.
+    pub(crate) fn change(
+        &self,
+        policy: Policy,
+        files: Vec<Text>,
+        later: Vec<String>,
+    ) -> Result<(), AppendError> {
+        let (from, to) = (live::digest(&self.policy()), live::digest(&policy));
+        self.journal.write(Kind::PolicyChanged { from, to, files, later })?;
+        self.policy.send_replace(Arc::new(policy));
+        Ok(())
     }
 
     /// What the policy says to an attempt, given the yeses so far. The verdict goes
     /// to [`Gate::conclude`].
     pub(crate) fn judge<A: Recorded>(&self, tried: A) -> Verdict<A> {
-        tried.judge(&self.policy, &self.grants())
+        tried.judge(&self.policy(), &self.grants())
     }
 
     /// Judges an attempt, writes it down, and asks if the policy wants that.
@@ -222,18 +266,26 @@ impl Gate {
 
     /// Waits for the answer and takes it back through the policy.
     ///
-    /// Silence is a refusal, and so is an answer that cannot be written down.
+    /// Silence is a refusal, and so is an answer that cannot be written down. A
+    /// policy that was changed to refuse it needs no answer.
     pub(crate) async fn settle<A: Recorded>(&self, asked: Asked<A>) -> Result<Permit<A>, Refusal> {
         let Asked { attempt, question, facts, waiting, since } = asked;
         let Waiting { id, answer } = waiting;
-        let patience = self.policy.approvals().patience;
-        let answer = match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => nobody("nobody (withdrawn)"),
-            Err(_) => {
-                self.questions.expire(id);
-                nobody("nobody (timed out)")
+        let patience = self.policy().approvals().patience;
+        let (answer, refused) = tokio::select! {
+            biased;
+            refusal = self.refusing(question.attempt()) => {
+                self.questions.withdraw(id);
+                (nobody("nobody (the policy was changed)"), Some(refusal))
             }
+            answer = tokio::time::timeout(patience, answer) => match answer {
+                Ok(Ok(answer)) => (answer, None),
+                Ok(Err(_)) => (nobody("nobody (withdrawn)"), None),
+                Err(_) => {
+                    self.questions.expire(id);
+                    (nobody("nobody (timed out)"), None)
+                }
+            },
         };
         let detail = question.attempt().detail();
         let written = self.write(Kind::Answer {
@@ -249,7 +301,7 @@ impl Gate {
                 question.unanswered("the answer could not be written down; the session ends")
             );
         }
-        match question.settle(&answer) {
+        match refused.map_or_else(|| question.settle(&answer), Err) {
             Ok(permit) => {
                 if let Some(grant) = permit.attempt().grant(answer.choice) {
                     self.grants().add(grant);
@@ -260,6 +312,47 @@ impl Gate {
                 // Refused either way; a record that fails here ends the session.
                 let _ = self.record_refusal::<A>(&facts, attempt, detail, &refusal);
                 Err(refusal)
+            }
+        }
+    }
+
+    /// The same, unless the one who asked is `gone` first, who needs no answer any
+    /// more. That is written down, too.
+    pub(crate) async fn settle_unless<A: Recorded>(
+        &self,
+        asked: Asked<A>,
+        gone: impl Future<Output = ()>,
+    ) -> Result<Permit<A>, Refusal> {
+        let id = asked.id();
+        let outcome = self.settle(asked);
+        tokio::pin!(outcome);
+        tokio::select! {
+            outcome = &mut outcome => outcome,
+            () = gone => {
+                self.questions.withdraw(id);
+                outcome.await
+            }
+        }
+    }
+
+    fn refused_by<A: Recorded>(&self, policy: &Policy, attempt: &A) -> Option<Refusal> {
+        match attempt.clone().judge(policy, &self.grants()) {
+            Verdict::Refuse(refusal) => Some(refusal),
+            Verdict::Allow(_) | Verdict::Ask(_) => None,
+        }
+    }
+
+    /// Waits for a policy that refuses what is asked about.
+    async fn refusing<A: Recorded>(&self, attempt: &A) -> Refusal {
+        let mut changes = self.changes();
+        loop {
+            let now = Arc::clone(&changes.borrow_and_update());
+            if let Some(refusal) = self.refused_by(&now, attempt) {
+                return refusal;
+            }
+            if changes.changed().await.is_err() {
+                // Nobody changes it any more.
+                return std::future::pending().await;
             }
         }
     }
@@ -430,112 +523,4 @@ fn by(facts: &Facts) -> impl Iterator<Item = (String, String)> {
 
 fn label(label: &str, value: impl Into<String>) -> (String, String) {
     (label.to_owned(), value.into())
-}
-
-/// One captured connection, as the proxy sees the gate.
-#[derive(Clone, Debug)]
-pub(crate) struct Connection {
-    pub(crate) gate: Arc<Gate>,
-    pub(crate) attempt: u64,
-    pub(crate) facts: Facts,
-}
-
-impl Connection {
-    /// Judges what was tried on this connection, asking if need be.
-    async fn admitted<A: Recorded>(&self, tried: A) -> Result<(u64, Permit<A>), Refusal> {
-        let summary = tried.summary();
-        let judged = self.gate.admit(&self.facts, tried).map_err(|_| Refusal {
-            attempt: summary,
-            basis: Basis::built_in("evidence: what cannot be written down is refused"),
-            instead: None,
-            note: None,
-        })?;
-        match judged {
-            Judged::Permitted { attempt, permit } => Ok((attempt, permit)),
-            Judged::Refused { refusal, .. } => Err(refusal),
-            Judged::Asked(asked) => {
-                let attempt = asked.attempt;
-                self.gate.settle(*asked).await.map(|permit| (attempt, permit))
-            }
-        }
-    }
-}
-
-// A record that fails in one of these ends the session; nothing was permitted
-// on the strength of it.
-impl remit_proxy::Gate for Connection {
-    fn address(&self, permitted: &Connect, answer: IpAddr) -> Result<(), Refusal> {
-        self.gate.policy.address(permitted, answer)
-    }
-
-    fn handling(&self, permitted: &Connect) -> Handling {
-        self.gate.policy.handling(permitted)
-    }
-
-    fn caps(&self, permitted: &Connect) -> Caps {
-        let policy = self.gate.policy();
-        Caps { session: policy.data().upload, there: policy.upload_cap(permitted) }
-    }
-
-    async fn connect(&self, host: Host, port: Port) -> Result<(Self, Permit<Connect>), Refusal> {
-        let tried = Connect { host, port, program: Some(self.facts.program.clone()) };
-        let (attempt, permit) = self.admitted(tried).await?;
-        Ok((Self { attempt, ..self.clone() }, permit))
-    }
-
-    async fn request(&self, request: Request) -> Result<Requested, Refusal> {
-        let (number, permit) = self.admitted(request).await?;
-        Ok(Requested { number, permit })
-    }
-
-    fn answered(&self, number: u64, answered: Answered) {
-        let Answered { status, sent, received } = answered;
-        let _ = self.gate.write(Kind::RequestEnded { attempt: number, status, sent, received });
-    }
-
-    fn noted(&self, fact: Fact) {
-        let _ = self.gate.write(Kind::ConnectFact { attempt: self.attempt, fact: seen(fact) });
-    }
-
-    async fn revoked(&self) -> Refusal {
-        std::future::pending().await
-    }
-
-    async fn upload(&self, upload: Upload) -> Result<Permit<Upload>, Refusal> {
-        self.admitted(upload).await.map(|(_, permit)| permit)
-    }
-
-    fn refused(&self, refusal: &Refusal) {
-        let detail = vec![Text::from(refusal.attempt.as_str())];
-        let _ = self.gate.record_refusal::<Connect>(&self.facts, self.attempt, detail, refusal);
-    }
-
-    fn failed(&self, error: String) {
-        let _ = self.gate.write(Kind::Outcome { attempt: self.attempt, error });
-    }
-
-    fn ended(&self, carried: Carried) {
-        let Carried { sent, received, reason } = carried;
-        let (attempt, reason) = (self.attempt, reason.to_owned());
-        let _ = self.gate.write(Kind::ConnectEnded { attempt, sent, received, reason });
-    }
-}
-
-fn seen(fact: Fact) -> event::Fact {
-    match fact {
-        Fact::Protocol { name, inspected } => {
-            event::Fact::Protocol { name: name.to_owned(), inspected }
-        }
-        Fact::SshHostKey { algorithm, fingerprint } => {
-            event::Fact::SshHostKey { algorithm, fingerprint }
-        }
-        Fact::SshCommand(command) => {
-            event::Fact::SshCommand { command: Text::from(command.as_str()) }
-        }
-        Fact::Database { user, database } => event::Fact::Database {
-            user: Text::from(user.as_str()),
-            database: Text::from(database.as_str()),
-        },
-        Fact::Credential { name, request } => event::Fact::Credential { name, request },
-    }
 }

@@ -33,6 +33,7 @@ mod handover;
 mod kernel;
 mod leaks;
 mod limits;
+mod live;
 mod network;
 mod overlay;
 mod races;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         boundary::all(),
         kernel::all(),
         limits::all(),
+        live::all(),
         network::all(),
         leaks::all(),
         clients::all(),

@@ -15,7 +15,7 @@ fn every_kind_reads_back_as_it_was_written() {
     for (n, kind) in kinds().into_iter().enumerate() {
         assert_eq!(record.append(at(n as u64), kind).expect("written"), n as u64);
     }
-    record.end(at(11)).expect("written");
+    record.end(at(12)).expect("written");
     let events: Vec<_> = remit_audit::events(&directory(state.path()))
         .expect("opened")
         .collect::<Result<_, _>>()

@@ -248,6 +248,22 @@ impl Teller<'_> {
                 );
                 row(Mark::Warning, depth, text).note(why.clone())
             }
+            Kind::PolicyChanged { files, later, .. } => {
+                let files: Vec<_> = files.iter().map(Text::escaped).collect();
+                let row = row(Mark::Warning, 0, "the policy was changed".to_owned())
+                    .note(format!("in {}", files.join(", ")));
+                match later.is_empty() {
+                    true => row,
+                    false => row.note(format!("with the next session: {}", later.join(", "))),
+                }
+            }
+            Kind::Lookups { asked, distinct, connected } => {
+                let text = format!(
+                    "{} looked up so far, {connected} of them connected to",
+                    units::count(*distinct, "name")
+                );
+                row(Mark::None, 0, text).note(units::count(*asked, "lookup"))
+            }
             Kind::Degraded { what, why } => {
                 row(Mark::Warning, 0, format!("not in force: {what}")).note(why.clone())
             }

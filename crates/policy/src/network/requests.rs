@@ -98,21 +98,20 @@ impl Network {
     }
 
     /// The least cap of those on what goes to this host, and what set it.
-    pub(crate) fn upload_cap(&self, connect: &Connect) -> Option<(u64, &Basis)> {
+    pub(crate) fn upload_caps(&self, connect: &Connect) -> Vec<(u64, &Basis)> {
         let connect = canonical(connect.clone());
-        let mut least: Option<(u64, &Basis)> = None;
+        let mut caps = Vec::new();
         let mut consider = |hit: Hit| {
             let statement = &self.statements[hit.statement];
             if let Say::Upload(bytes) = statement.say
                 && statement.scope.may_have_program(connect.program.as_deref())
-                && least.is_none_or(|(other, _)| bytes < other)
             {
-                least = Some((bytes, &statement.basis));
+                caps.push((bytes, &statement.basis));
             }
         };
         self.visit(&connect, &mut consider);
         self.visit_carried(&connect, &mut consider);
-        least
+        caps
     }
 
     /// The most binding statement that leads around a proxy.

@@ -149,7 +149,9 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
         let websocket = websocket::offer(&head, options, body)?;
         let tunnel = websocket.is_some();
         let request = self.asked(head.method.clone(), &target, &head.headers, tunnel)?;
-        let keep = !options.close && head.version == Version::HTTP_11;
+        let keep = !options.close
+            && head.version == Version::HTTP_11
+            && !self.may_be_read_as_more(&request, body);
         Ok(Understood { request, head, body, websocket, keep })
     }
 
@@ -158,20 +160,22 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
     /// SOURCE: RFC 9112 §3.2.2, servers accept the absolute form.
     fn path_of(&self, head: &RequestHead) -> Result<String, Malformed> {
         let text = head.target.as_str();
-        let Some((scheme, rest)) = text.split_once("://").filter(|_| !text.starts_with('/')) else {
+        let Some((scheme, authority, path)) = strict::absolute(text) else {
             return Ok(text.to_owned());
         };
         if !scheme.eq_ignore_ascii_case(&self.scheme.to_string()) {
             return Err(Malformed::misdirected("its target has another scheme"));
         }
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
         strict::same_authority(authority, &self.connect, self.scheme)?;
-        Ok(match path {
-            "" if head.method.as_str() == "OPTIONS" => "*".to_owned(),
-            path if path.starts_with('/') => path.to_owned(),
-            query => format!("/{query}"),
-        })
+        Ok(strict::origin(path, &head.method))
+    }
+
+    /// Whether the host might take the body for the next request: some do not read
+    /// one that they do not expect. Such a request is the connection's last, for the
+    /// host as well, which then reads no further.
+    fn may_be_read_as_more(&self, request: &Request, body: Body) -> bool {
+        let expects_body = matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
+        body != Body::None && (!expects_body || self.gate.handling(&self.connect).requests_only)
     }
 
     /// Sends a permitted request and carries its answer back.

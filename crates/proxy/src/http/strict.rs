@@ -80,19 +80,40 @@ pub(super) fn overrides(headers: &HeaderMap) -> Result<Vec<Method>, Malformed> {
     Ok(overrides)
 }
 
+/// The scheme, the authority and the rest of a target in absolute form.
+pub(super) fn absolute(target: &str) -> Option<(&str, &str, &str)> {
+    let (scheme, rest) = target.split_once("://").filter(|_| !target.starts_with('/'))?;
+    let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    Some((scheme, authority, rest))
+}
+
+/// The rest of a target in absolute form, as the target in origin form.
+/// SOURCE: RFC 9112 §3.2.1 and §3.2.4.
+pub(super) fn origin(rest: &str, method: &Method) -> String {
+    match rest {
+        "" if method.as_str() == "OPTIONS" => "*".to_owned(),
+        path if path.starts_with('/') => path.to_owned(),
+        query => format!("/{query}"),
+    }
+}
+
+/// The host and port that an authority names.
+pub(super) fn named(text: &str, scheme: Scheme) -> Result<Connect, Malformed> {
+    let with_port = if text.ends_with(']') || !text.contains(':') {
+        format!("{text}:{}", default_port(scheme))
+    } else {
+        text.to_owned()
+    };
+    Connect::parse(&with_port).ok_or(Malformed::new("the host is not a host name or an address"))
+}
+
 /// Checks that a request's own words for its host are those of the connection.
 pub(super) fn same_authority(
     text: &str,
     connect: &Connect,
     scheme: Scheme,
 ) -> Result<(), Malformed> {
-    let with_port = if text.ends_with(']') || !text.contains(':') {
-        format!("{text}:{}", default_port(scheme))
-    } else {
-        text.to_owned()
-    };
-    let asked = Connect::parse(&with_port)
-        .ok_or(Malformed::new("the host is not a host name or an address"))?;
+    let asked = named(text, scheme)?;
     if asked.host != connect.host || asked.port != connect.port {
         return Err(Malformed::misdirected("it is for another host than its connection"));
     }

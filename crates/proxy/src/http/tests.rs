@@ -62,6 +62,10 @@ impl Gate for Watched {
         Ok(())
     }
 
+    fn way(&self, _: &Connect) -> crate::Way {
+        crate::Way::Direct
+    }
+
     fn caps(&self, _: &Connect) -> crate::Caps {
         crate::Caps::default()
     }
@@ -123,7 +127,7 @@ impl Gate for Watched {
         self.see(format!("{carried:?}"));
     }
 
-    async fn revoked(&self) -> Refusal {
+    async fn revoked(&self, _: &Connect) -> Refusal {
         std::future::pending().await
     }
 }

@@ -179,6 +179,10 @@ impl Gate for Noting {
     fn address(&self, _: &Connect, _: IpAddr) -> Result<(), Refusal> {
         unreachable!("credentials dial nothing")
     }
+    fn way(&self, _: &Connect) -> crate::Way {
+        crate::Way::Direct
+    }
+
     fn caps(&self, _: &Connect) -> crate::Caps {
         crate::Caps::default()
     }
@@ -202,7 +206,7 @@ impl Gate for Noting {
     fn refused(&self, _: &Refusal) {}
     fn failed(&self, _: String) {}
     fn ended(&self, _: Carried) {}
-    async fn revoked(&self) -> Refusal {
+    async fn revoked(&self, _: &Connect) -> Refusal {
         std::future::pending().await
     }
 }

@@ -39,6 +39,10 @@ impl Gate for Judging {
     fn address(&self, _: &Connect, _: IpAddr) -> Result<(), Refusal> {
         unreachable!("nothing is dialled here")
     }
+    fn way(&self, _: &Connect) -> crate::Way {
+        crate::Way::Direct
+    }
+
     fn handling(&self, permitted: &Connect) -> Handling {
         self.policy.handling(permitted)
     }
@@ -69,7 +73,7 @@ impl Gate for Judging {
         self.see(error);
     }
     fn ended(&self, _: Carried) {}
-    async fn revoked(&self) -> Refusal {
+    async fn revoked(&self, _: &Connect) -> Refusal {
         std::future::pending().await
     }
 }
