@@ -152,7 +152,7 @@ fn reverse(qname: &Name<'_>) -> Option<IpAddr> {
     }
     let labels: Vec<_> = text.strip_suffix(".ip6.arpa")?.rsplit('.').collect();
     let is_digit = |label: &&str| label.len() == 1 && label.as_bytes()[0].is_ascii_hexdigit();
-    if labels.len() != 32 || !labels.iter().all(|label| is_digit(label)) {
+    if labels.len() != 32 || !labels.iter().all(is_digit) {
         return None;
     }
     u128::from_str_radix(&labels.concat(), 16).ok().map(|bits| IpAddr::V6(bits.into()))

@@ -352,7 +352,7 @@ mod tests {
             target: remit_policy::Target::parse("/").unwrap(),
             overrides: Vec::new(),
         };
-        let mut check = |named: Vec<Credential>, one: bool, two: bool| {
+        let check = |named: Vec<Credential>, one: bool, two: bool| {
             bindings.replace(named);
             assert_eq!(binding.applies(&request("one.example:443")), one);
             assert_eq!(binding.applies(&request("two.example:443")), two);

@@ -61,6 +61,8 @@ fn main() -> ExitCode {
         live::all(),
         network::all(),
         leaks::all(),
+        leaks::insisting::all(),
+        leaks::requests::all(),
         clients::all(),
         flows::all(),
         data::all(),

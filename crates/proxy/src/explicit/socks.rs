@@ -135,8 +135,11 @@ pub(super) fn request4(bytes: &[u8]) -> Parsed<(Host, Port)> {
     Ok(Some(((host, port), bytes.len() - rest.len())))
 }
 
+/// What was read, and what comes after it.
+type Split<'b> = (&'b [u8], &'b [u8]);
+
 /// Bytes that end with NUL, and what follows. `None` if they do not end yet.
-fn text(bytes: &[u8], limit: usize) -> Result<Option<(&[u8], &[u8])>, Wrong> {
+fn text(bytes: &[u8], limit: usize) -> Result<Option<Split<'_>>, Wrong> {
     match bytes.iter().take(limit + 1).position(|byte| *byte == 0) {
         Some(end) => Ok(Some((&bytes[..end], &bytes[end + 1..]))),
         None if bytes.len() > limit => Err(wrong4("a text in its request is too long")),

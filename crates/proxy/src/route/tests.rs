@@ -103,7 +103,8 @@ async fn proxy(answer: &'static [u8]) -> (Way, tokio::task::JoinHandle<String>) 
 #[tokio::test]
 async fn a_permitted_connection_leaves_by_the_proxy() {
     let (way, served) = proxy(b"HTTP/1.1 200 OK\r\n\r\nhello").await;
-    let gate = Witness { way, ..Witness::default() };
+    let mut gate = Witness::default();
+    gate.way = way;
     let server = "192.0.2.1:22".parse().expect("an address");
     let mut stream = gate.flow(server).dial().await.expect("a way");
     let mut said = String::new();
@@ -119,7 +120,8 @@ async fn a_permitted_connection_leaves_by_the_proxy() {
 #[tokio::test]
 async fn why_a_proxy_failed_is_told_with_its_name() {
     let (way, _served) = proxy(b"HTTP/1.1 502 Bad Gateway\r\n\r\n").await;
-    let gate = Witness { way, ..Witness::default() };
+    let mut gate = Witness::default();
+    gate.way = way;
     let server = "192.0.2.1:22".parse().expect("an address");
     let Err(Stop::Failed(why)) = gate.flow(server).dial().await else { panic!("no way") };
     assert!(why.starts_with("cannot connect to `192.0.2.1:22` by the proxy `127.0.0.1:"), "{why}");
