@@ -31,7 +31,7 @@ fn every_kind_reads_back_as_it_was_written() {
     let report = verify(state.path());
     assert_eq!(
         (report.outcome, report.events, report.uncovered, report.ended),
-        (Outcome::Intact, 12, 0, true)
+        (Outcome::Intact, 13, 0, true)
     );
 }
 
