@@ -22,8 +22,8 @@ pub(crate) struct Witness {
     pub(crate) way: Way,
     /// What is asked for later is judged by this.
     pub(crate) policy: Option<Arc<Policy>>,
-    refused: Arc<Mutex<Vec<String>>>,
-    facts: Arc<Mutex<Vec<Fact>>>,
+    pub(crate) refused: Arc<Mutex<Vec<String>>>,
+    pub(crate) facts: Arc<Mutex<Vec<Fact>>>,
 }
 
 impl Witness {

@@ -15,13 +15,13 @@ fn every_kind_reads_back_as_it_was_written() {
     for (n, kind) in kinds().into_iter().enumerate() {
         assert_eq!(record.append(at(n as u64), kind).expect("written"), n as u64);
     }
-    record.end(at(11)).expect("written");
+    record.end(at(12)).expect("written");
     let events: Vec<_> = remit_audit::events(&directory(state.path()))
         .expect("opened")
         .collect::<Result<_, _>>()
         .expect("events");
     let mut expected = kinds();
-    expected.push(Kind::SessionEnded { events: 12, refusals: 1, questions: 1 });
+    expected.push(Kind::SessionEnded { events: 13, refusals: 1, questions: 1 });
     assert_eq!(events.iter().map(|event| event.event.clone()).collect::<Vec<_>>(), expected);
     for (n, event) in events.iter().enumerate() {
         assert_eq!((event.time, event.mono), (at(n as u64).wall_ns, at(n as u64).mono_ns));
@@ -31,7 +31,7 @@ fn every_kind_reads_back_as_it_was_written() {
     let report = verify(state.path());
     assert_eq!(
         (report.outcome, report.events, report.uncovered, report.ended),
-        (Outcome::Intact, 12, 0, true)
+        (Outcome::Intact, 13, 0, true)
     );
 }
 

@@ -17,7 +17,7 @@ use crate::credentials::Form;
 use crate::credentials::frames::tests::frame;
 use crate::credentials::tests::{TOKEN, held, loaded, placeholder_of, secret};
 use crate::http::Inspected;
-use crate::{Answered, Caps, Carried, Fact, Requested};
+use crate::{Answered, Caps, Carried, Fact, Requested, Way};
 
 /// A token of nobody's.
 const FOUND: &str = "ghp_Ab3dEf6hIj9lMn2pQr5tUv8xYz1aBc4eFg7i";
@@ -65,10 +65,9 @@ impl Gate for Judging {
     fn address(&self, _: &Connect, _: IpAddr) -> Result<(), Refusal> {
         unreachable!("nothing is dialled here")
     }
-    fn way(&self, _: &Connect) -> crate::Way {
-        crate::Way::Direct
+    fn way(&self, _: &Connect) -> Way {
+        Way::Direct
     }
-
     fn handling(&self, permitted: &Connect) -> Handling {
         self.policy.handling(permitted)
     }
