@@ -27,6 +27,7 @@ mod clients;
 mod commands;
 mod escapes;
 mod evidence;
+mod explicit;
 mod flows;
 mod handover;
 mod kernel;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         kernel::all(),
         limits::all(),
         network::all(),
+        explicit::all(),
         leaks::all(),
         clients::all(),
         flows::all(),

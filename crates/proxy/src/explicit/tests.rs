@@ -239,12 +239,17 @@ async fn spellings_that_two_readers_may_read_in_two_ways_are_refused() {
         "\u{e9}.allowed.example",
     ] {
         let length = u8::try_from(name.len()).expect("short");
-        let words =
-            [b"\x05\x01\x00\x05\x01\x00\x03", [length].as_slice(), name.as_bytes(), b"\0\x50"];
-        check(&talk(&gate, &words.concat()).await, b"\x05\x00\x05\x02", "host");
+        let words = socks_named(&[&[length], name.as_bytes()].concat());
+        check(&talk(&gate, &words).await, b"\x05\x00\x05\x02", "host");
     }
-    let long = [b"\x05\x01\x00\x05\x01\x00\x03\xff", "a.".repeat(127).as_bytes(), b"a\0\x50"];
-    check(&talk(&gate, &long.concat()).await, b"\x05\x00\x05\x02", "longer than 253");
+    let long = format!("{}a", "a.".repeat(127));
+    let words = socks_named(&[b"\xff", long.as_bytes()].concat());
+    check(&talk(&gate, &words).await, b"\x05\x00\x05\x02", "longer than 253");
+}
+
+/// A request of SOCKS 5 for a name, whose length comes first.
+fn socks_named(name: &[u8]) -> Vec<u8> {
+    [b"\x05\x01\x00\x05\x01\x00\x03", name, b"\0\x50"].concat()
 }
 
 #[tokio::test]

@@ -42,6 +42,10 @@ impl Gate for Judging {
     fn handling(&self, permitted: &Connect) -> Handling {
         self.policy.handling(permitted)
     }
+    fn way(&self, _: &Connect) -> crate::Way {
+        crate::Way::Direct
+    }
+
     fn caps(&self, _: &Connect) -> Caps {
         Caps::default()
     }
