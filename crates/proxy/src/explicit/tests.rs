@@ -132,7 +132,7 @@ async fn socks_leads_to_the_permitted_host() {
 
 #[tokio::test]
 async fn other_hosts_are_refused_in_the_words_they_were_asked_for_in() {
-    let gate = Witness::judging("[network]\ndefault = 'deny'\nallow = ['allowed.example:80']");
+    let gate = Witness::judging("[network]\ndefault = 'refuse'\nallow = ['allowed.example:80']");
     for target in [
         "other.example:443",
         "127.0.0.1:80",
@@ -275,7 +275,7 @@ async fn other_commands_kinds_and_protocols_are_refused() {
 
 #[tokio::test]
 async fn what_was_looked_up_inside_is_the_name() {
-    let gate = Witness::judging("[network]\ndefault = 'deny'");
+    let gate = Witness::judging("[network]\ndefault = 'refuse'");
     let shared = shared();
     let name = remit_policy::HostName::parse("looked-up.example").expect("a name");
     let (four, six) = shared.names.addresses(&name).expect("addresses");
@@ -292,7 +292,7 @@ async fn what_was_looked_up_inside_is_the_name() {
 
 #[tokio::test]
 async fn a_program_that_hangs_up_waits_for_no_answer() {
-    let gate = Witness::judging("[network]\ndefault = 'prompt'");
+    let gate = Witness::judging("[network]\ndefault = 'ask'");
     for words in [
         b"CONNECT asked.example:443 HTTP/1.1\r\n\r\n".as_slice(),
         b"POST http://asked.example/ HTTP/1.1\r\nhost: asked.example\r\ncontent-length: 1\r\n\r\nx",
