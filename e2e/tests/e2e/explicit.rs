@@ -69,7 +69,7 @@ fn the_hosts_loopback_is_not_reached_by_the_proxy(world: &World) {
     let server = "python3 -m http.server --bind 127.0.0.1 8123 & sleep 1";
     for host in ["127.0.0.1", "localhost", "[::1]", "0.0.0.0"] {
         let get = format!("curl -sS -m 10 -x http://198.18.0.1:3128 http://{host}:8123/");
-        let output = world.inside(&format!("{server}; {get}; kill %1"));
+        let output = world.inside(&format!("{server}; {get}"));
         output.says("refused: connect to");
     }
     world
@@ -107,8 +107,8 @@ fn by_the_companys(world: &World, lab: &Lab<'_>, url: &str) -> (Output, String) 
     world.write(&script, include_str!("proxy.py"));
     let _ = std::fs::remove_file(&log);
     let output = lab.outside(&format!(
-        "python3 {} 3128 {ADDRESS} {} & sleep 1; CORP='open sesame' {} run -- \
-         curl -sS -m 20 {url}; kill %1",
+        "python3 {} 3128 {ADDRESS} {} </dev/null >/dev/null 2>&1 & proxy=$!; sleep 1; CORP='open sesame' {} run -- \
+         curl -sS -m 20 {url}; kill $proxy",
         script.display(),
         log.display(),
         places::remit().display(),
