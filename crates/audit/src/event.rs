@@ -104,6 +104,20 @@ pub enum Kind {
         /// Bytes of the answer's body.
         received: u64,
     },
+    /// What looks like a secret in the body of a permitted request.
+    Upload {
+        process: Process,
+        /// Host and port of the connection it came on.
+        destination: String,
+        method: Text,
+        /// Without the query.
+        path: Text,
+        /// The kind of secret; never what was found.
+        looks_like: String,
+        verdict: Verdict,
+        basis: Basis,
+        attempt: u64,
+    },
     /// Something that was seen of a connection.
     ConnectFact { attempt: u64, fact: Fact },
     /// A port of the host's loopback leads to the same port of the session's, for
@@ -167,6 +181,28 @@ pub enum Kind {
         /// Whether the session was ended for it.
         ended: bool,
     },
+    /// The policy was changed. What the agent tries from here on is judged by the
+    /// new one; connections that it no longer permits are closed.
+    PolicyChanged {
+        /// What the policy until now hashes to, as in [`Kind::SessionStarted`].
+        from: String,
+        /// What the new one does.
+        to: String,
+        /// The files that are there, gone, or changed since.
+        files: Vec<Text>,
+        /// Sections of which the change holds from the next session on.
+        later: Vec<String>,
+    },
+    /// The names that were looked up so far: once when very many were asked and not
+    /// used, and at the end of a session that looked up any.
+    Lookups {
+        /// Questions about addresses.
+        asked: u64,
+        /// Names that were asked about, each counted once.
+        distinct: u64,
+        /// How many of them anybody tried to connect to.
+        connected: u64,
+    },
     /// A safeguard that is not in force.
     Degraded { what: String, why: String },
     /// The command of the session ended.
@@ -215,7 +251,10 @@ impl Kind {
     /// Whether it has to be on the disk before the program goes on.
     pub fn is_synced_at_once(&self) -> bool {
         match self {
-            Kind::Answer { .. } | Kind::LimitReached { .. } | Kind::SessionEnded { .. } => true,
+            Kind::Answer { .. }
+            | Kind::LimitReached { .. }
+            | Kind::PolicyChanged { .. }
+            | Kind::SessionEnded { .. } => true,
             // A program that tries many names must not wait for a disk each time,
             // nor everybody else for one that tries many calls.
             Kind::Refusal { what, .. } => !matches!(what, Tried::Write | Tried::Call),
@@ -231,6 +270,7 @@ impl Kind {
             Kind::Connect { .. } => "connect",
             Kind::Request { .. } => "request",
             Kind::RequestEnded { .. } => "request_ended",
+            Kind::Upload { .. } => "upload",
             Kind::ConnectFact { .. } => "connect_fact",
             Kind::Published { .. } => "published",
             Kind::Inbound { .. } => "inbound",
@@ -241,6 +281,8 @@ impl Kind {
             Kind::Handoff { .. } => "handoff",
             Kind::Outcome { .. } => "outcome",
             Kind::LimitReached { .. } => "limit_reached",
+            Kind::PolicyChanged { .. } => "policy_changed",
+            Kind::Lookups { .. } => "lookups",
             Kind::Degraded { .. } => "degraded",
             Kind::Exit { .. } => "exit",
             Kind::ChangesKept { .. } => "changes_kept",
@@ -382,6 +424,8 @@ pub enum Tried {
     Exec,
     Connect,
     Request,
+    /// What looks like a secret, in a body.
+    Upload,
     /// A name to be made or changed, or a file to be opened for writing.
     Write,
     /// A system call that nobody inside may make. Once for each program that is

@@ -15,9 +15,10 @@ pub enum Web {
 }
 
 /// How answers are kept, least restricted first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cache {
     /// Not at all.
+    #[default]
     Off,
     /// What may be kept is, for sessions that answer from the cache alone.
     Fill,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 /// The names that pass. What is not named does not pass.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
     names: BTreeSet<String>,
     /// Beginnings, each ending in `_`.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Attempt, Connect, Exec};
 use crate::host::{Host, HostName, Port};
 use crate::request::{Request, Scheme};
+use crate::upload::Upload;
 
 /// What a person may say to a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,8 +57,8 @@ pub struct Answer {
 ///
 /// A yes for the session covers exactly the same again: the same program with
 /// the same arguments in the same directory, the same host and port whichever
-/// program asks, or the same request but for its query. It covers no prefix and
-/// no program.
+/// program asks, the same request but for its query, or what looks like the same
+/// kind of secret to the same host and port. It covers no prefix and no program.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Grant {
     Exec {
@@ -82,6 +83,12 @@ pub enum Grant {
         methods: BTreeSet<String>,
         path: String,
     },
+    /// What looks like a secret of this kind, in bodies of requests there.
+    Upload {
+        host: Host,
+        port: Port,
+        what: &'static str,
+    },
 }
 
 impl From<&Exec> for Grant {
@@ -101,6 +108,13 @@ impl From<&Request> for Grant {
         let Connect { host, port, .. } = request.connect.clone();
         let path = request.target.path().to_owned();
         Self::Request { host, port, scheme: request.scheme, methods: request.methods(), path }
+    }
+}
+
+impl From<&Upload> for Grant {
+    fn from(upload: &Upload) -> Self {
+        let Connect { host, port, .. } = upload.request.connect.clone();
+        Self::Upload { host, port, what: upload.what }
     }
 }
 

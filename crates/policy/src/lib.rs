@@ -29,6 +29,7 @@ mod rules;
 mod settings;
 pub mod show;
 mod tiers;
+mod upload;
 pub mod verdict;
 pub mod writing;
 
@@ -48,5 +49,6 @@ pub use policy::{AgentNeeds, ApprovalSettings, Policy, PolicyText, RecordSetting
 pub use request::{Handling, Method, Request, RequestError, Scheme, Target};
 pub use settings::Sync;
 pub use tiers::{Tier, Tiers};
+pub use upload::Upload;
 pub use verdict::{Permit, Question, Refusal, Verdict};
 pub use writing::{Change, Git, GitRoot, Roots, Writing, fold_name};

@@ -66,7 +66,7 @@ impl About {
 #[derive(Debug)]
 pub(crate) struct Network {
     default: Settled<Decision>,
-    data: DataRules,
+    pub(crate) data: DataRules,
     statements: Vec<Statement>,
     index: Index,
     /// The hosts whose SSH commands are judged, as OpenSSH lists known hosts.
@@ -201,7 +201,7 @@ impl Network {
 
     /// A permission of some requests permits the connection, or none of them
     /// could be seen. A restriction of some leaves it to them.
-    fn judge(&self, attempt: &Connect) -> Judged<'_> {
+    pub(crate) fn judge(&self, attempt: &Connect) -> Judged<'_> {
         let (about, inside) = self.decisions(attempt);
         let about = about.into_iter().filter(|(decision, statement)| {
             *decision == Decision::Allow || statement.scope.is_about_connections()
@@ -315,13 +315,13 @@ impl Network {
 
 /// How a connection is decided: by what was said about it, unless it leads
 /// inside and nothing names it.
-struct Judged<'p> {
+pub(crate) struct Judged<'p> {
     ruling: Ruling<'p>,
     inside: Option<Special>,
 }
 
 impl Judged<'_> {
-    fn decision(&self) -> Decision {
+    pub(crate) fn decision(&self) -> Decision {
         if self.inside.is_some() { Decision::Refuse } else { self.ruling.decision }
     }
 
@@ -331,7 +331,7 @@ impl Judged<'_> {
         stated.then_some(self.ruling.basis)
     }
 
-    fn into_basis(self) -> Basis {
+    pub(crate) fn into_basis(self) -> Basis {
         match self.inside {
             Some(kind) if self.refusing_statement().is_none() => not_public(kind),
             _ => self.ruling.basis.clone(),

@@ -29,6 +29,7 @@ use crate::request::{Handling, Request};
 use crate::rules::{self, RulesSaid};
 use crate::settings::{SettingsText, Source, Stated, Sync};
 use crate::tiers::{Tier, Tiers};
+use crate::upload::Upload;
 use crate::verdict::{Permit, Refusal, Verdict};
 use crate::writing::Git;
 
@@ -171,6 +172,11 @@ impl Policy {
         self.network.request(attempt, grants)
     }
 
+    /// Judges what looks like a secret in the body of a request that was permitted.
+    pub fn upload(&self, attempt: Upload, grants: &Grants) -> Verdict<Upload> {
+        self.network.upload(attempt, grants)
+    }
+
     /// Whether TLS to some host may be inspected, so that the session needs an
     /// authority of its own.
     pub fn inspects_anything(&self) -> bool {
@@ -194,15 +200,10 @@ impl Policy {
         self.network.cache(connect)
     }
 
-    /// Bytes that may go to this host and port in a session, beside the cap on
-    /// all of them.
-    pub fn upload_cap(&self, connect: &Connect) -> Option<u64> {
-        self.network.upload_cap(connect).map(|(bytes, _)| bytes)
-    }
-
-    /// What decided [`upload_cap`](Self::upload_cap).
-    pub fn upload_cap_basis(&self, connect: &Connect) -> Option<&Basis> {
-        self.network.upload_cap(connect).map(|(_, basis)| basis)
+    /// Bytes that may go in a session to all that each statement about this host
+    /// is about, beside the cap on everything, and the statement.
+    pub fn upload_caps(&self, connect: &Connect) -> Vec<(u64, &Basis)> {
+        self.network.upload_caps(connect)
     }
 
     /// The proxy that connections leave by.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::attempt::{Attempt, Connect};
+use crate::data::Cache;
 use crate::grant::{Choice, Grant};
 use crate::show;
 
@@ -185,4 +186,11 @@ pub struct Handling {
     /// SSH is ended here and begun anew, and only these commands may be run
     /// (`git-upload-pack`, …). `None`: SSH passes as it is.
     pub ssh: Option<BTreeSet<String>>,
+    /// The agent cannot work without the host: what goes there holds everything
+    /// that the agent read.
+    pub agents: bool,
+    /// What looks like a secret in a body is a question ([`Upload`](crate::Upload)).
+    pub search: bool,
+    /// How answers are kept.
+    pub cache: Cache,
 }

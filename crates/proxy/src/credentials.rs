@@ -10,7 +10,7 @@
 
 mod aws;
 mod find;
-mod frames;
+pub(crate) mod frames;
 #[cfg(test)]
 mod fuzz;
 mod hooks;
@@ -24,7 +24,7 @@ use std::fmt;
 use http::{HeaderName, HeaderValue};
 use remit_policy::{Attempt as _, Basis, Credential, CredentialUse, Refusal, Request};
 
-pub(crate) use hooks::PutIn;
+pub(crate) use hooks::{Coming, Leaving, Placeholders, PutIn};
 pub use secret::{Secret, SecretError};
 
 use find::Finder;
@@ -250,6 +250,12 @@ impl Credentials {
         slot::authorization(&held.loaded.form)
     }
 
+    /// Whether a placeholder begins with these bytes.
+    pub(crate) fn is_placeholder(&self, bytes: &[u8]) -> bool {
+        let mut texts = self.held.iter().flat_map(|held| held.inside.parts());
+        texts.any(|part| part.text.expose().as_bytes().starts_with(bytes))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
@@ -407,4 +413,4 @@ fn check(all: &[Held]) -> Result<(), CredentialsError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

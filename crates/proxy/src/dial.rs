@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::{Gate, Way, route};
+use crate::{Gate, Way, hosts, route};
 
 /// Why there is no upstream connection.
 #[derive(Debug)]
@@ -96,6 +96,8 @@ async fn by_proxy(
     }
 }
 
+/// A name with a dot is looked up as it is. One without is the machine's own
+/// business, its search domains included.
 async fn resolve(connect: &Connect) -> Result<Vec<SocketAddr>, DialError> {
     let port = u16::from(connect.port);
     let name = match &connect.host {
@@ -103,8 +105,22 @@ async fn resolve(connect: &Connect) -> Result<Vec<SocketAddr>, DialError> {
         Host::Name(name) => name,
     };
     let failed = |source| DialError::Failed { what: format!("cannot resolve `{name}`"), source };
-    match timeout(LOOKUP, lookup_host((name.as_str(), port))).await {
-        Ok(answers) => Ok(answers.map_err(failed)?.collect()),
+    let answers = async {
+        if !name.as_str().contains('.') {
+            // The machine's own rules say what a name of one label means.
+            return Ok(lookup_host((name.as_str(), port)).await?.collect());
+        }
+        let listed = hosts::addresses(name.clone()).await?;
+        if !listed.is_empty() {
+            return Ok(listed.into_iter().map(|address| (address, port).into()).collect());
+        }
+        // Absolute, or the resolver might go on with a search domain behind it and
+        // answer for a name that was not judged.
+        // SOURCE: resolv.conf(5), `search` and `ndots`; hostname(7), the trailing dot.
+        Ok(lookup_host((format!("{name}."), port)).await?.collect())
+    };
+    match timeout(LOOKUP, answers).await {
+        Ok(answers) => answers.map_err(failed),
         Err(_) => Err(failed(io::ErrorKind::TimedOut.into())),
     }
 }

@@ -2,13 +2,13 @@
 //! address, and forwards nothing.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use remit_policy::HostName;
-use simple_dns::rdata::{A, AAAA, RData};
+use simple_dns::rdata::{A, AAAA, PTR, RData};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, RCODE, ResourceRecord, TYPE};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -16,8 +16,8 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use crate::names::Names;
 use crate::serve::is_passing;
 
-/// Seconds that an answer may be kept. The address never changes within a
-/// session; this only bounds what a cache outside our view could hold.
+/// Seconds that an answer may be kept. An address keeps its meaning for far longer
+/// than that ([`crate::names::REST`]), for programs that do not count.
 const TTL: u32 = 60;
 
 /// SOURCE: RFC 6891 §6.2.5, the size that always fits.
@@ -115,6 +115,11 @@ fn records<'a>(
     if !matches!(qclass, QCLASS::CLASS(CLASS::IN) | QCLASS::ANY) {
         return Err(RCODE::Refused);
     }
+    if qtype == QTYPE::TYPE(TYPE::PTR) {
+        let name = reverse(qname).and_then(|address| names.name(address)).ok_or(RCODE::Refused)?;
+        let name = Name::new(name.as_str()).map_err(|_| RCODE::ServerFailure)?.into_owned();
+        return Ok(Some(ResourceRecord::new(qname.clone(), CLASS::IN, TTL, RData::PTR(PTR(name)))));
+    }
     let name = HostName::parse(&qname.to_string()).map_err(|_| RCODE::NameError)?;
     let record = |data| ResourceRecord::new(qname.clone(), CLASS::IN, TTL, data);
     let addresses = || {
@@ -134,6 +139,23 @@ fn records<'a>(
         QTYPE::TYPE(TYPE::HTTPS | TYPE::SVCB) => Ok(None),
         _ => Err(RCODE::Refused),
     }
+}
+
+/// The address that a name of the reverse tree is about, if it is whole.
+/// SOURCE: RFC 1035 §3.5, RFC 3596 §2.5.
+fn reverse(qname: &Name<'_>) -> Option<IpAddr> {
+    let text = qname.to_string().to_ascii_lowercase();
+    let text = text.trim_end_matches('.');
+    if let Some(labels) = text.strip_suffix(".in-addr.arpa") {
+        let number = labels.rsplit('.').collect::<Vec<_>>().join(".");
+        return number.parse::<Ipv4Addr>().ok().map(IpAddr::V4);
+    }
+    let labels: Vec<_> = text.strip_suffix(".ip6.arpa")?.rsplit('.').collect();
+    let is_digit = |label: &&str| label.len() == 1 && label.as_bytes()[0].is_ascii_hexdigit();
+    if labels.len() != 32 || !labels.iter().all(is_digit) {
+        return None;
+    }
+    u128::from_str_radix(&labels.concat(), 16).ok().map(|bits| IpAddr::V6(bits.into()))
 }
 
 /// SOURCE: RFC 6761 §6.3, these names mean the loopback and are never looked up.
@@ -188,6 +210,36 @@ mod tests {
             let reply = ask("api.example", qtype);
             assert_eq!((reply.rcode(), reply.answers.len()), (code, 0), "{qtype:?}");
         }
+    }
+
+    #[test]
+    fn a_synthetic_address_has_its_name_and_others_have_none() {
+        let names = names();
+        let name = HostName::parse("api.example").expect("a name");
+        let (_, v6) = names.addresses(&name).expect("an address");
+        let nibbles: Vec<_> =
+            format!("{:032x}", u128::from(v6)).chars().rev().map(String::from).collect();
+        let six = format!("{}.IP6.arpa", nibbles.join("."));
+        let check = |asked: &str, expected: Result<&str, RCODE>| {
+            let qname = Name::new_unchecked(asked);
+            let found = records(TYPE::PTR.into(), CLASS::IN.into(), &qname, &names);
+            let expected = expected.map(|name| Some(RData::PTR(PTR(Name::new_unchecked(name)))));
+            assert_eq!(found.map(|record| record.map(|it| it.rdata)), expected, "{asked}");
+        };
+        check("2.0.18.198.in-addr.arpa", Ok("api.example"));
+        check(&six, Ok("api.example"));
+        for asked in [
+            "1.0.18.198.in-addr.arpa",
+            "3.0.18.198.in-addr.arpa",
+            "8.8.8.8.in-addr.arpa",
+            "02.0.18.198.in-addr.arpa",
+            "0.18.198.in-addr.arpa",
+            "in-addr.arpa",
+            &six[2..],
+        ] {
+            check(asked, Err(RCODE::Refused));
+        }
+        assert_eq!(names.lookups().asked, 1, "nobody asked about another name");
     }
 
     #[test]

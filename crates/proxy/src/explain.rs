@@ -60,7 +60,7 @@ async fn answer(
     let (spoken, first) = match heard {
         Some(heard) => heard,
         None => match timeout(PATIENCE, sniff::first(&mut stream, Bytes::new())).await {
-            Ok(Ok((first, spoken))) => (spoken, first),
+            Ok(Ok((first, Some(spoken)))) => (spoken, first),
             _ => (Protocol::Other, Bytes::new()),
         },
     };

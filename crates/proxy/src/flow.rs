@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use remit_policy::{Attempt as _, Basis, Connect, Handling, Permit, Refusal};
+use remit_policy::{Attempt as _, Basis, Cache, Connect, Handling, Permit, Refusal};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -62,9 +62,10 @@ pub(crate) enum Stop {
 impl<G: Gate> Flow<G> {
     pub(crate) fn new(gate: G, permit: Permit<Connect>, shared: Arc<Shared>) -> Self {
         let connect = permit.attempt().clone();
-        let handling = gate.handling(&connect);
-        let there = shared.destination(&connect.host, connect.port);
-        let meter = Arc::new(Meter::new(there, gate.caps(&connect), Arc::clone(&shared)));
+        let mut handling = gate.handling(&connect);
+        // What has to be judged does not pass unseen for looking like something else.
+        handling.opaque &= !handling.requests_only && handling.ssh.is_none();
+        let meter = Arc::new(Meter::new(gate.caps(&connect), Arc::clone(&shared)));
         Self { gate, connect, handling, shared, meter, heard: None, permit: Some(permit) }
     }
 
@@ -94,7 +95,7 @@ impl<G: Gate> Flow<G> {
     /// Whether the program has to speak before the host is dialled: because what
     /// it says decides, or because its port is known for that.
     fn hears_agent_first(&self) -> bool {
-        let Handling { inspect, requests_only, opaque, ssh } = &self.handling;
+        let Handling { inspect, requests_only, opaque, ssh, .. } = &self.handling;
         *inspect || *requests_only || ssh.is_some() || (!opaque && self.expected().is_some())
     }
 
@@ -110,7 +111,7 @@ impl<G: Gate> Flow<G> {
     /// Refuses what is not spoken on this port, and what cannot be judged as the
     /// policy demands.
     fn check(&self, spoken: Protocol) -> Result<(), Refusal> {
-        let Handling { requests_only, opaque, ssh, .. } = &self.handling;
+        let Handling { inspect, requests_only, opaque, ssh, cache, .. } = &self.handling;
         let is_judged = match spoken {
             Protocol::Http | Protocol::Tls => true,
             Protocol::Ssh => ssh.is_some(),
@@ -122,10 +123,22 @@ impl<G: Gate> Flow<G> {
                 "HTTP, alone or in TLS, to this host",
             ));
         }
+        if *cache == Cache::Only && !matches!(spoken, Protocol::Http | Protocol::Tls) {
+            return Err(self.refusal(
+                "network: answers come from the cache alone",
+                "HTTP, alone or in TLS, to this host",
+            ));
+        }
         if ssh.is_some() && !is_judged {
             return Err(self.refusal(
                 "network: only SSH commands that can be judged",
                 "SSH, or HTTP, to this host",
+            ));
+        }
+        if *inspect && spoken == Protocol::Other {
+            return Err(self.refusal(
+                "network: an inspected host is spoken to in what can be inspected",
+                "HTTP, alone or in TLS, or this host in `network.pass_through`",
             ));
         }
         match self.expected() {
@@ -156,6 +169,14 @@ impl<G: Gate> Flow<G> {
             Ok((ahead, _)) if ahead.is_empty() => return "closed",
             Ok(first) => first,
             Err(error) => return self.broke(&error),
+        };
+        let Some(spoken) = spoken.or(self.handling.opaque.then_some(Protocol::Other)) else {
+            let refusal = self.refusal(
+                "network: a program says at once what it speaks",
+                "the same without a pause, or this host in `network.opaque`",
+            );
+            self.heard = Some((Protocol::Other, Bytes::new()));
+            return self.stop(stream, Stop::Refused(refusal)).await;
         };
         self.heard = Some((spoken, ahead.clone()));
         if let Err(refusal) = self.check(spoken) {
@@ -265,21 +286,36 @@ pub(crate) async fn carry<G: Gate>(
 ) {
     let _ = stream.set_nodelay(true);
     let mut flow = Flow::new(gate, permit, shared);
-    let gate = flow.gate.clone();
+    let (gate, connect) = (flow.gate.clone(), flow.connect.clone());
+    let _kept = flow.shared.names.keep(&connect.host);
+    let meter = Arc::clone(&flow.meter);
+    let mut end = End { gate: gate.clone(), meter, reason: "the session ended" };
     let reason = tokio::select! {
         biased;
-        refusal = gate.revoked() => {
+        refusal = gate.revoked(&connect) => {
             gate.refused(&refusal);
             "revoked"
         }
         reason = flow.run(stream, ahead) => reason,
     };
     // Where requests are read, a cap looks like a program that has gone away.
-    let reason = match reason {
+    end.reason = match reason {
         "refused" | "revoked" => reason,
         _ if flow.meter.was_stopped() => flow.spent(),
         _ => reason,
     };
-    let (sent, received) = flow.meter.read();
-    flow.gate.ended(Carried { sent, received, reason });
+}
+
+/// Tells how a connection ended when it is dropped, however that comes about.
+struct End<G: Gate> {
+    gate: G,
+    meter: Arc<Meter>,
+    reason: &'static str,
+}
+
+impl<G: Gate> Drop for End<G> {
+    fn drop(&mut self) {
+        let (sent, received) = self.meter.read();
+        self.gate.ended(Carried { sent, received, reason: self.reason });
+    }
 }

@@ -8,14 +8,16 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod cache;
 mod capture;
 mod credentials;
+mod data;
 mod dial;
 mod dns;
 mod explain;
 mod explicit;
 mod flow;
-#[cfg_attr(not(test), expect(dead_code, reason = "`flow` does not hand connections to it yet"))]
+mod hosts;
 mod http;
 mod meter;
 mod names;
@@ -31,13 +33,14 @@ pub mod trust;
 #[cfg(test)]
 mod witness;
 
+pub use cache::{Answers, AnswersError};
 pub use capture::{Admission, Capture, Captured};
 pub use credentials::{
     AwsKey, Bound, Credentials, CredentialsError, Form, Loaded, Secret, SecretError,
 };
 pub use dns::{serve_datagrams, serve_streams};
 pub use meter::Caps;
-pub use names::{Names, Ranges};
+pub use names::{Lookups, Names, Ranges};
 pub use serve::serve;
 pub use shared::Shared;
 pub use ssh::{SshKeys, SshKeysError};
@@ -47,7 +50,7 @@ use std::future::Future;
 use std::net::IpAddr;
 
 use ::http::HeaderValue;
-use remit_policy::{Connect, Handling, Host, Permit, Port, Refusal, Request};
+use remit_policy::{Connect, Handling, Host, Permit, Port, Refusal, Request, Upload};
 
 /// What the proxy asks and tells about one captured connection, of the one who
 /// judges and records. Cheap to clone; all clones speak of the same connection.
@@ -77,6 +80,13 @@ pub trait Gate: Clone + Send + Sync + 'static {
     /// A request on the permitted connection. Judged, written down, asked about.
     fn request(&self, request: Request) -> impl Future<Output = Result<Requested, Refusal>> + Send;
 
+    /// What looks like a secret, in the body of a permitted request. Judged, written
+    /// down, asked about; the request waits.
+    fn upload(
+        &self,
+        upload: Upload,
+    ) -> impl Future<Output = Result<Permit<Upload>, Refusal>> + Send;
+
     /// The request of this number was answered, or broke off.
     fn answered(&self, number: u64, answered: Answered);
 
@@ -92,8 +102,9 @@ pub trait Gate: Clone + Send + Sync + 'static {
     /// The connection ended.
     fn ended(&self, carried: Carried);
 
-    /// Ends when a change of the policy no longer permits the connection.
-    fn revoked(&self) -> impl Future<Output = Refusal> + Send;
+    /// Ends when a change of the policy no longer permits the connection, or not
+    /// as it is treated. Changes since its verdict count, however late this is asked.
+    fn revoked(&self, permitted: &Connect) -> impl Future<Output = Refusal> + Send;
 }
 
 /// The way to a host.

@@ -12,21 +12,21 @@ use crate::shared::Shared;
 pub(crate) struct Meter {
     sent: AtomicU64,
     received: AtomicU64,
-    /// Bytes to this destination so far, of all its connections.
-    there: Arc<AtomicU64>,
-    caps: Caps,
+    session: Option<u64>,
+    /// What was sent so far under each cap on such destinations, and the cap.
+    there: Vec<(Arc<AtomicU64>, u64)>,
     /// Whether a cap stopped it.
     stopped: AtomicBool,
     shared: Arc<Shared>,
 }
 
 /// The most that may be sent, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caps {
     /// By the session, wherever to.
     pub session: Option<u64>,
-    /// By the session to this destination.
-    pub there: Option<u64>,
+    /// By the session to all destinations that the statement of this name is about.
+    pub there: Vec<(String, u64)>,
 }
 
 /// The error that stops a connection at its cap; see [`Meter::is_spent`].
@@ -35,9 +35,10 @@ pub struct Caps {
 struct Spent;
 
 impl Meter {
-    pub(crate) fn new(there: Arc<AtomicU64>, caps: Caps, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(caps: Caps, shared: Arc<Shared>) -> Self {
         let (sent, received, stopped) = Default::default();
-        Self { sent, received, there, caps, stopped, shared }
+        let there = caps.there.iter().map(|(name, cap)| (shared.under(name), *cap)).collect();
+        Self { sent, received, session: caps.session, there, stopped, shared }
     }
 
     /// Accounts for bytes of the agent's before they are passed on.
@@ -47,10 +48,12 @@ impl Meter {
     /// More than a cap allows: nothing of them may be passed on.
     pub(crate) fn sends(&self, bytes: usize) -> io::Result<()> {
         let bytes = bytes as u64;
-        let all = self.shared.uploaded.fetch_add(bytes, Relaxed) + bytes;
-        let there = self.there.fetch_add(bytes, Relaxed) + bytes;
-        let over = |so_far: u64, cap: Option<u64>| cap.is_some_and(|cap| so_far > cap);
-        if over(all, self.caps.session) || over(there, self.caps.there) {
+        let over = |count: &AtomicU64, cap: u64| count.fetch_add(bytes, Relaxed) + bytes > cap;
+        let mut stops = over(&self.shared.uploaded, self.session.unwrap_or(u64::MAX));
+        for (count, cap) in &self.there {
+            stops |= over(count, *cap);
+        }
+        if stops {
             self.stopped.store(true, Relaxed);
             return Err(io::Error::other(Spent));
         }
@@ -61,7 +64,8 @@ impl Meter {
     /// Bytes that were accounted for and will be once more.
     pub(crate) fn unsends(&self, bytes: usize) {
         let bytes = bytes as u64;
-        for count in [&self.sent, &self.there, &self.shared.uploaded] {
+        let under = self.there.iter().map(|(count, _)| &**count);
+        for count in [&self.sent, &self.shared.uploaded].into_iter().chain(under) {
             count.fetch_sub(bytes, Relaxed);
         }
     }
@@ -93,17 +97,17 @@ mod tests {
 
     #[test]
     fn nothing_beyond_a_cap_is_counted_as_sent() {
-        let there = Arc::default();
-        let caps = Caps { session: Some(10), there: Some(6) };
-        let shared = shared();
-        let one = Meter::new(Arc::clone(&there), caps, Arc::clone(&shared));
-        one.sends(6).expect("up to the cap");
-        assert!(!one.was_stopped());
+        let (hosts, shared) = (vec![("*.example".to_owned(), 6)], shared());
+        let meter = |there| Meter::new(Caps { session: Some(10), there }, Arc::clone(&shared));
+        let one = meter(hosts.clone());
+        one.sends(4).expect("up to the cap");
+        let another = meter(hosts);
+        another.sends(2).expect("up to the cap of both");
         let error = one.sends(1).expect_err("beyond it");
-        assert!(Meter::is_spent(&error) && one.was_stopped());
-        assert_eq!(one.read(), (6, 0));
-        let another = Meter::new(Arc::default(), caps, shared);
-        another.sends(3).expect("another destination");
-        assert!(another.sends(1).is_err(), "the session's own cap, refused tries included");
+        assert!(Meter::is_spent(&error));
+        assert_eq!(one.read(), (4, 0));
+        let elsewhere = meter(Vec::new());
+        elsewhere.sends(3).expect("another destination");
+        assert!(elsewhere.sends(1).is_err(), "the session's own cap, refused tries included");
     }
 }

@@ -5,7 +5,9 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::net::{Shutdown, shutdown};
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
@@ -15,17 +17,22 @@ use tokio::net::TcpStream;
 use crate::agent::Agent;
 use crate::meter::Meter;
 
-/// Bytes that a pipe holds. Half of it halves the throughput, twice of it gains
-/// nothing, and an ordinary user may hold 64 MiB of pipes in all.
-const PIPE: usize = 256 * 1024;
+/// Bytes that a pipe holds, while few are busy and when many are. A quarter costs
+/// a third more processor time, and an ordinary user may hold 64 MiB of pipes in
+/// all, beyond which the kernel gives 8 KiB.
+const PIPE: usize = 1024 * 1024;
+const SMALLER: usize = 256 * 1024;
 
-/// Pipes that wait for their next use. More than that many busy connections
-/// make theirs anew.
-const KEPT: usize = 32;
+/// Pipes that may be large, and that wait for their next use. More than that many
+/// busy connections make theirs anew.
+const KEPT: usize = 24;
 
 /// Pipes for the connections of a session.
 #[derive(Debug, Default)]
-pub(crate) struct Pipes(Mutex<Vec<Pipe>>);
+pub(crate) struct Pipes {
+    waiting: Mutex<Vec<Pipe>>,
+    busy: AtomicUsize,
+}
 
 /// An empty pipe.
 #[derive(Debug)]
@@ -34,23 +41,48 @@ struct Pipe {
     to: OwnedFd,
 }
 
+/// A pipe in use, given back when it is dropped.
+#[derive(Debug)]
+struct Taken<'p> {
+    pipe: Option<Pipe>,
+    /// INVARIANT: what is given back is empty, or the next connection would carry
+    /// bytes of this one.
+    is_empty: bool,
+    pipes: &'p Pipes,
+}
+
 impl Pipes {
-    fn take(&self) -> io::Result<Pipe> {
-        if let Some(pipe) = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop() {
-            return Ok(pipe);
+    fn take(&self) -> io::Result<Taken<'_>> {
+        let busy = self.busy.fetch_add(1, Relaxed);
+        let mut taken = Taken { pipe: self.waiting().pop(), is_empty: true, pipes: self };
+        if taken.pipe.is_none() {
+            let (from, to) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+            // Beyond the user's share of memory for pipes a smaller one has to do.
+            let _ = fcntl_setpipe_size(&to, if busy < KEPT { PIPE } else { SMALLER });
+            taken.pipe = Some(Pipe { from, to });
         }
-        let (from, to) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        // Beyond the user's share of memory for pipes a smaller one has to do.
-        let _ = fcntl_setpipe_size(&to, PIPE);
-        Ok(Pipe { from, to })
+        Ok(taken)
     }
 
-    /// INVARIANT: what is given back is empty, or the next connection would
-    /// carry bytes of this one.
-    fn give_back(&self, pipe: Pipe) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < KEPT {
-            kept.push(pipe);
+    fn waiting(&self) -> MutexGuard<'_, Vec<Pipe>> {
+        // Every change is one push or pop.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken<'_> {
+    fn ends(&self) -> io::Result<&Pipe> {
+        self.pipe.as_ref().ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.pipes.busy.fetch_sub(1, Relaxed);
+        let Some(pipe) = self.pipe.take().filter(|_| self.is_empty) else { return };
+        let mut waiting = self.pipes.waiting();
+        if waiting.len() < KEPT {
+            waiting.push(pipe);
         }
     }
 }
@@ -92,23 +124,24 @@ async fn pass(
 ) -> io::Result<()> {
     loop {
         from.readable().await?;
-        let pipe = pipes.take()?;
+        let mut taken = pipes.take()?;
         loop {
-            let filled = match from.try_io(Interest::READABLE, || shift(from, &pipe.to, PIPE)) {
+            let fill = || shift(from, &taken.ends()?.to, PIPE);
+            let filled = match from.try_io(Interest::READABLE, fill) {
                 Ok(filled) => filled,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             };
             if filled == 0 {
-                pipes.give_back(pipe);
                 // The other side may be gone already, which its own reader finds out.
                 let _ = shutdown(to, Shutdown::Write);
                 return Ok(());
             }
+            taken.is_empty = false;
             count(filled)?;
-            drain(&pipe, filled, to).await?;
+            drain(taken.ends()?, filled, to).await?;
+            taken.is_empty = true;
         }
-        pipes.give_back(pipe);
     }
 }
 
@@ -158,7 +191,7 @@ mod tests {
         let shared = shared();
         let (mut agent, inner) = pair().await;
         let (outer, mut host) = pair().await;
-        let meter = Arc::new(Meter::new(Arc::default(), Caps::default(), Arc::clone(&shared)));
+        let meter = Arc::new(Meter::new(Caps::default(), Arc::clone(&shared)));
         let ahead = Bytes::from_static(b"first ");
         let carried = Agent::new(inner, ahead, Arc::clone(&meter));
         let relaying = {
@@ -189,8 +222,8 @@ mod tests {
         let shared = shared();
         let (mut agent, inner) = pair().await;
         let (outer, mut host) = pair().await;
-        let caps = Caps { session: Some(4), there: None };
-        let meter = Arc::new(Meter::new(Arc::default(), caps, Arc::clone(&shared)));
+        let caps = Caps { session: Some(4), there: Vec::new() };
+        let meter = Arc::new(Meter::new(caps, Arc::clone(&shared)));
         let carried = Agent::new(inner, Bytes::new(), Arc::clone(&meter));
         agent.write_all(b"12345").await.expect("written");
         let ended = relay(carried, outer, &shared.pipes, &meter).await.expect_err("a cap");

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use remit_policy::{Host, Port};
-
+use crate::cache::Answers;
 use crate::credentials::Credentials;
 use crate::names::Names;
 use crate::relay::Pipes;
@@ -22,10 +21,12 @@ pub struct Shared {
     /// Absent where no SSH command is judged.
     pub(crate) ssh: Option<Arc<SshKeys>>,
     pub(crate) credentials: Arc<Credentials>,
+    /// Absent where no answer is kept.
+    pub(crate) answers: Option<Arc<Answers>>,
     /// Bytes that left the session so far, on all connections.
     pub(crate) uploaded: AtomicU64,
-    /// The same by destination.
-    destinations: Mutex<HashMap<(Host, Port), Arc<AtomicU64>>>,
+    /// The same by the statement that caps it.
+    capped: Mutex<HashMap<String, Arc<AtomicU64>>>,
 }
 
 impl Shared {
@@ -36,8 +37,9 @@ impl Shared {
             tls: None,
             ssh: None,
             credentials: Arc::default(),
+            answers: None,
             uploaded: AtomicU64::new(0),
-            destinations: Mutex::default(),
+            capped: Mutex::default(),
         }
     }
 
@@ -59,11 +61,17 @@ impl Shared {
         Self { credentials, ..self }
     }
 
-    /// What was sent to a destination so far.
-    pub(crate) fn destination(&self, host: &Host, port: Port) -> Arc<AtomicU64> {
+    /// Keeps answers, and gives them, where the policy says so.
+    #[must_use]
+    pub fn keeping(self, answers: Answers) -> Self {
+        Self { answers: Some(Arc::new(answers)), ..self }
+    }
+
+    /// What was sent so far under the cap of this name.
+    pub(crate) fn under(&self, name: &str) -> Arc<AtomicU64> {
         // Every change is one insertion.
-        let mut destinations = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(destinations.entry((host.clone(), port)).or_default())
+        let mut capped = self.capped.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(capped.entry(name.to_owned()).or_default())
     }
 }
 

@@ -40,16 +40,26 @@ fn postgresql(first: &[u8]) -> Option<Protocol> {
     })
 }
 
-/// A method, which is a token, and a space.
-/// SOURCE: RFC 9112 §3.
+/// A method, which is a token, and a blank. What stands before it is passed over
+/// as some servers do, and refused later.
+///
+/// SOURCE: RFC 9112 §2.2 and §3.
 fn request_line(first: &[u8]) -> Option<Protocol> {
     const LONGEST: usize = 32;
-    let token = first.iter().take_while(|b| b.is_ascii_alphabetic() || **b == b'-').count();
-    match first.get(token) {
-        Some(b' ') if token > 0 && first[..token].iter().any(u8::is_ascii_uppercase) => {
-            Some(Protocol::Http)
+    let is_blank = |b: &u8| matches!(b, b'\t' | 0x0b | 0x0c | b' ');
+    let begin = first.iter().position(|b| !is_blank(b) && !matches!(b, b'\r' | b'\n'))?;
+    let line = &first[begin..];
+    let token = line.iter().take_while(|b| b.is_ascii_alphabetic() || **b == b'-').count();
+    let said_loud = line[..token].iter().any(u8::is_ascii_uppercase);
+    match &line[token..] {
+        [] if token <= LONGEST => None,
+        [blank, ..] if is_blank(blank) && token > 0 && said_loud => Some(Protocol::Http),
+        // Some servers take a method in small letters; so do other protocols their
+        // commands, which are not followed by a path.
+        [blank, ..] if is_blank(blank) && token > 0 => {
+            let target = line[token..].iter().find(|b| !is_blank(b))?;
+            Some(if *target == b'/' { Protocol::Http } else { Protocol::Other })
         }
-        None if token <= LONGEST => None,
         _ => Some(Protocol::Other),
     }
 }
@@ -57,12 +67,18 @@ fn request_line(first: &[u8]) -> Option<Protocol> {
 /// How long after its first byte a program may take to say what it speaks.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Reads until the bytes tell what is spoken, or can tell no more. Empty when the
-/// program is done without a word.
-pub(crate) async fn first(stream: &mut TcpStream, ahead: Bytes) -> io::Result<(Bytes, Protocol)> {
+/// Bytes in which it has to say so.
+const LONGEST: usize = 4096;
+
+/// Reads until the bytes tell what is spoken. Empty when the program is done
+/// without a word; no protocol when it does not go on to say what it speaks.
+pub(crate) async fn first(
+    stream: &mut TcpStream,
+    ahead: Bytes,
+) -> io::Result<(Bytes, Option<Protocol>)> {
     let mut first = BytesMut::from(&ahead[..]);
     if first.is_empty() && stream.read_buf(&mut first).await? == 0 {
-        return Ok((Bytes::new(), Protocol::Other));
+        return Ok((Bytes::new(), None));
     }
     let more = async {
         loop {
@@ -72,11 +88,16 @@ pub(crate) async fn first(stream: &mut TcpStream, ahead: Bytes) -> io::Result<(B
             if stream.read_buf(&mut first).await? == 0 {
                 return Ok(Protocol::Other);
             }
+            if first.len() > LONGEST {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
         }
     };
     let spoken = match tokio::time::timeout(PATIENCE, more).await {
-        Ok(spoken) => spoken?,
-        Err(_) => Protocol::Other,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => None,
+        Ok(spoken) => Some(spoken?),
+        // Its hello has a patience of its own.
+        Err(_) => (first[..] == [0x16]).then_some(Protocol::Tls),
     };
     Ok((first.freeze(), spoken))
 }
@@ -116,7 +137,16 @@ mod tests {
         check(b"GETAWAY", None);
         check(b"GE", None);
         check(b"helo there", Some(Protocol::Other));
-        check(b"\r\nGET / HTTP/1.1", Some(Protocol::Other));
+        check(b"\r\nGET / HTTP/1.1", Some(Protocol::Http));
+        check(b"\n\nDELETE /lf", Some(Protocol::Http));
+        check(b" GET /", Some(Protocol::Http));
+        check(b"\x0bGET /", Some(Protocol::Http));
+        check(b"GET\t/", Some(Protocol::Http));
+        check(b"get /x", Some(Protocol::Http));
+        check(b"get key", Some(Protocol::Other));
+        check(b"get ", None);
+        check(b"\r\n", None);
+        check(b"PING\r\n", Some(Protocol::Other));
         check(b"\x16", None);
         check(b"\x16\x03\x01\x02\x00", Some(Protocol::Tls));
         check(b"\x16\x02", Some(Protocol::Other));

@@ -13,7 +13,7 @@ pub use upstream::{RootsError, Upstream};
 
 pub(crate) use first::greet;
 pub(crate) use hello::{Hello, read};
-pub(crate) use inspect::{Inspected, inspect};
+pub(crate) use inspect::{Inspected, inspect, inspect_alone};
 pub(crate) use upstream::said;
 
 use std::net::IpAddr;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use remit_policy::{
     AgentNeeds, Connect, Grants, Handling, Host, Permit, Place, Policy, PolicyText, Port, Refusal,
-    Request, TextKind, Verdict,
+    Request, TextKind, Upload, Verdict,
 };
 use tokio::net::{TcpListener, TcpStream};
 
@@ -126,6 +126,10 @@ impl Gate for Witness {
         }
     }
 
+    async fn upload(&self, upload: Upload) -> Result<Permit<Upload>, Refusal> {
+        panic!("nobody has {} here", upload.what)
+    }
+
     fn answered(&self, _: u64, _: Answered) {}
 
     fn noted(&self, fact: Fact) {
@@ -141,7 +145,7 @@ impl Gate for Witness {
 
     fn ended(&self, _: Carried) {}
 
-    async fn revoked(&self) -> Refusal {
+    async fn revoked(&self, _: &Connect) -> Refusal {
         std::future::pending().await
     }
 }

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::exec::libc_errno as errno;
 use crate::gate::{Asked, Connection, Gate, Judged};
+use crate::live::Standing;
 use crate::process::Facts;
 use crate::resolve::Place;
 
@@ -152,11 +153,22 @@ impl Connector {
             return Err(errno::EISCONN);
         }
         let to = meant(to);
+        // Before the verdict, so that no change of the policy falls in between.
+        let standing = Arc::new(Standing::new(self.gate.policy()));
+        let hand_over = |attempt, admission| {
+            let connection = Connection {
+                gate: Arc::clone(&self.gate),
+                attempt,
+                facts: facts.clone(),
+                standing: Arc::clone(&standing),
+            };
+            self.hand_over(socket, ipv6, Captured { gate: connection, admission })
+        };
         if !self.is_apart && to.port() == NAMES_PORT {
             // Whichever name server it was meant for: ours answers.
             let attempt = self.gate.journal.attempt();
             let lookups = Admission::Lookups(Arc::clone(&self.names));
-            return self.hand_over(facts, socket, ipv6, attempt, lookups);
+            return hand_over(attempt, lookups);
         }
         let gateway = IpAddr::from(self.names.gateway());
         if to == SocketAddr::new(gateway, NAMES_PORT) {
@@ -166,7 +178,7 @@ impl Connector {
         if self.names.is_gateway(to.ip()) && to.port() != NAMES_PORT {
             // It takes the gateway for a proxy, which judges what it is asked for.
             let attempt = self.gate.journal.attempt();
-            return self.hand_over(facts, socket, ipv6, attempt, Admission::Explicit);
+            return hand_over(attempt, Admission::Explicit);
         }
         let program = Some(PathBuf::from(&facts.program));
         let tried = Connect { host: self.names.host(to.ip()), port, program };
@@ -179,20 +191,21 @@ impl Connector {
         let judged = self.gate.conclude(facts, detail, verdict).map_err(|_| errno::EIO)?;
         match judged {
             Judged::Permitted { attempt, permit } => {
-                self.hand_over(facts, socket, ipv6, attempt, Admission::Permitted(permit))
+                standing.permitted(&permit);
+                hand_over(attempt, Admission::Permitted(permit))
             }
             Judged::Refused { attempt, refusal } => {
                 self.tell(task, &refusal);
                 if WEB_PORTS.contains(&to.port()) {
-                    self.hand_over(facts, socket, ipv6, attempt, Admission::Refused(refusal))
+                    hand_over(attempt, Admission::Refused(refusal))
                 } else {
                     Err(errno::EACCES)
                 }
             }
             Judged::Asked(asked) => {
                 let attempt = asked.attempt;
-                let pending = self.wait_for(task, *asked);
-                self.hand_over(facts, socket, ipv6, attempt, Admission::Pending(pending))
+                let pending = self.wait_for(task, *asked, Arc::clone(&standing));
+                hand_over(attempt, Admission::Pending(pending))
             }
         }
     }
@@ -202,14 +215,18 @@ impl Connector {
         &self,
         task: u32,
         asked: Asked<Connect>,
+        standing: Arc<Standing>,
     ) -> oneshot::Receiver<Result<Permit<Connect>, Refusal>> {
         let (mut verdict, pending) = oneshot::channel();
         let gate = Arc::clone(&self.gate);
         self.runtime.spawn(async move {
             let outcome = gate.settle_unless(asked, verdict.closed()).await;
-            if let Err(refusal) = &outcome {
-                let free = !gate.questions.screen_is_taken();
-                notify::tell(task, &format!("remit: {refusal}\n"), free);
+            match &outcome {
+                Ok(permit) => standing.permitted(permit),
+                Err(refusal) => {
+                    let free = !gate.questions.screen_is_taken();
+                    notify::tell(task, &format!("remit: {refusal}\n"), free);
+                }
             }
             // A program that hung up meanwhile dropped the other end.
             let _ = verdict.send(outcome);
@@ -223,11 +240,9 @@ impl Connector {
     /// is left to wait elsewhere, for everybody waits for this thread.
     fn hand_over(
         &self,
-        facts: &Facts,
         socket: &Socket,
         ipv6: bool,
-        attempt: u64,
-        admission: Admission,
+        captured: Captured<Connection>,
     ) -> Result<Option<Onward>, i32> {
         let to = match self.listener6 {
             Some(listener) if ipv6 => listener,
@@ -242,8 +257,7 @@ impl Connector {
             .ok()
             .and_then(|name| SocketAddr::try_from(name).ok())
             .ok_or(errno::EADDRNOTAVAIL)?;
-        let gate = Connection { gate: Arc::clone(&self.gate), attempt, facts: facts.clone() };
-        self.capture.expect(canonical(from), Captured { gate, admission });
+        self.capture.expect(canonical(from), captured);
         match begun {
             None => Ok(Some(onward)),
             Some(0) => Ok(None),
@@ -340,7 +354,7 @@ impl Connector {
         // SOURCE: Filesystem Hierarchy Standard 3.0, 5.13: /var/run is /run.
         let meant = path.strip_prefix("/var/run").map(|rest| Path::new("/run").join(rest));
         let meant = meant.as_deref().unwrap_or(path);
-        let hidden = &self.gate.policy().filesystem().hidden;
+        let hidden = &self.gate.boundary().filesystem().hidden;
         if let Some(rule) = hidden.iter().find(|rule| meant.starts_with(&rule.path)) {
             let shown = remit_policy::show::line(&path.to_string_lossy());
             let refusal = Refusal {

@@ -3,6 +3,9 @@
 //! INVARIANT: every attempt passes here exactly once, and its event is written
 //! before its permit leaves. What cannot be written down is refused.
 
+mod masked;
+mod uploads;
+
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -12,14 +15,17 @@ use remit_approvals::{Ask, QuestionId};
 use remit_audit::{AppendError, Kind, Text, Tried, event};
 use remit_policy::{
     Answer, Attempt, Basis, Choice, Connect, Exec, Grants, Handling, Host, Permit, Policy, Port,
-    Question, Refusal, Request, Verdict,
+    Question, Refusal, Request, Upload, Verdict,
 };
 use remit_proxy::{Answered, Caps, Carried, Credentials, Fact, Requested, Way};
 use tokio::sync::oneshot;
 
+use tokio::sync::watch;
+
 use crate::desk::{CannotAsk, Questions, Waiting};
 use crate::journal::Journal;
 use crate::lineage::Lineage;
+use crate::live::{self, Standing};
 use crate::process::Facts;
 
 mod way;
@@ -27,7 +33,10 @@ mod way;
 /// The one place through which everything goes.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    policy: Policy,
+    /// The policy in force; whoever has to know hears of changes.
+    policy: watch::Sender<Arc<Policy>>,
+    /// The policy that the boundary was built by.
+    start: Arc<Policy>,
     /// The secrets that are put in on the way out.
     pub(crate) credentials: Arc<Credentials>,
     grants: Mutex<Grants>,
@@ -68,7 +77,7 @@ impl<A> Asked<A> {
 }
 
 /// What the gate must know of an attempt besides its verdict.
-pub(crate) trait Recorded: Attempt + Sized {
+pub(crate) trait Recorded: Attempt + Clone + Sync {
     const TRIED: Tried;
 
     fn judge(self, policy: &Policy, grants: &Grants) -> Verdict<Self>;
@@ -91,8 +100,10 @@ impl Gate {
         questions: Questions,
         session: String,
     ) -> Self {
+        let start = Arc::new(policy);
         Self {
-            policy,
+            policy: watch::Sender::new(Arc::clone(&start)),
+            start,
             credentials,
             grants: Mutex::default(),
             journal,
@@ -104,14 +115,48 @@ impl Gate {
         }
     }
 
-    pub(crate) fn policy(&self) -> &Policy {
-        &self.policy
+    /// The policy in force. A verdict is by one policy, so fetch it once for each.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.borrow())
+    }
+
+    /// The policy that the boundary was built by, and holds for what it confines.
+    pub(crate) fn boundary(&self) -> &Policy {
+        &self.start
+    }
+
+    /// Hears of every policy put in force from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Policy>> {
+        self.policy.subscribe()
+    }
+
+    /// The yeses so far.
+    pub(crate) fn granted(&self) -> Grants {
+        self.grants().clone()
+    }
+
+    /// Puts another policy in force, once that is written down. `files` are those
+    /// that differ, `later` the sections that wait for the next session.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]: it could not be written down; the policy stays.
+    pub(crate) fn change(
+        &self,
+        policy: Policy,
+        files: Vec<Text>,
+        later: Vec<String>,
+    ) -> Result<(), AppendError> {
+        let (from, to) = (live::digest(&self.policy()), live::digest(&policy));
+        self.journal.write(Kind::PolicyChanged { from, to, files, later })?;
+        self.policy.send_replace(Arc::new(policy));
+        Ok(())
     }
 
     /// What the policy says to an attempt, given the yeses so far. The verdict goes
     /// to [`Gate::conclude`].
     pub(crate) fn judge<A: Recorded>(&self, tried: A) -> Verdict<A> {
-        tried.judge(&self.policy, &self.grants())
+        tried.judge(&self.policy(), &self.grants())
     }
 
     /// Judges an attempt, writes it down, and asks if the policy wants that.
@@ -141,7 +186,7 @@ impl Gate {
         match verdict {
             Verdict::Allow(permit) => {
                 let basis = permit.basis().clone();
-                self.journal.write(permit.attempt().event(facts, said, basis, attempt))?;
+                self.write(permit.attempt().event(facts, said, basis, attempt))?;
                 Ok(Judged::Permitted { attempt, permit })
             }
             Verdict::Refuse(refusal) => {
@@ -150,7 +195,7 @@ impl Gate {
             }
             Verdict::Ask(question) => {
                 let basis = question.basis().clone();
-                self.journal.write(question.attempt().event(facts, said, basis, attempt))?;
+                self.write(question.attempt().event(facts, said, basis, attempt))?;
                 self.ask(facts, attempt, question)
             }
         }
@@ -164,8 +209,11 @@ impl Gate {
     ) -> Result<Judged<A>, AppendError> {
         let summary = question.attempt().summary();
         let mut details = question.attempt().particulars(facts);
-        if matches!(A::TRIED, Tried::Connect | Tried::Request) {
+        if matches!(A::TRIED, Tried::Connect | Tried::Request | Tried::Upload) {
             details.push(label("seen", self.seen(&summary)));
+        }
+        for (_, value) in &mut details {
+            *value = self.credentials.masked(value);
         }
         let ask = Ask {
             session: self.session.clone(),
@@ -173,10 +221,11 @@ impl Gate {
                 Tried::Exec => "exec".to_owned(),
                 Tried::Connect => "connect".to_owned(),
                 Tried::Request => "request".to_owned(),
+                Tried::Upload => "upload".to_owned(),
                 Tried::Write => "write".to_owned(),
                 Tried::Call => "call".to_owned(),
             },
-            summary: summary.clone(),
+            summary: self.credentials.masked(&summary),
             details,
             basis: question.basis().clone(),
             choices: question.choices(),
@@ -184,7 +233,7 @@ impl Gate {
         };
         match self.questions.put(ask) {
             Ok(waiting) => {
-                self.journal.write(Kind::Question {
+                self.write(Kind::Question {
                     id: waiting.id.into(),
                     attempt,
                     process: facts.event(),
@@ -218,21 +267,29 @@ impl Gate {
 
     /// Waits for the answer and takes it back through the policy.
     ///
-    /// Silence is a refusal, and so is an answer that cannot be written down.
+    /// Silence is a refusal, and so is an answer that cannot be written down. A
+    /// policy that was changed to refuse it needs no answer.
     pub(crate) async fn settle<A: Recorded>(&self, asked: Asked<A>) -> Result<Permit<A>, Refusal> {
         let Asked { attempt, question, facts, waiting, since } = asked;
         let Waiting { id, answer } = waiting;
-        let patience = self.policy.approvals().patience;
-        let answer = match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => nobody("nobody (withdrawn)"),
-            Err(_) => {
-                self.questions.expire(id);
-                nobody("nobody (timed out)")
+        let patience = self.policy().approvals().patience;
+        let (answer, refused) = tokio::select! {
+            biased;
+            refusal = self.refusing(question.attempt()) => {
+                self.questions.withdraw(id);
+                (nobody("nobody (the policy was changed)"), Some(refusal))
             }
+            answer = tokio::time::timeout(patience, answer) => match answer {
+                Ok(Ok(answer)) => (answer, None),
+                Ok(Err(_)) => (nobody("nobody (withdrawn)"), None),
+                Err(_) => {
+                    self.questions.expire(id);
+                    (nobody("nobody (timed out)"), None)
+                }
+            },
         };
         let detail = question.attempt().detail();
-        let written = self.journal.write(Kind::Answer {
+        let written = self.write(Kind::Answer {
             id: id.into(),
             attempt,
             choice: answer.choice,
@@ -245,7 +302,7 @@ impl Gate {
                 question.unanswered("the answer could not be written down; the session ends")
             );
         }
-        match question.settle(&answer) {
+        match refused.map_or_else(|| question.settle(&answer), Err) {
             Ok(permit) => {
                 if let Some(grant) = permit.attempt().grant(answer.choice) {
                     self.grants().add(grant);
@@ -279,6 +336,28 @@ impl Gate {
         }
     }
 
+    fn refused_by<A: Recorded>(&self, policy: &Policy, attempt: &A) -> Option<Refusal> {
+        match attempt.clone().judge(policy, &self.grants()) {
+            Verdict::Refuse(refusal) => Some(refusal),
+            Verdict::Allow(_) | Verdict::Ask(_) => None,
+        }
+    }
+
+    /// Waits for a policy that refuses what is asked about.
+    async fn refusing<A: Recorded>(&self, attempt: &A) -> Refusal {
+        let mut changes = self.changes();
+        loop {
+            let now = Arc::clone(&changes.borrow_and_update());
+            if let Some(refusal) = self.refused_by(&now, attempt) {
+                return refusal;
+            }
+            if changes.changed().await.is_err() {
+                // Nobody changes it any more.
+                return std::future::pending().await;
+            }
+        }
+    }
+
     /// Writes down a refusal that came after, or without, a verdict of the policy.
     pub(crate) fn record_refusal<A: Recorded>(
         &self,
@@ -288,7 +367,7 @@ impl Gate {
         refusal: &Refusal,
     ) -> Result<(), AppendError> {
         let refusal = refusal.clone();
-        self.journal.write(Kind::Refusal {
+        self.write(Kind::Refusal {
             attempt,
             process: facts.event(),
             what: A::TRIED,
@@ -313,7 +392,7 @@ impl Gate {
             detail,
             refusal: refusal.clone(),
         };
-        self.journal.write(event).map_err(std::io::Error::other)
+        self.write(event).map_err(std::io::Error::other)
     }
 
     /// Whether this session has asked the same before, in words.
@@ -453,6 +532,7 @@ pub(crate) struct Connection {
     pub(crate) gate: Arc<Gate>,
     pub(crate) attempt: u64,
     pub(crate) facts: Facts,
+    pub(crate) standing: Arc<Standing>,
 }
 
 impl Connection {
@@ -496,7 +576,7 @@ impl Connection {
 // on the strength of it.
 impl remit_proxy::Gate for Connection {
     fn address(&self, permitted: &Connect, answer: IpAddr) -> Result<(), Refusal> {
-        self.gate.policy.address(permitted, answer)
+        self.standing.address(&self.gate, permitted, answer)
     }
 
     fn way(&self, permitted: &Connect) -> Way {
@@ -504,20 +584,21 @@ impl remit_proxy::Gate for Connection {
     }
 
     fn handling(&self, permitted: &Connect) -> Handling {
-        self.gate.policy.handling(permitted)
+        self.standing.terms(&self.gate, permitted).handling.clone()
     }
 
     fn caps(&self, permitted: &Connect) -> Caps {
-        let policy = self.gate.policy();
-        Caps { session: policy.data().upload, there: policy.upload_cap(permitted) }
+        self.standing.terms(&self.gate, permitted).caps.clone()
     }
 
     async fn connect(&self, host: Host, port: Port) -> Result<(Self, Permit<Connect>), Refusal> {
         let tried = Connect { host, port, program: Some(self.facts.program.clone()) };
         let (summary, detail) = (tried.summary(), tried.detail());
+        let standing = Arc::new(Standing::new(self.gate.policy()));
         let verdict = self.gate.judge_proxied(tried);
         let (attempt, permit) = self.admitted(summary, detail, verdict).await?;
-        Ok((Self { attempt, ..self.clone() }, permit))
+        standing.permitted(&permit);
+        Ok((Self { attempt, standing, ..self.clone() }, permit))
     }
 
     async fn request(&self, request: Request) -> Result<Requested, Refusal> {
@@ -529,17 +610,21 @@ impl remit_proxy::Gate for Connection {
 
     fn answered(&self, number: u64, answered: Answered) {
         let Answered { status, sent, received } = answered;
-        let _ =
-            self.gate.journal.write(Kind::RequestEnded { attempt: number, status, sent, received });
+        let _ = self.gate.write(Kind::RequestEnded { attempt: number, status, sent, received });
     }
 
     fn noted(&self, fact: Fact) {
-        let _ =
-            self.gate.journal.write(Kind::ConnectFact { attempt: self.attempt, fact: seen(fact) });
+        let _ = self.gate.write(Kind::ConnectFact { attempt: self.attempt, fact: seen(fact) });
     }
 
-    async fn revoked(&self) -> Refusal {
-        std::future::pending().await
+    async fn revoked(&self, permitted: &Connect) -> Refusal {
+        self.standing.revoked(&self.gate, permitted).await
+    }
+
+    async fn upload(&self, upload: Upload) -> Result<Permit<Upload>, Refusal> {
+        let (summary, detail) = (upload.summary(), upload.detail());
+        let verdict = self.gate.judge(upload);
+        self.admitted(summary, detail, verdict).await.map(|(_, permit)| permit)
     }
 
     fn refused(&self, refusal: &Refusal) {
@@ -548,13 +633,13 @@ impl remit_proxy::Gate for Connection {
     }
 
     fn failed(&self, error: String) {
-        let _ = self.gate.journal.write(Kind::Outcome { attempt: self.attempt, error });
+        let _ = self.gate.write(Kind::Outcome { attempt: self.attempt, error });
     }
 
     fn ended(&self, carried: Carried) {
         let Carried { sent, received, reason } = carried;
         let (attempt, reason) = (self.attempt, reason.to_owned());
-        let _ = self.gate.journal.write(Kind::ConnectEnded { attempt, sent, received, reason });
+        let _ = self.gate.write(Kind::ConnectEnded { attempt, sent, received, reason });
     }
 }
 

@@ -24,6 +24,7 @@ mod guard;
 mod journal;
 mod limits;
 mod lineage;
+mod live;
 mod made;
 mod means;
 mod mounts;

@@ -4,8 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use remit_policy::Cache;
 use remit_proxy::{
-    Authority, AuthorityError, RootsError, Shared, SshKeys, SshKeysError, Tls, Upstream,
+    Answers, AnswersError, Authority, AuthorityError, RootsError, Shared, SshKeys, SshKeysError,
+    Tls, Upstream,
 };
 use remit_sandbox::{Floor, Mount, Plan};
 
@@ -17,6 +19,7 @@ use crate::trust::{self, TrustError};
 pub(crate) struct Means {
     tls: Option<Tls>,
     ssh: Option<SshKeys>,
+    answers: Option<Answers>,
 }
 
 /// Why connections could not be looked into. The session does not start.
@@ -28,6 +31,8 @@ pub enum MeansError {
     Roots(#[from] RootsError),
     #[error("cannot judge SSH commands, as the policy says")]
     Ssh(#[from] SshKeysError),
+    #[error("cannot keep answers, as `network.cache` says")]
+    Answers(#[from] AnswersError),
     #[error(transparent)]
     Trust(#[from] TrustError),
 }
@@ -39,7 +44,10 @@ impl Means {
         let tls = prepared.policy.inspects_anything().then(|| authority(prepared, plan));
         let hosts = prepared.policy.ssh_hosts().iter().cloned().collect::<Vec<_>>();
         let ssh = (!hosts.is_empty()).then(|| ssh(prepared, &hosts.join(","), plan));
-        Ok(Self { tls: tls.transpose()?, ssh: ssh.transpose()? })
+        let kept = prepared.places.state.join("cache");
+        let keeps = prepared.policy.data().cache != Cache::Off;
+        let answers = keeps.then(|| Answers::open(&kept)).transpose()?;
+        Ok(Self { tls: tls.transpose()?, ssh: ssh.transpose()?, answers })
     }
 
     /// Gives them to the connections of the session.
@@ -48,8 +56,12 @@ impl Means {
             Some(tls) => shared.inspecting(tls),
             None => shared,
         };
-        match self.ssh {
+        let shared = match self.ssh {
             Some(keys) => shared.commanding(keys),
+            None => shared,
+        };
+        match self.answers {
+            Some(answers) => shared.keeping(answers),
             None => shared,
         }
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use remit_policy::{Basis, Environment, Policy, Port, Roots};
+use remit_policy::{Basis, Environment, Place, Policy, Port, Roots};
 use remit_proxy::Credentials;
 use remit_sandbox::{Plan, Tier};
 
@@ -14,9 +14,11 @@ use crate::agents::{self, Adapter, Missing};
 use crate::changes::{self, Layer};
 use crate::files::{self, Places};
 use crate::limits;
+use crate::live::{Purpose, Source};
 use crate::plan::{self, Command};
 use crate::publish;
 use crate::repository;
+use crate::secrets::Bindings;
 use crate::session::RunError;
 use crate::{scratch, secrets, shared, tier, workspace};
 
@@ -50,6 +52,8 @@ pub struct Prepared {
     /// private `/tmp`.
     pub(crate) scratch: Option<PathBuf>,
     program: Command,
+    /// Where the policy came from.
+    pub(crate) source: Source,
     /// The files that policy of the user and the system was read from.
     pub(crate) policy_files: Vec<PathBuf>,
     pub(crate) agent: Option<&'static Adapter>,
@@ -71,12 +75,11 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
     let agent = agents::adapter(first);
     let files::Loaded { texts, trusted } = files::load(&places, &workspace)?;
     let needs = agent.map_or_else(agents::none, |agent| agent.needs(&places.home));
-    let place = remit_policy::Place { home: places.home.clone(), workspace: workspace.clone() };
-    let mut policy = Policy::compile(&texts, request.profile.as_deref(), &needs, &place)?;
-    policy.follow(&place, |program| program.canonicalize().ok());
-    for name in repository::hooks(&workspace, &places.home) {
-        policy.protect(name, "Git runs these outside the boundary, as core.hooksPath says");
-    }
+    let state = needs.write.clone();
+    let place = Place { home: places.home.clone(), workspace: workspace.clone() };
+    let hooks = repository::hooks(&workspace, &places.home);
+    let purpose = Purpose { profile: request.profile, needs, place, hooks };
+    let policy = purpose.compile(&texts)?;
     let tier = tier::choose(policy.tiers())?;
     if request.overlay {
         if !tier.has_namespaces() {
@@ -87,7 +90,8 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
     let publish = publish::permitted(&policy, tier, &request.publish)?;
     let scratch = (!tier.has_namespaces()).then(scratch::name).transpose()?;
     let mut environment = environment(&policy, &places, agent);
-    let credentials = secrets::load(policy.credentials())?;
+    let bindings = Bindings::default();
+    let credentials = secrets::load(policy.credentials(), &bindings)?;
     secrets::dress(&mut environment, &credentials);
     if let Some(scratch) = &scratch {
         shared::dress(&mut environment, scratch);
@@ -104,16 +108,17 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         })
         .unwrap_or_default();
     Ok(Prepared {
-        places,
+        places: places.clone(),
         workspace,
         policy,
         credentials: Arc::new(credentials),
         tier,
         scratch,
         program: command,
+        source: Source { places, purpose, texts, bindings },
         policy_files: trusted,
         agent,
-        state: needs.write,
+        state,
         missing,
         queue: request.queue,
         overlay: request.overlay,

@@ -19,7 +19,7 @@ use remit_sandbox::{Control, Tier};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::gate::Gate;
 use crate::session::RunError;
@@ -119,7 +119,11 @@ impl Door {
     /// Lets somebody in or not, and carries it to its end. It is written down
     /// before anybody inside hears of it; what cannot be written down is dropped.
     async fn meet(&self, outer: TcpStream, from: SocketAddrV4) {
-        let owned = check_owner(from, self.port);
+        let mut changes = self.gate.changes();
+        let is_open = |policy: &Policy| policy.publishes(self.port).map(drop);
+        let named = is_open(&changes.borrow_and_update());
+        let owned = named.map_err(|refusal| io::Error::other(refusal.to_string()));
+        let owned = owned.and_then(|()| check_owner(from, self.port));
         if owned.is_err() && self.has_turned_away.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -133,7 +137,7 @@ impl Door {
             Err(error) => Err(error),
         };
         let end = match inner {
-            Ok(inner) => carry(outer, inner, attempt).await,
+            Ok(inner) => carry(outer, inner, attempt, self.closing(changes)).await,
             Err(error) => Kind::Outcome { attempt, error: error.to_string() },
         };
         // A record that fails here ends the session.
@@ -141,14 +145,39 @@ impl Door {
     }
 }
 
-/// Carries both ways until both are done. Returns the event of the end.
-async fn carry(mut outer: TcpStream, mut inner: TcpStream, attempt: u64) -> Kind {
+impl Door {
+    /// Ends when a change of the policy closes the port.
+    async fn closing(&self, mut changes: watch::Receiver<Arc<Policy>>) {
+        while changes.changed().await.is_ok() {
+            if changes.borrow_and_update().publishes(self.port).is_err() {
+                return;
+            }
+        }
+        // Nobody changes it any more.
+        std::future::pending().await
+    }
+}
+
+/// Carries both ways until both are done, or until the port is closed. Returns the
+/// event of the end.
+async fn carry(
+    mut outer: TcpStream,
+    mut inner: TcpStream,
+    attempt: u64,
+    closing: impl Future<Output = ()>,
+) -> Kind {
     let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
     let _ = (outer.set_nodelay(true), inner.set_nodelay(true));
     let ((from_outer, to_outer), (from_inner, to_inner)) = (outer.split(), inner.split());
-    let both =
-        tokio::try_join!(pass(from_outer, to_inner, &received), pass(from_inner, to_outer, &sent));
-    let reason = if both.is_ok() { "closed" } else { "broken off" }.to_owned();
+    let both = async {
+        tokio::try_join!(pass(from_outer, to_inner, &received), pass(from_inner, to_outer, &sent))
+    };
+    let reason = tokio::select! {
+        biased;
+        () = closing => "revoked",
+        both = both => if both.is_ok() { "closed" } else { "broken off" },
+    };
+    let reason = reason.to_owned();
     let (sent, received) = (sent.into_inner(), received.into_inner());
     Kind::ConnectEnded { attempt, sent, received, reason }
 }

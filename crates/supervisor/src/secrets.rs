@@ -8,10 +8,11 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use remit_policy::{Credential, CredentialSource};
-use remit_proxy::{Credentials, Form, Loaded};
+use remit_policy::{Credential, CredentialSource, Request};
+use remit_proxy::{Bound, Credentials, Form, Loaded};
 use rustix::fs::OFlags;
 
 /// Why a session has not the credentials that its policy names. It does not start.
@@ -59,8 +60,45 @@ const KEYRING_PATIENCE: Duration = Duration::from_secs(60);
 
 const LARGEST: u64 = 64 << 10;
 
+/// Which requests the secrets of a session are put into, as the policy in force
+/// says. Every clone tells of the same session.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bindings(Arc<RwLock<Vec<Credential>>>);
+
+impl Bindings {
+    pub(crate) fn replace(&self, named: Vec<Credential>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = named;
+    }
+}
+
+/// Whether a secret that was read for one is the other's, put in the same way.
+pub(crate) fn is_same(one: &Credential, other: &Credential) -> bool {
+    let what = |it: &Credential| (it.name.clone(), it.source.clone(), it.uses.clone());
+    what(one) == what(other) && one.expose == other.expose
+}
+
+/// One credential. It is bound to nothing once the policy names it no more, or
+/// says that its secret is another.
+#[derive(Debug)]
+struct Binding {
+    /// As it was when its secret was read.
+    read: Credential,
+    now: Bindings,
+}
+
+impl Bound for Binding {
+    fn applies(&self, request: &Request) -> bool {
+        let now = self.now.0.read().unwrap_or_else(PoisonError::into_inner);
+        now.iter().any(|it| is_same(it, &self.read) && it.applies(request))
+    }
+}
+
 /// Reads every secret that the policy names, and draws a placeholder for each.
-pub fn load(named: &[Credential]) -> Result<Credentials, CredentialError> {
+pub(crate) fn load(
+    named: &[Credential],
+    bindings: &Bindings,
+) -> Result<Credentials, CredentialError> {
+    bindings.replace(named.to_vec());
     let mut loaded = Vec::new();
     for credential in named {
         let name = || credential.name.clone();
@@ -68,8 +106,9 @@ pub fn load(named: &[Credential]) -> Result<Credentials, CredentialError> {
             .map_err(|source| CredentialError::Source { name: name(), source })?;
         let form = Form::fill(&credential.uses, &text)
             .map_err(|source| CredentialError::Secret { name: name(), source })?;
-        let (expose, bound) = (credential.expose.clone(), Box::new(credential.clone()));
-        loaded.push(Loaded { name: name(), form, expose, bound });
+        let bound = Binding { read: credential.clone(), now: bindings.clone() };
+        let expose = credential.expose.clone();
+        loaded.push(Loaded { name: name(), form, expose, bound: Box::new(bound) });
     }
     let mut entropy = [0; 32];
     getrandom::fill(&mut entropy).map_err(|_| CredentialError::Randomness)?;
@@ -275,7 +314,7 @@ mod tests {
              as = \"bearer\"\nexpose = \"FORGE_TOKEN\"\n",
             path.display()
         ));
-        let credentials = load(policy.credentials()).unwrap();
+        let credentials = load(policy.credentials(), &Bindings::default()).unwrap();
         let mut environment: Vec<(OsString, OsString)> = [
             ("FORGE_TOKEN", secret.to_owned()),
             ("REMOTE", format!("https://me:{secret}@git.example/x")),
@@ -291,8 +330,38 @@ mod tests {
         let placeholder = &credentials.variables()[0].1;
         assert_eq!(text.matches(placeholder.as_str()).count(), 2, "{text}");
         // Another session draws another.
-        let again = load(policy.credentials()).unwrap();
+        let again = load(policy.credentials(), &Bindings::default()).unwrap();
         assert_ne!(again.variables(), credentials.variables());
+    }
+
+    #[test]
+    fn a_secret_is_bound_as_the_policy_in_force_says() {
+        let policy = |file: &str, host: &str| {
+            let text = format!(
+                "[credentials.forge]\nsource = {{ file = \"{file}\" }}\nhosts = [\"{host}\"]\nas = \"bearer\"\n"
+            );
+            named(&text).credentials().to_vec()
+        };
+        let bindings = Bindings::default();
+        let read = policy("/secret", "one.example").remove(0);
+        let binding = Binding { read, now: bindings.clone() };
+        let request = |host: &str| Request {
+            connect: remit_policy::Connect::parse(host).unwrap(),
+            scheme: remit_policy::Scheme::Https,
+            method: remit_policy::Method::parse("GET").unwrap(),
+            target: remit_policy::Target::parse("/").unwrap(),
+            overrides: Vec::new(),
+        };
+        let check = |named: Vec<Credential>, one: bool, two: bool| {
+            bindings.replace(named);
+            assert_eq!(binding.applies(&request("one.example:443")), one);
+            assert_eq!(binding.applies(&request("two.example:443")), two);
+        };
+        check(policy("/secret", "one.example"), true, false);
+        check(policy("/secret", "two.example"), false, true);
+        // The secret that was read is another.
+        check(policy("/other", "one.example"), false, false);
+        check(Vec::new(), false, false);
     }
 
     #[test]
@@ -306,10 +375,12 @@ mod tests {
                 path.display()
             ))
         };
-        let error = load(policy(&path).credentials()).unwrap_err();
+        let error = load(policy(&path).credentials(), &Bindings::default()).unwrap_err();
         assert_eq!(error.to_string(), "cannot use the secret of credential `forge`");
-        let error = load(policy(&directory.path().join("absent")).credentials()).unwrap_err();
+        let error =
+            load(policy(&directory.path().join("absent")).credentials(), &Bindings::default())
+                .unwrap_err();
         assert_eq!(error.to_string(), "cannot read the secret of credential `forge`");
-        assert!(load(&[]).unwrap().is_empty());
+        assert!(load(&[], &Bindings::default()).unwrap().is_empty());
     }
 }

@@ -18,7 +18,6 @@ use remit_policy::{PolicyError, Port, Refusal, Writing};
 use remit_proxy::{Capture, Names, Ranges};
 use remit_sandbox::notify;
 use remit_sandbox::{ChildEvent, LaunchError, Launched, Sockets, Stdio, Tier};
-use sha2::{Digest as _, Sha256};
 
 use crate::changes::{Changed, Kept, OverlayError};
 use crate::connect::Connector;
@@ -28,6 +27,7 @@ use crate::gate::{Connection, Gate};
 use crate::guard::{Guard, HostView};
 use crate::journal::Journal;
 use crate::limits::{Limited, Watch};
+use crate::live::{self, Live};
 use crate::made::Made;
 use crate::means::{Means, MeansError};
 use crate::plan;
@@ -199,12 +199,14 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     let view = HostView::of(&plan, launched.terminal.as_ref())
         .map_err(system("look at the session's terminal"))?;
     let guard = Guard::new(Arc::clone(&gate), writing, known, view, turn);
+    let mut live = Live::new(&gate, prepared.source, terminal.is_some());
     let mut watch = Watch::new(&limited, &gate, launched.system_v.take());
     for port in &published {
         port.record(&gate).map_err(unwritten)?;
     }
     let outside = Outside { terminal, published, directory, means };
-    let served = serve(&gate, guard, launched, &mut watch, changes, outside);
+    let eyes = Eyes { watch: &mut watch, live: &mut live };
+    let served = serve(&gate, guard, launched, eyes, changes, outside);
     let outcome = served.and_then(|event| {
         let reached = watch.finish();
         let (status, changed) = close(&gate, event, plan.program, kept)?;
@@ -214,6 +216,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         reached.map_or(Ok(status), Err)
     });
     streams.finish();
+    live.tell();
     drop(scratch);
     outcome
 }
@@ -310,10 +313,9 @@ fn started(prepared: &Prepared, tier: Tier, applied: &[String], terminal: bool) 
     let kernel =
         format!("{} {}", kernel.sysname().to_string_lossy(), kernel.release().to_string_lossy());
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digest = Sha256::digest(prepared.policy.canonical());
     Kind::SessionStarted {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        policy_digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        policy_digest: live::digest(&prepared.policy),
         profile: prepared.policy.profile().to_owned(),
         agent: prepared.agent.map_or("command", |agent| agent.name).to_owned(),
         command: prepared.command.iter().map(|word| Text::from(word.as_os_str())).collect(),
@@ -343,12 +345,18 @@ struct Outside {
     means: Means,
 }
 
+/// Who looks at what while the session runs.
+struct Eyes<'e, 's> {
+    watch: &'e mut Watch<'s>,
+    live: &'e mut Live,
+}
+
 /// Serves the session until its command ends.
 fn serve(
     gate: &Arc<Gate>,
     guard: Guard,
     launched: Launched,
-    watch: &mut Watch<'_>,
+    eyes: Eyes<'_, '_>,
     changes: OwnedFd,
     outside: Outside,
 ) -> Result<ChildEvent, RunError> {
@@ -366,6 +374,7 @@ fn serve(
         .map_err(system("start the proxy"))?;
     let connector =
         carry(gate, sockets, control.tier(), &runtime, means).map_err(system("start the proxy"))?;
+    let names = Arc::clone(&connector.names);
     let warden = Warden::new(notifications, changes, Arc::clone(gate), connector, guard)
         .map_err(system("serve trapped calls"))?;
 
@@ -399,6 +408,8 @@ fn serve(
 
     let (stop, stopped) = mpsc::channel();
     let (unwatch, unwatched) = mpsc::channel();
+    let (unfollow, unfollowed) = mpsc::channel();
+    let Eyes { watch, live } = eyes;
     let event = thread::scope(|scope| {
         let ender = Arc::clone(&control);
         scope.spawn(move || gate.journal.keep_synced(&stopped, || ender.end()));
@@ -408,6 +419,14 @@ fn serve(
             if std::panic::catch_unwind(look).is_err() {
                 // Nobody counts and keeps time any more.
                 watched.end();
+            }
+        });
+        let (looked_up, following) = (&names, &control);
+        scope.spawn(move || {
+            let look = std::panic::AssertUnwindSafe(|| live.watch(looked_up, &unfollowed));
+            if std::panic::catch_unwind(look).is_err() {
+                // Nobody hears of a stricter policy any more.
+                following.end();
             }
         });
         scope.spawn(|| {
@@ -428,7 +447,7 @@ fn serve(
             }
         };
         control.end();
-        drop((stop, unwatch));
+        drop((stop, unwatch, unfollow));
         event
     });
     drop(terminal);
@@ -438,6 +457,10 @@ fn serve(
     let _ = fs::remove_file(socket);
     // What was permitted is finished or cut here; nothing outlives the session.
     runtime.shutdown_timeout(Duration::from_millis(200));
+    if names.lookups().asked > 0 {
+        // A record that fails here fails at the last word, too.
+        let _ = gate.journal.write(live::lookups(&names));
+    }
     Ok(event)
 }
 

@@ -25,7 +25,7 @@ fn start(world: &World, script: &str) -> Running {
 
 /// The id of the one open question.
 #[track_caller]
-fn question(world: &World) -> String {
+pub(crate) fn question(world: &World) -> String {
     eventually("a question", Duration::from_secs(10), || ids(world).into_iter().next())
 }
 

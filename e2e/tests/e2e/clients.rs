@@ -19,6 +19,8 @@ scenarios! { "clients":
     node_fetches [Need::Internet],
     a_static_go_binary_fetches [Need::Internet, Program("go")],
     java_fetches [Need::Internet, Program("javac"), Program("keytool")],
+    java_fetches_in_the_clear [Need::Internet, Program("javac")],
+    odd_but_honest_requests_pass [Need::Internet, Program("curl"), Program("nc")],
     python_fetches [Need::Internet],
     git_clones_over_https [Need::Internet, Program("git")],
     git_pushes_over_https_where_requests_allow_it [Need::Internet, Program("git")],
@@ -139,6 +141,28 @@ func main() {
 }
 
 fn java_fetches(world: &World) {
+    let internet = Internet::with(world, certificates::tell_java);
+    java(world);
+    let script = "java -XX:TieredStopAtLevel=1 -cp . Fetch https://api.example/";
+    Client { host: "api.example", script, uninspected: None, says: GREETING }
+        .works(world, &internet);
+}
+
+/// It offers to go on in HTTP/2, which may be declined and not refused.
+fn java_fetches_in_the_clear(world: &World) {
+    let internet = Internet::new(world);
+    java(world);
+    let script = "java -XX:TieredStopAtLevel=1 -cp . Fetch http://api.example/";
+    internet.outside(script).succeeds().says(GREETING);
+    assert!(!internet.saw(&["h2c"]).is_empty(), "the control offers: {:?}", internet.seen());
+    internet.forget();
+    world.settings("[network]\nallow = [\"api.example:80\"]\n");
+    internet.inside(script).succeeds().says(GREETING);
+    assert!(internet.saw(&["h2c"]).is_empty(), "the offer is not passed on: {:?}", internet.seen());
+}
+
+/// Puts `Fetch.class` into the workspace.
+fn java(world: &World) {
     const SOURCE: &str = r#"
 import java.net.URI;
 import java.net.http.*;
@@ -159,11 +183,31 @@ public class Fetch {
         javac.arg("-d").arg(folder).arg(folder.join("Fetch.java"));
         javac
     });
-    let internet = Internet::with(world, certificates::tell_java);
     fs::copy(class, world.workspace.join("Fetch.class")).expect("a copy for the workspace");
-    let script = "java -XX:TieredStopAtLevel=1 -cp . Fetch https://api.example/";
-    Client { host: "api.example", script, uninspected: None, says: GREETING }
-        .works(world, &internet);
+}
+
+/// What is rare and means one thing only.
+fn odd_but_honest_requests_pass(world: &World) {
+    let internet = Internet::new(world);
+    world.settings("[network]\nallow = [\"api.example\"]\ninspect = [\"api.example\"]\n");
+    let get = "GET / HTTP/1.0\\r\\nhost: api.example\\r\\n\\r\\n";
+    for script in [
+        // Its own end is closed before the answer comes.
+        format!("printf '{get}' | nc -N -w 5 api.example 80"),
+        "(printf 'GE'; sleep 1; printf 'T / HTTP/1.0\\r\\nhost: api.example\\r\\n\\r\\n') | nc -w 5 api.example 80".to_owned(),
+        "printf 'GET http://api.example/ HTTP/1.1\\r\\nhost: api.example\\r\\nconnection: close\\r\\n\\r\\n' | nc -w 5 api.example 80".to_owned(),
+        "curl -sS -m 5 -H \"x: $(head -c 12000 /dev/zero | tr '\\0' x)\" https://api.example/".to_owned(),
+        "curl -sS -m 5 \"https://api.example/?$(head -c 12000 /dev/zero | tr '\\0' x)\"".to_owned(),
+        "curl -sS -m 5 -H 'host: API.example:443' --http1.1 https://api.example/".to_owned(),
+        "curl -sS -m 5 -X PURGE https://api.example/".to_owned(),
+        "curl -sS -m 5 -H 'cookie: a=b' -H 'cookie: c=d' --http2 https://api.example/".to_owned(),
+        "curl -sS -m 5 https://api.example./".to_owned(),
+        "curl -sS -m 5 -6 https://api.example/".to_owned(),
+        "curl -sS -m 5 -H 'connection: keep-alive, te' -H 'te: trailers' --http1.1 https://api.example/".to_owned(),
+    ] {
+        let outputs = [internet.outside(&script), internet.inside(&script)];
+        assert!(outputs.iter().all(|one| one.out.contains(GREETING)), "{script}: {outputs:?}");
+    }
 }
 
 /// A program of this build's own, made once.

@@ -25,6 +25,7 @@ mod boundary;
 mod capture;
 mod clients;
 mod commands;
+mod data;
 mod escapes;
 mod evidence;
 mod explicit;
@@ -33,6 +34,7 @@ mod handover;
 mod kernel;
 mod leaks;
 mod limits;
+mod live;
 mod network;
 mod overlay;
 mod races;
@@ -57,11 +59,15 @@ fn main() -> ExitCode {
         boundary::all(),
         kernel::all(),
         limits::all(),
+        live::all(),
         network::all(),
         explicit::all(),
         leaks::all(),
+        leaks::insisting::all(),
+        leaks::requests::all(),
         clients::all(),
         flows::all(),
+        data::all(),
         capture::all(),
         commands::all(),
         races::all(),

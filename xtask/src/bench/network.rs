@@ -67,7 +67,7 @@ pub(super) fn section(
                 *clients,
                 *amount,
             )?;
-            let mut run = |ours: bool| server.drive(place, remit, &words, ours);
+            let run = |ours: bool| server.drive(place, remit, &words, ours);
             let (first, second) = if round % 2 == 0 {
                 (run(false)?, run(true)?)
             } else {

@@ -211,6 +211,7 @@ fn kind(kind: &str) -> String {
         "exec" => "may this command run?".to_owned(),
         "connect" => "may this connection be made?".to_owned(),
         "request" => "may this request be sent?".to_owned(),
+        "upload" => "may this leave?".to_owned(),
         other => shorten(&plain(other), 12),
     }
 }

@@ -88,6 +88,16 @@ pub(crate) fn kinds() -> Vec<Kind> {
             basis: basis(),
             attempt: 2,
         },
+        Kind::Upload {
+            process: process(),
+            destination: "paste.example:443".to_owned(),
+            method: Text::from("POST"),
+            path: Text::from("/new"),
+            looks_like: "a GitHub token".to_owned(),
+            verdict: Verdict::Ask,
+            basis: basis(),
+            attempt: 2,
+        },
         Kind::Question {
             id: 1,
             attempt: 2,

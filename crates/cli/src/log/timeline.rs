@@ -188,6 +188,14 @@ impl Teller<'_> {
                     format!("{} {scheme}://{destination}{}", method.escaped(), path.escaped());
                 self.joined.failures(*attempt, row(Mark::None, depth, text))
             }
+            Kind::Upload { process, destination, looks_like, attempt, verdict, .. } => {
+                if *verdict != Verdict::Allow {
+                    return None;
+                }
+                let depth = self.tree.depth_below(process) + 1;
+                let text = format!("sent to {destination}: what looks like {looks_like}");
+                self.joined.failures(*attempt, row(Mark::None, depth, text))
+            }
             Kind::RequestEnded { .. } | Kind::ConnectFact { .. } => return None,
             Kind::Question { id, attempt, process, summary, .. } => {
                 self.totals.questions += 1;
@@ -239,6 +247,22 @@ impl Teller<'_> {
                     show::line(&path.as_os_str().to_string_lossy())
                 );
                 row(Mark::Warning, depth, text).note(why.clone())
+            }
+            Kind::PolicyChanged { files, later, .. } => {
+                let files: Vec<_> = files.iter().map(Text::escaped).collect();
+                let row = row(Mark::Warning, 0, "the policy was changed".to_owned())
+                    .note(format!("in {}", files.join(", ")));
+                match later.is_empty() {
+                    true => row,
+                    false => row.note(format!("with the next session: {}", later.join(", "))),
+                }
+            }
+            Kind::Lookups { asked, distinct, connected } => {
+                let text = format!(
+                    "{} looked up so far, {connected} of them connected to",
+                    units::count(*distinct, "name")
+                );
+                row(Mark::None, 0, text).note(units::count(*asked, "lookup"))
             }
             Kind::Degraded { what, why } => {
                 row(Mark::Warning, 0, format!("not in force: {what}")).note(why.clone())

@@ -153,8 +153,17 @@ fn trimmed(path: &[u8]) -> &[u8] {
 type Rewrite = fn(&[u8]) -> Vec<u8>;
 
 /// In any order, as often as they change something.
-const REWRITES: [Rewrite; 8] =
-    [decoded, decoded_but_slashes, slashed, collapsed, resolved, without_parameters, cut, narrowed];
+const REWRITES: [Rewrite; 9] = [
+    decoded,
+    decoded_but_slashes,
+    slashed,
+    collapsed,
+    resolved,
+    without_parameters,
+    without_authority,
+    cut,
+    narrowed,
+];
 
 /// SOURCE: RFC 3986 §2.1; and `%u002f`, as some servers of Microsoft's read it.
 fn decoded(path: &[u8]) -> Vec<u8> {
@@ -218,6 +227,20 @@ fn resolved(path: &[u8]) -> Vec<u8> {
 fn without_parameters(path: &[u8]) -> Vec<u8> {
     let bare = |segment: &[u8]| segment.split(|b| *b == b';').next().unwrap_or_default().to_vec();
     path.split(|b| *b == b'/').map(bare).collect::<Vec<_>>().join(&b'/')
+}
+
+/// The path of a target that begins like a reference to another host, as a server
+/// reads it that resolves the target against its own address.
+///
+/// SOURCE: RFC 3986 §4.2, network-path references; and the URL Standard, "special
+/// authority ignore slashes state", for more slashes than two.
+fn without_authority(path: &[u8]) -> Vec<u8> {
+    if !path.starts_with(b"//") {
+        return path.to_vec();
+    }
+    let bare = path.iter().position(|b| *b != b'/').map_or(&[][..], |at| &path[at..]);
+    let path = bare.iter().position(|b| *b == b'/').map_or(&b"/"[..], |at| &bare[at..]);
+    path.to_vec()
 }
 
 /// What is left of it where NUL ends a text, or a decoded `?` or `#` the path.

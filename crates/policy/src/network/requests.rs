@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use crate::attempt::{Attempt as _, Connect};
 use crate::basis::{Basis, Layer};
-use crate::data::{Cache, Web};
+use crate::data::{Cache, Patterns, Web};
 use crate::grant::Grants;
 use crate::layers::{Decision, Force, rule};
 use crate::network::scope::Read;
@@ -58,9 +58,7 @@ impl Network {
         let restricted = about.iter().any(|(decision, statement)| {
             *decision != Decision::Allow && !statement.scope.is_about_connections()
         });
-        let agents = about
-            .iter()
-            .any(|(decision, statement)| *decision == Decision::Allow && statement.is_agents());
+        let agents = needed(&about);
         let by_data = !agents && (self.data.web > Web::Full || self.data.cache == Cache::Only);
         let for_some = allows_some(&about) && !self.allows_all(&about);
         let requests_only = restricted || for_some || by_data || refused;
@@ -70,7 +68,21 @@ impl Network {
             requests_only,
             opaque: !inspect && self.says(&permitted, Say::Opaque),
             ssh: self.ssh(&permitted),
+            agents: self.is_agents(&permitted),
+            search: self.data.patterns == Patterns::Ask && !self.is_agents(&permitted),
+            cache: self.cache(&permitted),
         }
+    }
+
+    /// Whether whatever goes there is what the agent cannot work without. A need of
+    /// some requests does not speak for the others.
+    pub(crate) fn is_agents(&self, connect: &Connect) -> bool {
+        let (about, _) = self.decisions(&canonical(connect.clone()));
+        about.iter().any(|(decision, statement)| {
+            *decision == Decision::Allow
+                && statement.is_agents()
+                && statement.scope.is_about_connections()
+        })
     }
 
     /// Whether any statement could have TLS inspected.
@@ -86,21 +98,20 @@ impl Network {
     }
 
     /// The least cap of those on what goes to this host, and what set it.
-    pub(crate) fn upload_cap(&self, connect: &Connect) -> Option<(u64, &Basis)> {
+    pub(crate) fn upload_caps(&self, connect: &Connect) -> Vec<(u64, &Basis)> {
         let connect = canonical(connect.clone());
-        let mut least: Option<(u64, &Basis)> = None;
+        let mut caps = Vec::new();
         let mut consider = |hit: Hit| {
             let statement = &self.statements[hit.statement];
             if let Say::Upload(bytes) = statement.say
                 && statement.scope.may_have_program(connect.program.as_deref())
-                && least.is_none_or(|(other, _)| bytes < other)
             {
-                least = Some((bytes, &statement.basis));
+                caps.push((bytes, &statement.basis));
             }
         };
         self.visit(&connect, &mut consider);
         self.visit_carried(&connect, &mut consider);
-        least
+        caps
     }
 
     /// The most binding statement that leads around a proxy.
@@ -119,10 +130,7 @@ impl Network {
     /// How answers to requests on this connection are kept.
     pub(crate) fn cache(&self, connect: &Connect) -> Cache {
         let (about, _) = self.decisions(&canonical(connect.clone()));
-        let agents = about
-            .iter()
-            .any(|(decision, statement)| *decision == Decision::Allow && statement.is_agents());
-        if agents { Cache::Off } else { self.data.cache }
+        if needed(&about) { Cache::Off } else { self.data.cache }
     }
 
     fn decide(&self, attempt: &Request) -> Decided {
@@ -268,6 +276,11 @@ fn allows_some(about: &[(Decision, &Statement)]) -> bool {
     about.iter().any(|(decision, statement)| {
         *decision == Decision::Allow && !statement.scope.is_about_connections()
     })
+}
+
+/// Whether the agent needs something of these hosts.
+fn needed(about: &[(Decision, &Statement)]) -> bool {
+    about.iter().any(|(decision, statement)| *decision == Decision::Allow && statement.is_agents())
 }
 
 fn ruled<'p>(&(decision, statement): &(Decision, &'p Statement)) -> (Decision, Force, &'p Basis) {

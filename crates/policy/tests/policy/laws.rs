@@ -208,7 +208,7 @@ fn carried(policy: &Policy, request: Request) -> [(String, u8); 5] {
     let name = format!("{request} by {:?}", there.program);
     let connected = strictness(&policy.connect(there.clone(), &none));
     let handling = policy.handling(&there);
-    let cap = tightness(policy.upload_cap(&there));
+    let cap = tightness(policy.upload_caps(&there).into_iter().map(|(cap, _)| cap).min());
     let refused = connected == 2;
     let judged = strictness(&policy.request(request, &none)).max(connected);
     [

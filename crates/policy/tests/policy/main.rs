@@ -11,3 +11,4 @@ mod network;
 mod reference;
 mod requests;
 mod tiers;
+mod uploads;

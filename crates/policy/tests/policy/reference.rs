@@ -42,5 +42,7 @@ fn the_administrators_example_does_what_the_reference_says() {
     assert!(!token.applies(&request("GET https://forge.acme.example/other/app")));
     let ssh = policy.handling(&connect("forge.acme.example:22")).ssh.expect("commands");
     assert_eq!(Vec::from_iter(ssh), ["git-upload-pack"]);
-    assert_eq!(policy.upload_cap(&connect("forge.acme.example")), Some(20 << 20));
+    let to = connect("forge.acme.example");
+    let caps = policy.upload_caps(&to).into_iter().map(|(cap, _)| cap);
+    assert_eq!(caps.collect::<Vec<_>>(), [20 << 20]);
 }

@@ -18,7 +18,7 @@ fn by(program: &str, host: &str) -> Connect {
 
 /// How a connection is treated, in words.
 fn handling(policy: &Policy, permitted: &Connect) -> String {
-    let Handling { inspect, requests_only, opaque, ssh } = policy.handling(permitted);
+    let Handling { inspect, requests_only, opaque, ssh, .. } = policy.handling(permitted);
     let words = [(inspect, "inspect"), (requests_only, "requests"), (opaque, "opaque")];
     let mut said: Vec<_> =
         words.iter().filter(|(is, _)| *is).map(|(_, word)| (*word).to_owned()).collect();

@@ -5,7 +5,7 @@
 
 /// Follows the frames of one direction, however they are cut.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     /// The head of a frame, as far as it is there: at most 14 bytes.
     head: Vec<u8>,
     mask: Option<[u8; 4]>,
@@ -18,7 +18,7 @@ pub(super) struct Frames {
 impl Frames {
     /// The payloads within the next bytes, joined. Those of compressed frames are
     /// given as they are.
-    pub(super) fn payload(&mut self, mut bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn payload(&mut self, mut bytes: &[u8]) -> Vec<u8> {
         let mut payload = Vec::with_capacity(bytes.len());
         while let Some((first, rest)) = bytes.split_first() {
             if self.left == 0 {
@@ -66,13 +66,13 @@ impl Frames {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use bolero::{check, produce};
 
     use super::*;
 
     /// A frame as a client sends it.
-    pub(in crate::credentials) fn frame(payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
+    pub(crate) fn frame(payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
         let mut frame = vec![0x81];
         match payload.len() {
             short @ ..126 => frame.push(0x80 | short as u8),

@@ -19,6 +19,17 @@ use crate::{Fact, Gate};
 pub(crate) struct PutIn<G> {
     gate: G,
     credentials: Arc<Credentials>,
+    placeholders: Placeholders,
+}
+
+/// Where placeholders may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placeholders {
+    /// In requests that their credential is bound to.
+    WhereBound,
+    /// In bodies as well, as what an agent has read is quoted to its model. They are
+    /// worth nothing there, and without it a session would end with `env`.
+    QuotedInBodies,
 }
 
 /// Looks through what is sent.
@@ -28,6 +39,7 @@ pub(crate) struct Leaving {
     request: Request,
     /// The credentials that are bound to it, by their place.
     bound: Vec<usize>,
+    placeholders: Placeholders,
     stream: Stream,
     /// It may ask for a WebSocket, and then what is sent is in frames.
     frames: Option<(Frames, Stream)>,
@@ -56,8 +68,8 @@ struct Dressed {
 }
 
 impl<G: Gate> PutIn<G> {
-    pub(crate) fn new(gate: G, credentials: Arc<Credentials>) -> Self {
-        Self { gate, credentials }
+    pub(crate) fn new(gate: G, credentials: Arc<Credentials>, placeholders: Placeholders) -> Self {
+        Self { gate, credentials, placeholders }
     }
 }
 
@@ -83,6 +95,7 @@ impl<G: Gate> Hooks for PutIn<G> {
             credentials: Arc::clone(&self.credentials),
             request: request.clone(),
             bound: dressed.bound,
+            placeholders: self.placeholders,
             stream: Stream::default(),
             // SOURCE: RFC 6455 §4.1, RFC 8441 §5.
             frames: draft
@@ -275,10 +288,11 @@ impl Outgoing for Leaving {
 impl Leaving {
     fn see(&mut self, piece: Bytes, last: bool) -> Result<Bytes, Refusal> {
         let Some(finder) = &self.credentials.outgoing else { return Ok(piece) };
-        let judge = |meaning| match Meaning::is_misplaced(meaning, &self.bound) {
-            true => Err(meaning),
-            false => Ok(None),
+        let quoted = self.placeholders == Placeholders::QuotedInBodies;
+        let may = |meaning: &Meaning| {
+            quoted && meaning.what == What::Placeholder || !meaning.is_misplaced(&self.bound)
         };
+        let judge = |meaning| if may(meaning) { Ok(None) } else { Err(meaning) };
         // The bytes are looked at as they are, too: any request can have the field.
         let framed = self.frames.as_mut().map_or(Ok(()), |(frames, stream)| {
             let payload = frames.payload(&piece).into();
@@ -331,6 +345,11 @@ fn is_unreadable(headers: &HeaderMap) -> bool {
 }
 
 impl Coming {
+    /// Whether the request had a credential put in.
+    pub(crate) fn answers_a_credential(&self) -> bool {
+        self.must_read || self.signature.is_some()
+    }
+
     fn see(&mut self, piece: Bytes, last: bool) -> Bytes {
         if self.withheld {
             return Bytes::from(vec![0; piece.len()]);

@@ -4,7 +4,7 @@ use super::*;
 use crate::http::hooks::Draft;
 
 pub(super) const ENTROPY: [u8; 32] = [7; 32];
-pub(super) const TOKEN: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
+pub(crate) const TOKEN: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
 
 /// Bound to encrypted requests to this host.
 #[derive(Debug)]
@@ -16,21 +16,21 @@ impl Bound for To {
     }
 }
 
-pub(super) fn secret(text: &str) -> Secret {
+pub(crate) fn secret(text: &str) -> Secret {
     Secret::parse(text).unwrap()
 }
 
-pub(super) fn loaded(name: &str, form: Form, to: &'static str) -> Loaded {
+pub(crate) fn loaded(name: &str, form: Form, to: &'static str) -> Loaded {
     let expose = Some(format!("{}_{AWS_VARIABLE}", name.to_uppercase()));
     Loaded { name: name.to_owned(), form, expose, bound: Box::new(To(to)) }
 }
 
-pub(super) fn held(all: Vec<Loaded>) -> Credentials {
+pub(crate) fn held(all: Vec<Loaded>) -> Credentials {
     Credentials::new(all, &ENTROPY).unwrap()
 }
 
 /// What is in the variable of this credential.
-pub(super) fn placeholder_of(credentials: &Credentials, name: &str) -> String {
+pub(crate) fn placeholder_of(credentials: &Credentials, name: &str) -> String {
     let variable = format!("{}_{AWS_VARIABLE}", name.to_uppercase());
     credentials.variables().into_iter().find(|(it, _)| *it == variable).unwrap().1
 }

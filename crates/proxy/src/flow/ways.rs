@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use remit_policy::{Handling, Scheme};
-use tokio::io::copy_bidirectional;
+use remit_policy::{Cache, Handling, Scheme};
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional, duplex};
 use tokio::net::TcpStream;
 
 use super::{Begun, Flow, Next, Stop};
 use crate::agent::Agent;
-use crate::credentials::PutIn;
+use crate::data::Watch;
 use crate::http::Inspected;
+use crate::shared::Shared;
 use crate::{Fact, Gate, postgres, ssh, tls};
 
 impl<G: Gate> Flow<G> {
@@ -30,6 +31,12 @@ impl<G: Gate> Flow<G> {
 
     /// Requests in the clear.
     pub(super) async fn http(&mut self, began: Begun) -> Next {
+        if self.handling.cache == Cache::Only {
+            self.seen("http", true);
+            let Begun { stream, ahead, .. } = began;
+            let agent = Agent::new(stream, ahead, Arc::clone(&self.meter));
+            return Next::Ended(self.answer_kept(Scheme::Http, agent).await);
+        }
         let (agent, upstream) = match self.both(began).await {
             Ok(both) => both,
             Err(reason) => return Next::Ended(reason),
@@ -57,6 +64,11 @@ impl<G: Gate> Flow<G> {
                 return Next::Ended(self.stop(stream, stop).await);
             }
         };
+        if self.handling.cache == Cache::Only {
+            self.seen("tls", true);
+            let agent = Agent::new(stream, read.freeze(), Arc::clone(&self.meter));
+            return Next::Ended(self.answer_kept_in_tls(&seen.hello, agent).await);
+        }
         let began = Begun { stream, ahead: read.freeze(), upstream };
         let (mut agent, mut upstream) = match self.both(began).await {
             Ok(both) => both,
@@ -81,12 +93,7 @@ impl<G: Gate> Flow<G> {
         upstream: TcpStream,
     ) -> &'static str {
         let Some(tls) = self.shared.tls.clone() else {
-            let refusal = self.refusal(
-                "network: inspection needs an authority, which this session was started without",
-                "the same in a new session",
-            );
-            let (stream, _) = agent.into_parts();
-            return self.stop(stream, Stop::Refused(refusal)).await;
+            return self.stop_without_authority(agent).await;
         };
         match tls::inspect(&tls, &self.connect, hello, agent, upstream).await {
             Ok(tls::Inspected { agent, upstream, http }) => {
@@ -100,8 +107,40 @@ impl<G: Gate> Flow<G> {
         }
     }
 
-    fn inspected(&self, scheme: Scheme) -> Inspected<G, PutIn<G>> {
-        let hooks = PutIn::new(self.gate.clone(), Arc::clone(&self.shared.credentials));
+    /// Ends TLS here, for a host that is not dialled.
+    async fn answer_kept_in_tls(&mut self, hello: &tls::Hello, agent: Agent) -> &'static str {
+        let Some(tls) = self.shared.tls.clone() else {
+            return self.stop_without_authority(agent).await;
+        };
+        match tls::inspect_alone(&tls, &self.connect, hello, agent).await {
+            Ok(agent) => self.answer_kept(Scheme::Https, agent).await,
+            Err(stop) => self.note(&stop),
+        }
+    }
+
+    /// Answers requests from the cache. Nothing is dialled: the host of this
+    /// connection never says a word, and nothing is said to it.
+    async fn answer_kept<A>(&self, scheme: Scheme, agent: A) -> &'static str
+    where
+        A: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let (host, _silent) = duplex(1);
+        self.inspected(scheme).one(agent, host).await
+    }
+
+    async fn stop_without_authority(&self, agent: Agent) -> &'static str {
+        let refusal = self.refusal(
+            "network: inspection needs an authority, which this session was started without",
+            "the same in a new session",
+        );
+        let (stream, _) = agent.into_parts();
+        self.stop(stream, Stop::Refused(refusal)).await
+    }
+
+    fn inspected(&self, scheme: Scheme) -> Inspected<G, Watch<G>> {
+        let Shared { credentials, answers, .. } = &*self.shared;
+        let (credentials, answers) = (Arc::clone(credentials), answers.clone());
+        let hooks = Watch::new(self.gate.clone(), &self.handling, credentials, answers);
         Inspected { gate: self.gate.clone(), connect: self.connect.clone(), scheme, hooks }
     }
 

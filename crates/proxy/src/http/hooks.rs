@@ -56,8 +56,8 @@ pub(crate) enum Course<O, I> {
     Answer(Response<Bytes>),
 }
 
-/// Sees the body of one request on its way out. What a WebSocket sends, which its
-/// frames mask, is not shown.
+/// Sees the body of one request on its way out, and then what a WebSocket sends,
+/// masked frames and all.
 pub(crate) trait Outgoing: Send {
     /// The next piece; what is returned is sent in its place. It may hold bytes
     /// back and return them later, or none at all.
@@ -83,6 +83,10 @@ pub(crate) trait Outgoing: Send {
 
 /// Sees the answer to one request on its way in.
 pub(crate) trait Incoming: Send {
+    /// Said before the head of an answer whose body ends with its connection: cut
+    /// short, it looks whole.
+    fn endless(&mut self) {}
+
     /// The head of the final answer; 101 for a WebSocket. Interim answers are
     /// passed on without their fields, and not shown.
     fn head(&mut self, status: StatusCode, headers: &mut HeaderMap);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, Version};
-use remit_policy::{Method, Request};
+use remit_policy::{Method, Refusal, Request};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::time::timeout;
 
@@ -20,7 +20,7 @@ use self::carry::{Broke, Done, Terms, download, upload};
 use super::admit::{Account, Admitted, Ready};
 use super::framing::{self, Body};
 use super::head::{self, RequestHead};
-use super::hooks::{Hooks, Incoming};
+use super::hooks::{Hooks, Incoming, Outgoing};
 use super::reader::{NoHead, Reader};
 use super::strict::{self, Malformed};
 use super::websocket::{self, Offer};
@@ -59,7 +59,7 @@ struct Understood {
 enum Next<G: Gate, H: Hooks> {
     Another,
     Close(&'static str),
-    Tunnel(Account<G>, H::Incoming),
+    Tunnel(Account<G>, H::Outgoing, H::Incoming),
 }
 
 impl<G: Gate, H: Hooks> Inspected<G, H> {
@@ -80,8 +80,8 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
             match self.exchange(&mut sides).await {
                 Next::Another => {}
                 Next::Close(reason) => break reason,
-                Next::Tunnel(account, incoming) => {
-                    return tunnel(sides, &account, incoming).await;
+                Next::Tunnel(account, outgoing, incoming) => {
+                    return self.tunnel(sides, &account, outgoing, incoming).await;
                 }
             }
         };
@@ -149,7 +149,9 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
         let websocket = websocket::offer(&head, options, body)?;
         let tunnel = websocket.is_some();
         let request = self.asked(head.method.clone(), &target, &head.headers, tunnel)?;
-        let keep = !options.close && head.version == Version::HTTP_11;
+        let keep = !options.close
+            && head.version == Version::HTTP_11
+            && !self.may_be_read_as_more(&request, body);
         Ok(Understood { request, head, body, websocket, keep })
     }
 
@@ -166,6 +168,14 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
         }
         strict::same_authority(authority, &self.connect, self.scheme)?;
         Ok(strict::origin(path, &head.method))
+    }
+
+    /// Whether the host might take the body for the next request: some do not read
+    /// one that they do not expect. Such a request is the connection's last, for the
+    /// host as well, which then reads no further.
+    fn may_be_read_as_more(&self, request: &Request, body: Body) -> bool {
+        let expects_body = matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
+        body != Body::None && (!expects_body || self.gate.handling(&self.connect).requests_only)
     }
 
     /// Sends a permitted request and carries its answer back.
@@ -231,7 +241,7 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
                 let another = keep && terms.keep && whole && !halted;
                 if another { Next::Another } else { Next::Close("answered") }
             }
-            Ok((Done::Upgraded, _)) => Next::Tunnel(account, incoming),
+            Ok((Done::Upgraded, _)) => Next::Tunnel(account, outgoing, incoming),
             Ok((Done::Failed(why), _)) if account.begun() => {
                 self.gate.failed(format!("answer of `{}`: {why}", self.connect));
                 Next::Close("broken off")
@@ -315,6 +325,55 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
         self.gate.failed(why.clone());
         say(sides, answer::failed(&why), false, false).await
     }
+
+    /// Carries a WebSocket until both sides are done or one breaks off.
+    async fn tunnel<A, U>(
+        &self,
+        mut sides: Sides<A, U>,
+        account: &Account<G>,
+        mut outgoing: H::Outgoing,
+        mut incoming: H::Incoming,
+    ) -> &'static str
+    where
+        A: AsyncRead + AsyncWrite + Unpin + Send,
+        U: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let Sides { agent, to_agent, host, to_host, .. } = &mut sides;
+        let out = async {
+            while let Some(piece) = agent.piece(u64::MAX).await? {
+                let piece = outgoing.pass(piece).await?;
+                account.sent(&piece);
+                to_host.write_all(&piece).await?;
+                to_host.flush().await?;
+            }
+            let piece = outgoing.finish(None).await?;
+            account.sent(&piece);
+            to_host.write_all(&piece).await?;
+            to_host.shutdown().await?;
+            Ok::<(), Torn>(())
+        };
+        let back = async {
+            while let Some(piece) = host.piece(u64::MAX).await? {
+                let piece = incoming.pass(piece);
+                account.received(&piece);
+                to_agent.write_all(&piece).await?;
+                to_agent.flush().await?;
+            }
+            let piece = incoming.finish(None);
+            account.received(&piece);
+            to_agent.write_all(&piece).await?;
+            to_agent.shutdown().await?;
+            Ok(())
+        };
+        match tokio::try_join!(out, back) {
+            Ok(_) => "closed",
+            Err(Torn::Broken) => "broken off",
+            Err(Torn::Refused(refusal)) => {
+                self.gate.refused(&refusal);
+                "refused"
+            }
+        }
+    }
 }
 
 /// The next head. Ends also when the host closes, or speaks unasked, meanwhile.
@@ -363,39 +422,21 @@ where
     }
 }
 
-/// Carries a WebSocket until both sides are done or one breaks off.
-async fn tunnel<A, U, I, G>(
-    mut sides: Sides<A, U>,
-    account: &Account<G>,
-    mut incoming: I,
-) -> &'static str
-where
-    A: AsyncRead + AsyncWrite + Unpin,
-    U: AsyncRead + AsyncWrite + Unpin,
-    I: Incoming,
-    G: Gate,
-{
-    let Sides { agent, to_agent, host, to_host, .. } = &mut sides;
-    let out = async {
-        while let Some(piece) = agent.piece(u64::MAX).await? {
-            account.sent(&piece);
-            to_host.write_all(&piece).await?;
-            to_host.flush().await?;
-        }
-        to_host.shutdown().await
-    };
-    let back = async {
-        while let Some(piece) = host.piece(u64::MAX).await? {
-            let piece = incoming.pass(piece);
-            account.received(&piece);
-            to_agent.write_all(&piece).await?;
-            to_agent.flush().await?;
-        }
-        let piece = incoming.finish(None);
-        account.received(&piece);
-        to_agent.write_all(&piece).await?;
-        to_agent.shutdown().await
-    };
-    let ended: io::Result<_> = tokio::try_join!(out, back);
-    if ended.is_ok() { "closed" } else { "broken off" }
+/// Why a WebSocket does not go on.
+#[derive(Debug)]
+enum Torn {
+    Broken,
+    Refused(Refusal),
+}
+
+impl From<io::Error> for Torn {
+    fn from(_: io::Error) -> Self {
+        Self::Broken
+    }
+}
+
+impl From<Refusal> for Torn {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
 }

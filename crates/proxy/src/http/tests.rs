@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use remit_policy::{
     AgentNeeds, Answer, Attempt as _, Basis, Choice, Connect, Grants, Handling, Host, Permit,
-    Place, Policy, Port, Refusal, Request, Scheme, Verdict,
+    Place, Policy, Port, Refusal, Request, Scheme, Upload, Verdict,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::timeout;
@@ -94,6 +94,16 @@ impl Gate for Watched {
         Ok(Requested { number: self.seen().len() as u64, permit: self.permit(request)? })
     }
 
+    async fn upload(&self, upload: Upload) -> Result<Permit<Upload>, Refusal> {
+        self.see(upload.summary());
+        let answer = Answer { choice: Choice::Refuse, by: "alice".into(), note: None };
+        match self.policy.upload(upload, &Grants::default()) {
+            Verdict::Allow(permit) => Ok(permit),
+            Verdict::Ask(question) => question.settle(&answer),
+            Verdict::Refuse(refusal) => Err(refusal),
+        }
+    }
+
     fn answered(&self, _number: u64, answered: Answered) {
         let Answered { status, sent, received } = answered;
         let status = status.map_or("no answer".to_owned(), |status| status.to_string());
@@ -117,7 +127,7 @@ impl Gate for Watched {
         self.see(format!("{carried:?}"));
     }
 
-    async fn revoked(&self) -> Refusal {
+    async fn revoked(&self, _: &Connect) -> Refusal {
         std::future::pending().await
     }
 }

@@ -178,7 +178,7 @@ impl World {
     ) -> (client::Handle<Program>, JoinHandle<Result<&'static str, Stop>>) {
         let (near, far) = pair().await;
         let mut flow = self.witness.flow(self.host);
-        let meter = Meter::new(Arc::default(), caps, Arc::clone(&flow.shared));
+        let meter = Meter::new(caps, Arc::clone(&flow.shared));
         let agent = Agent::new(far, Bytes::new(), Arc::new(meter));
         let keys = self.keys.clone();
         let carried = tokio::spawn(async move { carry(&mut flow, agent, &keys).await });
@@ -386,7 +386,7 @@ async fn much_is_carried_both_ways() {
 #[tokio::test]
 async fn an_upload_beyond_its_cap_ends_the_command() {
     let world = World::new("cap", &["cat"]).await;
-    let caps = Caps { session: Some(100_000), there: None };
+    let caps = Caps { session: Some(100_000), there: Vec::new() };
     let (program, carried) = world.program_of(caps).await;
     let mut channel = program.channel_open_session().await.expect("a channel");
     channel.exec(true, "cat").await.expect("sent");

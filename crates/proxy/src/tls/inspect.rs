@@ -56,6 +56,25 @@ where
     }
 }
 
+/// Begins TLS with the program alone, on HTTP/1.1, for answers that are given here.
+///
+/// # Errors
+///
+/// What is to be written down. The program has been told already.
+pub(crate) async fn inspect_alone<A>(
+    tls: &Tls,
+    connect: &Connect,
+    hello: &Hello,
+    agent: A,
+) -> Result<server::TlsStream<A>, Stop>
+where
+    A: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut offers = hello.protocols.iter().filter_map(|offered| Http::of(offered));
+    let http = offers.find(|offer| *offer == Http::One);
+    accept(tls, connect, http, agent).await.map_err(Stop::Failed)
+}
+
 /// Answers the program as the host that it asked for.
 async fn accept<A>(
     tls: &Tls,

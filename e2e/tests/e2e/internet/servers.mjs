@@ -51,6 +51,17 @@ const routes = {
         response.writeHead(200, { 'content-type': 'application/json' });
         response.end(JSON.stringify(seen));
     },
+    /** What the body hashes to, however long it is. */
+    '/digest': (request, response) => {
+        const hash = createHash('sha256');
+        request.on('data', piece => hash.update(piece));
+        request.on('end', () => { response.writeHead(200); response.end(hash.digest('hex')); });
+    },
+    /** The status that was asked for, which may have no body. */
+    '/status': (request, response, query) => {
+        response.writeHead(Number(query.get('code')), { etag: '"x"' });
+        response.end();
+    },
     '/redirect': (request, response, query) => {
         response.writeHead(302, { location: query.get('to') });
         response.end();
@@ -79,7 +90,7 @@ const routes = {
         request.on('end', () => { response.addTrailers({ 'grpc-status': '0', 'grpc-message': 'done' }); response.end(); });
     },
 };
-routes['/events'].streams = true;
+for (const name of ['/events', '/digest', '/much']) routes[name].streams = true;
 routes['/test.Echo/Say'].streams = true;
 
 function file(name, response) {
@@ -127,6 +138,13 @@ function git(request, response) {
     });
 }
 
+/** Other protocols that a program offers to go on in are passed over, as they may be. */
+function upgrade(request, socket) {
+    if (request.headers.upgrade.toLowerCase() === 'websocket') return webSocket(request, socket);
+    note({ server: 'http', host: request.headers.host, method: request.method, path: request.url, headers: request.headers });
+    socket.end('HTTP/1.1 200 OK\r\ncontent-length: 23\r\nconnection: close\r\n\r\nhello from the outside\n');
+}
+
 /** SOURCE: RFC 6455. Echoes whole text frames of less than 126 bytes. */
 function webSocket(request, socket) {
     note({ server: 'websocket', host: request.headers.host, path: request.url, headers: request.headers });
@@ -169,7 +187,9 @@ function proxy(request, socket) {
 
 const web = http.createServer(answer);
 const secure = http2.createSecureServer({ key, cert, allowHTTP1: true }, answer);
-for (const server of [web, secure]) server.on('upgrade', webSocket).on('clientError', (_, socket) => socket.destroy());
+// A program may end its side with its request.
+web.httpAllowHalfOpen = true;
+for (const server of [web, secure]) server.on('upgrade', upgrade).on('clientError', (_, socket) => socket.destroy());
 secure.on('connection', () => note({ server: 'https', opened: true }));
 web.on('connection', () => note({ server: 'http', opened: true }));
 const corporate = http.createServer((_, response) => { response.writeHead(405); response.end(); }).on('connect', proxy);

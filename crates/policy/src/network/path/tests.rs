@@ -43,6 +43,11 @@ fn no_other_spelling_of_a_denied_path_gets_around_it() {
     for path in [
         "/admin/users",
         "/./admin/users",
+        "//x/admin/users",
+        "///x/admin/users",
+        "/\\x/admin/users",
+        "/%2fx/admin/users",
+        "/%5c%5cuser@x:80/admin/users",
         "/x/../admin/users",
         "/x/%2e%2e/admin/users",
         "/x/%252e%252e/admin/users",

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use remit_policy::{Connect, Handling, Host, Permit, Port};
+use remit_policy::{Connect, Handling, Host, Permit, Port, Upload};
 
 use super::super::frames::tests::frame;
 use super::super::tests::{TOKEN, draft, held, loaded, placeholder_of, request, secret};
@@ -196,6 +196,9 @@ impl Gate for Noting {
     async fn request(&self, _: Request) -> Result<Requested, Refusal> {
         unreachable!("credentials judge nothing")
     }
+    async fn upload(&self, _: Upload) -> Result<Permit<Upload>, Refusal> {
+        unreachable!("credentials are not searched for")
+    }
     fn answered(&self, _: u64, _: Answered) {}
     fn noted(&self, fact: Fact) {
         self.0.lock().unwrap().push(fact);
@@ -203,14 +206,14 @@ impl Gate for Noting {
     fn refused(&self, _: &Refusal) {}
     fn failed(&self, _: String) {}
     fn ended(&self, _: Carried) {}
-    async fn revoked(&self) -> Refusal {
+    async fn revoked(&self, _: &Connect) -> Refusal {
         std::future::pending().await
     }
 }
 
 async fn course(credentials: &Arc<Credentials>, text: &str) -> (Leaving, Coming, Vec<Fact>) {
     let gate = Noting::default();
-    let hooks = PutIn::new(gate.clone(), Arc::clone(credentials));
+    let hooks = PutIn::new(gate.clone(), Arc::clone(credentials), Placeholders::WhereBound);
     let request = request(text);
     let course = hooks.request(4, &request, &mut draft(&request, &[])).await.unwrap();
     let Course::Send(leaving, coming) = course else { panic!("answered from here") };
@@ -338,7 +341,8 @@ async fn frames_of_a_websocket_are_looked_into() {
         ("api.example", &it, true),
         ("other.example", "hello", true),
     ] {
-        let hooks = PutIn::new(Noting::default(), Arc::clone(&credentials));
+        let hooks =
+            PutIn::new(Noting::default(), Arc::clone(&credentials), Placeholders::WhereBound);
         let request = request(&format!("GET https://{to}:443/x"));
         let mut draft = draft(&request, &[("sec-websocket-version", "13")]);
         let course = hooks.request(4, &request, &mut draft).await.unwrap();
@@ -360,7 +364,7 @@ async fn frames_of_a_websocket_are_looked_into() {
 #[tokio::test]
 async fn a_field_of_websockets_hides_no_plain_body() {
     let credentials = Arc::new(bearer());
-    let hooks = PutIn::new(Noting::default(), Arc::clone(&credentials));
+    let hooks = PutIn::new(Noting::default(), Arc::clone(&credentials), Placeholders::WhereBound);
     let request = request("POST https://other.example:443/x");
     let mut draft = draft(&request, &[("sec-websocket-version", "13")]);
     let course = hooks.request(4, &request, &mut draft).await.unwrap();

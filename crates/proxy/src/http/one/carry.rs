@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, Version};
 use remit_policy::{Method, Refusal};
@@ -72,6 +73,10 @@ impl Terms {
     }
 }
 
+/// How long the answer to a program that has ended its side may take to begin. One
+/// that has gone away altogether looks the same, and its request is given up then.
+const HALF_CLOSED: Duration = Duration::from_secs(10);
+
 /// Carries a request's body, then waits for the agent to hang up.
 pub(super) async fn upload<R, W, O, G>(
     agent: &mut Reader<R>,
@@ -112,7 +117,14 @@ where
         return Broke::HostGone;
     }
     uploaded.store(true, Relaxed);
-    let _ = agent.gone().await;
+    // A program may end its side and still wait for the answer. Whether it is there
+    // shows once something is written to it.
+    if agent.gone().await.is_ok() {
+        tokio::time::sleep(HALF_CLOSED).await;
+        if account.begun() {
+            std::future::pending::<()>().await;
+        }
+    }
     Broke::AgentGone
 }
 
@@ -145,6 +157,9 @@ where
     let keep = body != Body::UntilClose && !framing::closes(&head.headers, head.version);
     let length = head.headers.get(http::header::CONTENT_LENGTH).cloned();
     framing::strip(&mut head.headers);
+    if body == Body::UntilClose {
+        incoming.endless();
+    }
     incoming.head(head.status, &mut head.headers);
     framing::strip(&mut head.headers);
     account.answered(head.status);

@@ -582,3 +582,15 @@ async fn an_answer_that_is_there_at_once_does_not_end_the_connection() {
     let (_, heard) = tokio::join!(carried, agent(end, said.into_bytes()));
     assert_eq!(heard.matches("HTTP/1.1 200 OK").count(), 3, "{heard}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_a_host_may_take_for_a_request_is_the_last_it_reads() {
+    let said = "GET /a HTTP/1.1\r\nHost: api.example\r\nContent-Length: 27\r\n\r\n\
+                POST /denied HTTP/1.1\r\n\r\nxx";
+    let outcome = carry((), said, &[EMPTY]).await;
+    assert!(outcome.to_host.contains("connection: close\r\n"), "{}", outcome.to_host);
+    assert!(outcome.to_agent.contains("connection: close\r\n"), "{}", outcome.to_agent);
+    let said = "POST /a HTTP/1.1\r\nHost: api.example\r\nContent-Length: 2\r\n\r\nxx";
+    let outcome = carry((), said, &[EMPTY]).await;
+    assert!(!outcome.to_host.contains("connection: close"), "{}", outcome.to_host);
+}

@@ -59,6 +59,9 @@ impl Gate for Judging {
             Verdict::Refuse(refusal) => Err(refusal),
         }
     }
+    async fn upload(&self, _: Upload) -> Result<Permit<Upload>, Refusal> {
+        unreachable!("bodies are not searched here")
+    }
     fn answered(&self, _: u64, _: Answered) {}
     fn noted(&self, fact: Fact) {
         self.see(format!("{fact:?}"));
@@ -70,7 +73,7 @@ impl Gate for Judging {
         self.see(error);
     }
     fn ended(&self, _: Carried) {}
-    async fn revoked(&self) -> Refusal {
+    async fn revoked(&self, _: &Connect) -> Refusal {
         std::future::pending().await
     }
 }
@@ -96,7 +99,7 @@ async fn carried(host: &str, asked: &str) -> (String, String, Vec<String>) {
     assert_eq!(policy.handling(&connect).inspect, host == "api.example");
 
     let gate = Judging { policy: Arc::new(policy), seen: Arc::default() };
-    let hooks = PutIn::new(gate.clone(), credentials);
+    let hooks = PutIn::new(gate.clone(), credentials, Placeholders::WhereBound);
     let inspected = Inspected { gate: gate.clone(), connect, scheme: Scheme::Https, hooks };
     let (mut agent, ours) = duplex(1 << 16);
     let (theirs, mut upstream) = duplex(1 << 16);
