@@ -41,6 +41,11 @@ impl Witness {
         Self { policy: Some(Arc::new(policy(settings.to_owned()))), ..Self::default() }
     }
 
+    /// By a proxy.
+    pub(crate) fn leaving_by(way: Way) -> Self {
+        Self { way, ..Self::default() }
+    }
+
     /// The refusals that it was to write down.
     pub(crate) fn refused(&self) -> Vec<String> {
         self.refused.lock().expect("no test panicked with it").clone()

@@ -28,6 +28,7 @@ mod commands;
 mod data;
 mod escapes;
 mod evidence;
+mod explicit;
 mod flows;
 mod handover;
 mod kernel;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         limits::all(),
         live::all(),
         network::all(),
+        explicit::all(),
         leaks::all(),
         leaks::insisting::all(),
         leaks::requests::all(),

@@ -193,6 +193,10 @@ fn the_proxys_credential_is_one_that_there_is() {
         "settings `user.toml` line 1: `network.proxy_credential = \"corp\"`: there is no \
          `[credentials.corp]`"
     );
+    let aws = "network.proxy_credential = 'corp'\n[credentials.corp]\n\
+               source = { variable = 'CORP' }\nas = 'aws'\nhosts = ['*.amazonaws.com']";
+    let error = try_compile(&[user(aws)], None).unwrap_err();
+    assert!(error.to_string().contains("a proxy is told `bearer` or `basic`"), "{error}");
     let policy = policy(
         "network.proxy = 'http://p.example:3128'\nnetwork.proxy_credential = 'corp'\n\
          [credentials.corp]\nsource = { keyring = 'proxy/alice' }\nas = 'basic'\nname = 'alice'",

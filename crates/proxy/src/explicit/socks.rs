@@ -124,24 +124,22 @@ pub(super) fn request4(bytes: &[u8]) -> Parsed<(Host, Port)> {
         return Err(wrong4("only `CONNECT` is served in SOCKS 4"));
     }
     let port = port([*high, *low]).map_err(wrong4)?;
-    let Some((_, rest)) = text(rest, USER_LIMIT)? else { return Ok(None) };
-    let (host, rest) = match [*a, *b, *c, *d] {
+    let Some((_, user)) = text(rest, USER_LIMIT)? else { return Ok(None) };
+    let rest = &rest[user..];
+    let (host, name) = match [*a, *b, *c, *d] {
         [0, 0, 0, marked] if marked != 0 => {
-            let Some((name, rest)) = text(rest, HOST_LIMIT)? else { return Ok(None) };
-            (named(name).map_err(wrong4)?, rest)
+            let Some((name, length)) = text(rest, HOST_LIMIT)? else { return Ok(None) };
+            (named(name).map_err(wrong4)?, length)
         }
-        address => (Host::Address(Ipv4Addr::from(address).into()), rest),
+        address => (Host::Address(Ipv4Addr::from(address).into()), 0),
     };
-    Ok(Some(((host, port), bytes.len() - rest.len())))
+    Ok(Some(((host, port), 8 + user + name)))
 }
 
-/// What was read, and what comes after it.
-type Split<'b> = (&'b [u8], &'b [u8]);
-
-/// Bytes that end with NUL, and what follows. `None` if they do not end yet.
-fn text(bytes: &[u8], limit: usize) -> Result<Option<Split<'_>>, Wrong> {
+/// Bytes that end with NUL, and their length with it.
+fn text(bytes: &[u8], limit: usize) -> Parsed<&[u8]> {
     match bytes.iter().take(limit + 1).position(|byte| *byte == 0) {
-        Some(end) => Ok(Some((&bytes[..end], &bytes[end + 1..]))),
+        Some(end) => Ok(Some((&bytes[..end], end + 1))),
         None if bytes.len() > limit => Err(wrong4("a text in its request is too long")),
         None => Ok(None),
     }

@@ -132,7 +132,7 @@ async fn socks_leads_to_the_permitted_host() {
 
 #[tokio::test]
 async fn other_hosts_are_refused_in_the_words_they_were_asked_for_in() {
-    let gate = Witness::judging("[network]\ndefault = 'deny'\nallow = ['allowed.example:80']");
+    let gate = Witness::judging("[network]\ndefault = 'refuse'\nallow = ['allowed.example:80']");
     for target in [
         "other.example:443",
         "127.0.0.1:80",
@@ -239,13 +239,17 @@ async fn spellings_that_two_readers_may_read_in_two_ways_are_refused() {
         "\u{e9}.allowed.example",
     ] {
         let length = u8::try_from(name.len()).expect("short");
-        let words =
-            [b"\x05\x01\x00\x05\x01\x00\x03", &[length][..], name.as_bytes(), b"\0\x50"].concat();
+        let words = socks_named(&[&[length], name.as_bytes()].concat());
         check(&talk(&gate, &words).await, b"\x05\x00\x05\x02", "host");
     }
-    let long =
-        [b"\x05\x01\x00\x05\x01\x00\x03\xff", "a.".repeat(127).as_bytes(), b"a\0\x50"].concat();
-    check(&talk(&gate, &long).await, b"\x05\x00\x05\x02", "longer than 253");
+    let long = format!("{}a", "a.".repeat(127));
+    let words = socks_named(&[b"\xff", long.as_bytes()].concat());
+    check(&talk(&gate, &words).await, b"\x05\x00\x05\x02", "longer than 253");
+}
+
+/// A request of SOCKS 5 for a name, whose length comes first.
+fn socks_named(name: &[u8]) -> Vec<u8> {
+    [b"\x05\x01\x00\x05\x01\x00\x03", name, b"\0\x50"].concat()
 }
 
 #[tokio::test]
@@ -271,7 +275,7 @@ async fn other_commands_kinds_and_protocols_are_refused() {
 
 #[tokio::test]
 async fn what_was_looked_up_inside_is_the_name() {
-    let gate = Witness::judging("[network]\ndefault = 'deny'");
+    let gate = Witness::judging("[network]\ndefault = 'refuse'");
     let shared = shared();
     let name = remit_policy::HostName::parse("looked-up.example").expect("a name");
     let (four, six) = shared.names.addresses(&name).expect("addresses");
@@ -288,7 +292,7 @@ async fn what_was_looked_up_inside_is_the_name() {
 
 #[tokio::test]
 async fn a_program_that_hangs_up_waits_for_no_answer() {
-    let gate = Witness::judging("[network]\ndefault = 'prompt'");
+    let gate = Witness::judging("[network]\ndefault = 'ask'");
     for words in [
         b"CONNECT asked.example:443 HTTP/1.1\r\n\r\n".as_slice(),
         b"POST http://asked.example/ HTTP/1.1\r\nhost: asked.example\r\ncontent-length: 1\r\n\r\nx",

@@ -18,8 +18,10 @@ async fn answered(answer: &[u8], authorization: Option<&str>) -> Result<TcpStrea
     proxy.write_all(answer).await.expect("an answer");
     let value = authorization.map(|text| HeaderValue::from_str(text).expect("a value"));
     proxy.shutdown().await.expect("an end");
-    connect(&mut ours, &there(), value.as_ref()).await.map_err(|error| error.to_string())?;
-    Ok(ours)
+    let led = connect(&mut ours, &there(), value.as_ref()).await;
+    // Words that nobody read would make its end a reset.
+    let _ = proxy.read(&mut [0; 4096]).await.expect("the request");
+    led.map(|()| ours).map_err(|error| error.to_string())
 }
 
 async fn check(answer: &[u8], expected: &str) {
@@ -43,6 +45,7 @@ async fn what_the_host_says_first_is_left_to_whoever_reads_on() {
 async fn an_answer_in_pieces_is_one_answer() {
     let (mut ours, mut proxy) = pair().await;
     let speaking = tokio::spawn(async move {
+        let _ = proxy.read(&mut [0; 4096]).await.expect("the request");
         for byte in b"HTTP/1.1 200 OK\r\nvia: x\r\n\r\nhello" {
             proxy.write_all(&[*byte]).await.expect("a byte");
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -103,8 +106,7 @@ async fn proxy(answer: &'static [u8]) -> (Way, tokio::task::JoinHandle<String>) 
 #[tokio::test]
 async fn a_permitted_connection_leaves_by_the_proxy() {
     let (way, served) = proxy(b"HTTP/1.1 200 OK\r\n\r\nhello").await;
-    let mut gate = Witness::default();
-    gate.way = way;
+    let gate = Witness::leaving_by(way);
     let server = "192.0.2.1:22".parse().expect("an address");
     let mut stream = gate.flow(server).dial().await.expect("a way");
     let mut said = String::new();
@@ -120,8 +122,7 @@ async fn a_permitted_connection_leaves_by_the_proxy() {
 #[tokio::test]
 async fn why_a_proxy_failed_is_told_with_its_name() {
     let (way, _served) = proxy(b"HTTP/1.1 502 Bad Gateway\r\n\r\n").await;
-    let mut gate = Witness::default();
-    gate.way = way;
+    let gate = Witness::leaving_by(way);
     let server = "192.0.2.1:22".parse().expect("an address");
     let Err(Stop::Failed(why)) = gate.flow(server).dial().await else { panic!("no way") };
     assert!(why.starts_with("cannot connect to `192.0.2.1:22` by the proxy `127.0.0.1:"), "{why}");

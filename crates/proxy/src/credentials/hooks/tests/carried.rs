@@ -39,13 +39,13 @@ impl Gate for Judging {
     fn address(&self, _: &Connect, _: IpAddr) -> Result<(), Refusal> {
         unreachable!("nothing is dialled here")
     }
+    fn handling(&self, permitted: &Connect) -> Handling {
+        self.policy.handling(permitted)
+    }
     fn way(&self, _: &Connect) -> crate::Way {
         crate::Way::Direct
     }
 
-    fn handling(&self, permitted: &Connect) -> Handling {
-        self.policy.handling(permitted)
-    }
     fn caps(&self, _: &Connect) -> Caps {
         Caps::default()
     }
