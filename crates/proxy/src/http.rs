@@ -28,7 +28,10 @@ mod tests;
 
 pub(crate) use strict::authority;
 
-use remit_policy::{Connect, Scheme};
+use remit_policy::{Connect, Method, Scheme};
+
+use crate::Gate;
+use strict::Malformed;
 
 /// One permitted connection whose requests are judged.
 #[derive(Debug)]
@@ -39,4 +42,20 @@ pub(crate) struct Inspected<G, H> {
     /// How the host is spoken to.
     pub(crate) scheme: Scheme,
     pub(crate) hooks: H,
+    /// Whether many connections are open, so that each has to do with little memory.
+    pub(crate) is_crowded: bool,
+}
+
+impl<G: Gate, H> Inspected<G, H> {
+    /// Refuses content of a request that reads, where requests are judged: it has no
+    /// meaning, and some hosts take it for another request.
+    ///
+    /// SOURCE: RFC 9110 §9.3.1.
+    fn takes_content(&self, method: &Method) -> Result<(), Malformed> {
+        let reads = matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE");
+        match reads && self.gate.handling(&self.connect).requests_only {
+            true => Err(Malformed::new("it has content, though it only asks to read")),
+            false => Ok(()),
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use remit_policy::{Connect, Permit, Refusal};
+use remit_policy::{Basis, Connect, Permit, Refusal};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::capture::{Admission, Capture, Captured};
@@ -64,6 +64,10 @@ async fn carry<G: Gate>(
     let Some(Captured { gate, admission }) = capture.claim(peer).await else {
         return explain::cut(stream);
     };
+    let Some(_place) = shared.enter() else {
+        gate.refused(&too_many(&shared));
+        return explain::cut(stream);
+    };
     let admission = match admission {
         Admission::Lookups(names) => return dns::answer_stream(stream, &names).await,
         Admission::Explicit => return explicit::serve(stream, gate, shared).await,
@@ -75,6 +79,18 @@ async fn carry<G: Gate>(
         None => return explain::cut(stream),
     };
     flow::carry(stream, Bytes::new(), gate, permit, shared).await;
+}
+
+/// So that descriptors are left for everything else that the session needs.
+fn too_many(shared: &Shared) -> Refusal {
+    Refusal {
+        attempt: "one more connection".to_owned(),
+        basis: Basis::built_in(format!("network: at most {} connections at a time", shared.most())),
+        instead: Some(
+            "the same when others have ended, or more descriptors (`ulimit -n`)".to_owned(),
+        ),
+        note: None,
+    }
 }
 
 /// The verdict, waited for if need be. `None` when nobody is left to give one,

@@ -1,7 +1,8 @@
 //! What all connections of a session have in common.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cache::Answers;
@@ -23,10 +24,23 @@ pub struct Shared {
     pub(crate) credentials: Arc<Credentials>,
     /// Absent where no answer is kept.
     pub(crate) answers: Option<Arc<Answers>>,
+    /// Connections that are open now, and that may be.
+    open: AtomicUsize,
+    most: usize,
     /// Bytes that left the session so far, on all connections.
     pub(crate) uploaded: AtomicU64,
     /// The same by the statement that caps it.
     capped: Mutex<HashMap<String, Arc<AtomicU64>>>,
+}
+
+/// The place of one connection, free again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+    }
 }
 
 impl Shared {
@@ -38,9 +52,33 @@ impl Shared {
             ssh: None,
             credentials: Arc::default(),
             answers: None,
+            open: AtomicUsize::new(0),
+            most: usize::MAX,
             uploaded: AtomicU64::new(0),
             capped: Mutex::default(),
         }
+    }
+
+    /// Opens no more connections than this at a time.
+    #[must_use]
+    pub fn at_most(self, most: usize) -> Self {
+        Self { most, ..self }
+    }
+
+    /// A place for one more connection. None if they are all taken.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Place> {
+        let place = Place(Arc::clone(self));
+        (self.open.fetch_add(1, Relaxed) < self.most).then_some(place)
+    }
+
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Whether so many are open that each has to do with little memory.
+    pub(crate) fn is_crowded(&self) -> bool {
+        const FEW: usize = 64;
+        self.open.load(Relaxed) > FEW
     }
 
     /// Inspects TLS where the policy says so.

@@ -144,7 +144,7 @@ async fn serve<G: Gate>(
         }
         Some(Asked::Run { channel, user, protocol, command }) => (channel, user, protocol, command),
     };
-    let command = match judge(&command, &allowed) {
+    let command = match judge(&user, &command, &allowed) {
         Ok(command) => command.to_string(),
         Err(what) => {
             let refused = refusal(&flow.connect, &what, &allowed);
@@ -152,7 +152,7 @@ async fn serve<G: Gate>(
         }
     };
     // Written down before it is sent, whatever becomes of it.
-    flow.gate.noted(Fact::SshCommand(command.clone()));
+    flow.gate.noted(Fact::SshCommand(format!("{user}@ {command}")));
     let way = match Way::open(flow, keys, waiting, &user).await {
         Ok(way) => way,
         Err(stop) => return tell(Some(channel), stop).await,
@@ -178,12 +178,19 @@ async fn serve<G: Gate>(
     }
 }
 
-/// The command that may be run, or what was tried in words that follow "to".
-fn judge(command: &[u8], allowed: &BTreeSet<String>) -> Result<Command, String> {
+/// Whom forges know everybody as. The person's keys may open other accounts, too.
+const USER: &str = "git";
+
+/// The command that may be run, or what was tried in words that follow "to". A name
+/// alone is for the user `git`; others are named, as in `deploy@rsync`.
+fn judge(user: &str, command: &[u8], allowed: &BTreeSet<String>) -> Result<Command, String> {
     let said = String::from_utf8_lossy(command);
+    let may = |name: &str| {
+        allowed.contains(&format!("{user}@{name}")) || (user == USER && allowed.contains(name))
+    };
     match Command::parse(command) {
-        Ok(command) if allowed.contains(command.name()) => Ok(command),
-        Ok(command) => Err(format!("run `{command}`")),
+        Ok(command) if may(command.name()) => Ok(command),
+        Ok(command) => Err(format!("run `{command}` as `{}`", show::line(user))),
         Err(error) => Err(format!("run `{said}`, but {error}")),
     }
 }

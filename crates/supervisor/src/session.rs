@@ -259,8 +259,17 @@ fn allow_many_descriptors() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // With the old limit, connections beyond it fail; nothing is let through.
+    // With the old limit there are fewer connections.
     let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// How many connections the descriptors are enough for: two for each, and some for
+/// the record, programs that start and files that are opened for callers.
+fn connections() -> usize {
+    use rustix::process::{Resource, getrlimit};
+    const OTHERS: u64 = 512;
+    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(most.saturating_sub(OTHERS) / 2).unwrap_or(usize::MAX).max(16)
 }
 
 /// The file by which sessions of one person take turns at changing names.
@@ -491,7 +500,8 @@ fn carry(
     }));
     let capture = Arc::new(Capture::<Connection>::default());
     let shared = remit_proxy::Shared::new(Arc::clone(&names));
-    let shared = Arc::new(means.share(shared.holding(Arc::clone(&gate.credentials))));
+    let shared =
+        Arc::new(means.share(shared.at_most(connections()).holding(Arc::clone(&gate.credentials))));
     let connector = Connector {
         gate: Arc::clone(gate),
         names: Arc::clone(&names),

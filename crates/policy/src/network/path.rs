@@ -91,6 +91,9 @@ fn fits(pattern: &[u8], segment: &[u8]) -> bool {
     rest.ends_with(last)
 }
 
+/// Bytes of a path that is read in all ways. Servers take no longer ones.
+const LONGEST: usize = 8 * 1024;
+
 /// How many readings a path may have before it is refused as unreadable. A path
 /// of an honest client has one or two.
 const READINGS: usize = 128;
@@ -103,6 +106,9 @@ impl Readings {
     /// All readings of the path of a request target. None if there are too many,
     /// which takes a path made for it.
     pub(crate) fn of(path: &str) -> Option<Self> {
+        if path.len() > LONGEST {
+            return None;
+        }
         // `*`, the server itself, is a path of one segment.
         let literal = if path == "*" { b"/*".to_vec() } else { path.as_bytes().to_vec() };
         let mut found = BTreeSet::from([literal.clone()]);

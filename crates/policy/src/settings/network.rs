@@ -244,10 +244,14 @@ pub(crate) fn method(text: &str) -> Result<Method, String> {
 }
 
 /// The name of a command that a Git client runs over SSH, or another without
-/// blanks and what shells read.
+/// blanks and what shells read; and before an `@` the user, if it is not `git`.
 fn command(text: &str) -> Result<String, String> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.+/".contains(&b);
-    match !text.is_empty() && text.bytes().all(plain) {
+    let plain = |part: &str| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.+/".contains(&b);
+        !part.is_empty() && part.bytes().all(plain)
+    };
+    let (user, name) = text.split_once('@').map_or((None, text), |(user, name)| (Some(user), name));
+    match plain(name) && user.is_none_or(plain) {
         true => Ok(text.to_owned()),
         false => Err(format!("`{text}` is not the name of a command such as `git-upload-pack`")),
     }

@@ -130,7 +130,8 @@ async fn exchange(
     let connect = Connect::parse(&format!("{host}:443")).expect("a host");
     let handling = gate.handling(&connect);
     let hooks = Watch::new(gate.clone(), &handling, token(), answers);
-    let inspected = Inspected { gate: gate.clone(), connect, scheme: Scheme::Https, hooks };
+    let inspected =
+        Inspected { gate: gate.clone(), connect, scheme: Scheme::Https, hooks, is_crowded: false };
     let (mut agent, ours) = duplex(1 << 16);
     let (theirs, mut upstream) = duplex(1 << 16);
     let hosting = async {
@@ -247,7 +248,13 @@ async fn what_a_websocket_sends_is_looked_through() {
         let connect = Connect::parse("other.example:443").expect("a host");
         let handling = gate.handling(&connect);
         let hooks = Watch::new(gate.clone(), &handling, token(), None);
-        let inspected = Inspected { gate: gate.clone(), connect, scheme: Scheme::Https, hooks };
+        let inspected = Inspected {
+            gate: gate.clone(),
+            connect,
+            scheme: Scheme::Https,
+            hooks,
+            is_crowded: false,
+        };
         let (mut agent, ours) = duplex(1 << 16);
         let (theirs, mut upstream) = duplex(1 << 16);
         let message = frame(text.as_bytes(), [0x37, 0xfa, 0x21, 0x3d]);

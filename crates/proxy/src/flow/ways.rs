@@ -141,7 +141,8 @@ impl<G: Gate> Flow<G> {
         let Shared { credentials, answers, .. } = &*self.shared;
         let (credentials, answers) = (Arc::clone(credentials), answers.clone());
         let hooks = Watch::new(self.gate.clone(), &self.handling, credentials, answers);
-        Inspected { gate: self.gate.clone(), connect: self.connect.clone(), scheme, hooks }
+        let (gate, connect) = (self.gate.clone(), self.connect.clone());
+        Inspected { gate, connect, scheme, hooks, is_crowded: self.shared.is_crowded() }
     }
 
     /// SSH: watched until the host has shown its key, or ended here.

@@ -149,6 +149,9 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
         let websocket = websocket::offer(&head, options, body)?;
         let tunnel = websocket.is_some();
         let request = self.asked(head.method.clone(), &target, &head.headers, tunnel)?;
+        if body != Body::None {
+            self.takes_content(&request.method)?;
+        }
         let keep = !options.close
             && head.version == Version::HTTP_11
             && !self.may_be_read_as_more(&request, body);
@@ -175,7 +178,7 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
     /// host as well, which then reads no further.
     fn may_be_read_as_more(&self, request: &Request, body: Body) -> bool {
         let expects_body = matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
-        body != Body::None && (!expects_body || self.gate.handling(&self.connect).requests_only)
+        body != Body::None && (!expects_body || !self.gate.handling(&self.connect).agents)
     }
 
     /// Sends a permitted request and carries its answer back.

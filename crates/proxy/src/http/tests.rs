@@ -195,5 +195,5 @@ impl Incoming for Secret {
 pub(super) fn inspected<H>(scheme: Scheme, hooks: H) -> Inspected<Watched, H> {
     let port = if scheme == Scheme::Http { "80" } else { "443" };
     let connect = Connect::parse(&format!("api.example:{port}")).expect("a host and a port");
-    Inspected { gate: Watched::new(), connect, scheme, hooks }
+    Inspected { gate: Watched::new(), connect, scheme, hooks, is_crowded: false }
 }

@@ -29,6 +29,9 @@ const STREAMS: u32 = 128;
 /// bound both the memory of a connection and its speed over a long way.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// The same while many connections are open: a program that reads nothing makes us
+/// hold as much for each.
+const SMALL_WINDOW: u32 = 64 * 1024;
 /// As in HTTP/1.
 const HEAD_LIMIT: u32 = super::head::HEAD_LIMIT as u32;
 const PREFACE_PATIENCE: Duration = Duration::from_secs(60);
@@ -59,11 +62,15 @@ impl<G: Gate, H: Hooks + 'static> Inspected<G, H> {
         A: AsyncRead + AsyncWrite + Unpin + Send,
         U: AsyncRead + AsyncWrite + Unpin + Send,
     {
+        let (stream_window, connection_window) = match self.is_crowded {
+            true => (SMALL_WINDOW, SMALL_WINDOW),
+            false => (STREAM_WINDOW, CONNECTION_WINDOW),
+        };
         let mut builder = h2::client::Builder::new();
         builder
             .enable_push(false)
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_window_size(stream_window)
+            .initial_connection_window_size(connection_window)
             .max_header_list_size(HEAD_LIMIT);
         let (client, connection) = match builder.handshake::<_, Bytes>(host).await {
             Ok(both) => both,
@@ -75,8 +82,8 @@ impl<G: Gate, H: Hooks + 'static> Inspected<G, H> {
         let mut builder = h2::server::Builder::new();
         builder
             .max_concurrent_streams(STREAMS)
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_window_size(stream_window)
+            .initial_connection_window_size(connection_window)
             .max_header_list_size(HEAD_LIMIT);
         let handshake = timeout(PREFACE_PATIENCE, builder.handshake::<_, Bytes>(agent)).await;
         let Ok(Ok(mut server)) = handshake else { return "broken off" };
@@ -123,6 +130,13 @@ impl<G: Gate, H: Hooks + 'static> Inspected<G, H> {
                 return Host::Serves;
             }
         };
+        if !body.is_end_stream()
+            && let Err(malformed) = self.takes_content(&asked.method)
+        {
+            let refusal = self.reject(&malformed);
+            say(&mut respond, answer::refused(malformed.status, &refusal), false);
+            return Host::Serves;
+        }
         let is_head = asked.method.as_str() == "HEAD";
         let kept = Kept::of(&parts.headers);
         let admitted = tokio::select! {

@@ -100,7 +100,8 @@ async fn carried(host: &str, asked: &str) -> (String, String, Vec<String>) {
 
     let gate = Judging { policy: Arc::new(policy), seen: Arc::default() };
     let hooks = PutIn::new(gate.clone(), credentials, Placeholders::WhereBound);
-    let inspected = Inspected { gate: gate.clone(), connect, scheme: Scheme::Https, hooks };
+    let inspected =
+        Inspected { gate: gate.clone(), connect, scheme: Scheme::Https, hooks, is_crowded: false };
     let (mut agent, ours) = duplex(1 << 16);
     let (theirs, mut upstream) = duplex(1 << 16);
     let answering = async {
