@@ -363,6 +363,7 @@ pub enum Fact {
         fingerprint: String,
     },
     SshCommand {
+        user: Text,
         command: Text,
     },
     Database {

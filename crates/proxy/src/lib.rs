@@ -147,8 +147,8 @@ pub enum Fact {
     Protocol { name: &'static str, inspected: bool },
     /// SHA-256 of the server's SSH key, as `SHA256:…` in base64 without padding.
     SshHostKey { algorithm: String, fingerprint: String },
-    /// A command that was run over SSH.
-    SshCommand(String),
+    /// A command that was run over SSH, and as whom.
+    SshCommand { user: String, command: String },
     /// The database that a PostgreSQL client asked for.
     Database { user: String, database: String },
     /// A named secret was put into the request of this number.

@@ -152,7 +152,7 @@ async fn serve<G: Gate>(
         }
     };
     // Written down before it is sent, whatever becomes of it.
-    flow.gate.noted(Fact::SshCommand(format!("{user}@ {command}")));
+    flow.gate.noted(Fact::SshCommand { user: user.clone(), command: command.clone() });
     let way = match Way::open(flow, keys, waiting, &user).await {
         Ok(way) => way,
         Err(stop) => return tell(Some(channel), stop).await,

@@ -71,7 +71,8 @@ impl Gate for Watched {
     }
 
     fn handling(&self, _permitted: &Connect) -> Handling {
-        Handling { inspect: true, ..Handling::default() }
+        // A host that is known to read what it is sent.
+        Handling { inspect: true, agents: true, ..Handling::default() }
     }
 
     async fn connect(&self, host: Host, port: Port) -> Result<(Self, Permit<Connect>), Refusal> {

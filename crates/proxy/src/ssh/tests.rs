@@ -245,8 +245,11 @@ async fn a_named_command_runs_on_the_host_in_the_persons_name() {
         algorithm: "ssh-ed25519".into(),
         fingerprint: watch::fingerprint(&blob),
     };
-    let expected =
-        [Fact::Protocol { name: "ssh", inspected: true }, Fact::SshCommand(FETCH.into()), key];
+    let expected = [
+        Fact::Protocol { name: "ssh", inspected: true },
+        Fact::SshCommand { user: "git".into(), command: FETCH.into() },
+        key,
+    ];
     for facts in world.witness.facts().chunks(3) {
         assert_eq!(facts, expected);
     }

@@ -146,9 +146,10 @@ fn seen(fact: Fact) -> event::Fact {
         Fact::SshHostKey { algorithm, fingerprint } => {
             event::Fact::SshHostKey { algorithm, fingerprint }
         }
-        Fact::SshCommand(command) => {
-            event::Fact::SshCommand { command: Text::from(command.as_str()) }
-        }
+        Fact::SshCommand { user, command } => event::Fact::SshCommand {
+            user: Text::from(user.as_str()),
+            command: Text::from(command.as_str()),
+        },
         Fact::Database { user, database } => event::Fact::Database {
             user: Text::from(user.as_str()),
             database: Text::from(database.as_str()),

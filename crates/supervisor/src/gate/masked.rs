@@ -37,7 +37,7 @@ fn masked(mut event: Kind, credentials: &Credentials) -> Kind {
         }
         Kind::Outcome { error, .. } => *error = credentials.masked(error),
         Kind::ConnectFact { fact, .. } => match fact {
-            event::Fact::SshCommand { command } => mask(command, credentials),
+            event::Fact::SshCommand { command, .. } => mask(command, credentials),
             event::Fact::Database { user, database } => {
                 mask(user, credentials);
                 mask(database, credentials);
