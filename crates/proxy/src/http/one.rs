@@ -117,7 +117,7 @@ impl<G: Gate, H: Hooks> Inspected<G, H> {
             biased;
             admitted = self.admit(request, head.headers) => admitted,
             // A program that hangs up withdraws its question.
-            _ = sides.agent.gone() => return Next::Close("given up by the program"),
+            _ = carry::given_up(&mut sides.agent) => return Next::Close("given up by the program"),
         };
         match admitted {
             Ok(Admitted::Send(ready)) => {

@@ -117,15 +117,29 @@ where
         return Broke::HostGone;
     }
     uploaded.store(true, Relaxed);
-    // A program may end its side and still wait for the answer. Whether it is there
-    // shows once something is written to it.
-    if agent.gone().await.is_ok() {
-        tokio::time::sleep(HALF_CLOSED).await;
-        if account.begun() {
-            std::future::pending::<()>().await;
-        }
+    if given_up(agent).await == Gone::Silently && account.begun() {
+        // Whether it is there shows when something is written to it.
+        std::future::pending::<()>().await;
     }
     Broke::AgentGone
+}
+
+/// How a program has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// It has ended its side, and may still wait for an answer.
+    Silently,
+    Reset,
+}
+
+/// Ends when the program has gone, or ended its side so long ago that nobody waits
+/// for an answer any more.
+pub(super) async fn given_up<R: AsyncRead + Unpin>(agent: &mut Reader<R>) -> Gone {
+    if agent.gone().await.is_err() {
+        return Gone::Reset;
+    }
+    tokio::time::sleep(HALF_CLOSED).await;
+    Gone::Silently
 }
 
 /// Carries the answer.
