@@ -95,8 +95,9 @@ impl<G: Gate> Flow<G> {
     /// Whether the program has to speak before the host is dialled: because what
     /// it says decides, or because its port is known for that.
     fn hears_agent_first(&self) -> bool {
-        let Handling { inspect, requests_only, opaque, ssh, .. } = &self.handling;
-        *inspect || *requests_only || ssh.is_some() || (!opaque && self.expected().is_some())
+        let Handling { inspect, requests_only, opaque, ssh, cache, .. } = &self.handling;
+        let decides = *inspect || *requests_only || ssh.is_some() || *cache == Cache::Only;
+        decides || (!opaque && self.expected().is_some())
     }
 
     /// What is spoken on the port, where everybody knows that.

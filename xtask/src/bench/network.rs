@@ -135,9 +135,11 @@ impl Server {
     fn words(&self, kind: &str, clients: u32, amount: u64) -> Result<Vec<String>, Failure> {
         let at = PORTS.iter().position(|name| *name == kind).ok_or("a load of the server's")?;
         let load = self.load.display();
-        // Inside, the variable names the list that has the session's authority, too.
+        // Inside, the variable names the list that has the session's authority, too, or
+        // nothing where none is needed.
+        let authority = self.authority.display();
         let script = format!(
-            "exec {load} drive {kind} {} {amount} {clients} \"$SSL_CERT_FILE\"",
+            "exec {load} drive {kind} {} {amount} {clients} \"${{SSL_CERT_FILE:-{authority}}}\"",
             self.ports[at]
         );
         Ok(vec!["sh".to_owned(), "-c".to_owned(), script])
