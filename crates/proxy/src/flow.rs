@@ -320,3 +320,21 @@ impl<G: Gate> Drop for End<G> {
         self.gate.ended(Carried { sent, received, reason: self.reason });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::witness::Witness;
+
+    #[tokio::test]
+    async fn what_has_to_be_judged_is_never_opaque() {
+        let server = "127.0.0.1:9".parse().expect("an address");
+        let mut gate = Witness::of_ssh(&["git-upload-pack"]);
+        gate.handling.opaque = true;
+        assert!(!gate.flow(server).handling.opaque, "SSH commands are judged");
+        let mut gate = Witness::default();
+        gate.handling.opaque = true;
+        assert!(gate.flow(server).handling.opaque);
+        gate.handling.requests_only = true;
+        assert!(!gate.flow(server).handling.opaque, "requests are judged");
+    }
+}

@@ -126,4 +126,16 @@ pub(crate) mod tests {
         };
         Arc::new(Shared::new(Arc::new(Names::new(ranges))))
     }
+
+    #[test]
+    fn a_place_is_free_again_when_its_connection_has_ended() {
+        let shared = Arc::try_unwrap(shared()).expect("the only one").at_most(2);
+        let shared = Arc::new(shared);
+        let (one, other) = (shared.enter(), shared.enter());
+        assert!(one.is_some() && other.is_some());
+        assert!(shared.enter().is_none() && shared.enter().is_none());
+        drop(one);
+        let again = shared.enter();
+        assert!(again.is_some() && shared.enter().is_none());
+    }
 }

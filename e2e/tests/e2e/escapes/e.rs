@@ -423,8 +423,15 @@ print("reached", len(reached), flush=True)
 port, mark = int(open("port").read()), sys.argv[1]
 def reach(family, address):
     s = socket.socket(family); s.settimeout(3); s.connect(address)
-for host in ("127.0.0.1", "127.0.0.2", "198.18.0.1", "0.0.0.0"): attempt(host, lambda: reach(socket.AF_INET, (host, port)))
-for host in ("::1", "::ffff:127.0.0.1", "fd72:656d:6974::1"): attempt(host, lambda: reach(socket.AF_INET6, (host, port)))
+for host in ("127.0.0.1", "127.0.0.2", "198.18.0.2", "0.0.0.0"): attempt(host, lambda: reach(socket.AF_INET, (host, port)))
+for host in ("::1", "::ffff:127.0.0.1", "fd72:656d:6974::2"): attempt(host, lambda: reach(socket.AF_INET6, (host, port)))
+# The gateway is the session's own proxy, which answers by itself.
+def ask(family, host):
+    s = socket.socket(family); s.settimeout(3); s.connect((host, port))
+    s.sendall(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nhost: x\r\n\r\n" % port)
+    if not s.recv(99).startswith(b"HTTP/1.1 200"): raise ConnectionRefusedError(111, "refused")
+attempt("gateway", lambda: ask(socket.AF_INET, "198.18.0.1"))
+attempt("gateway 6", lambda: ask(socket.AF_INET6, "fd72:656d:6974::1"))
 attempt("abstract", lambda: reach(socket.AF_UNIX, "\0remit-e2e-" + mark))
 attempt("file", lambda: reach(socket.AF_UNIX, "/tmp/remit-e2e-" + mark))
 socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", port))
