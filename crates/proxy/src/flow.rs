@@ -323,7 +323,26 @@ impl<G: Gate> Drop for End<G> {
 
 #[cfg(test)]
 mod tests {
-    use crate::witness::Witness;
+    use bytes::Bytes;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use crate::witness::{Witness, pair};
+
+    #[tokio::test(start_paused = true)]
+    async fn who_pauses_before_saying_what_it_speaks_is_refused() {
+        for first in [&b"G"[..], b"SS", b"\0\0", b"\r\n"] {
+            let host = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let mut flow = Witness::default().flow(host.local_addr().expect("its address"));
+            let (mut agent, ours) = pair().await;
+            agent.write_all(first).await.expect("says");
+            assert_eq!(flow.run(ours, Bytes::new()).await, "refused", "{first:?}");
+            let (mut dialled, _) = host.accept().await.expect("a connection");
+            let mut heard = Vec::new();
+            let _ = dialled.read_to_end(&mut heard).await;
+            assert_eq!(heard, b"", "{first:?}");
+        }
+    }
 
     #[tokio::test]
     async fn what_has_to_be_judged_is_never_opaque() {
