@@ -161,15 +161,15 @@ impl<G: Gate> Flow<G> {
                 Ok(host) => host,
                 Err(stop) => return self.stop(stream, stop).await,
             };
-            if let Err(error) = self.hear_host(&mut stream, &mut host).await {
-                return self.broke(&error);
+            if self.hear_host(&mut stream, &mut host).await.is_err() {
+                return "broken off";
             }
             upstream = Some(host);
         }
         let (ahead, spoken) = match sniff::first(&mut stream, ahead).await {
             Ok((ahead, _)) if ahead.is_empty() => return "closed",
             Ok(first) => first,
-            Err(error) => return self.broke(&error),
+            Err(_) => return "broken off",
         };
         let Some(spoken) = spoken.or(self.handling.opaque.then_some(Protocol::Other)) else {
             let refusal = self.refusal(
@@ -198,7 +198,7 @@ impl<G: Gate> Flow<G> {
                 self.heard = None;
                 match relay(agent, upstream, &self.shared.pipes, &self.meter).await {
                     Ok(()) => "closed",
-                    Err(error) => self.broke(&error),
+                    Err(_) => "broken off",
                 }
             }
         }
@@ -260,20 +260,9 @@ impl<G: Gate> Flow<G> {
         }
     }
 
-    /// A connection that carried something broke off.
-    fn broke(&self, error: &io::Error) -> &'static str {
-        if Meter::is_spent(error) { self.spent() } else { "broken off" }
-    }
-
-    /// Writes down that a cap stopped it.
-    fn spent(&self) -> &'static str {
-        self.gate.refused(
-            &self.refusal(
-                "network: the upload cap is reached",
-                "less, or a greater `network.upload`",
-            ),
-        );
-        "refused"
+    /// The refusal of more than a cap allows.
+    pub(crate) fn capped(&self) -> Refusal {
+        self.refusal("network: the upload cap is reached", "less, or a greater `network.upload`")
     }
 }
 
@@ -299,10 +288,13 @@ pub(crate) async fn carry<G: Gate>(
         }
         reason = flow.run(stream, ahead) => reason,
     };
-    // Where requests are read, a cap looks like a program that has gone away.
+    // Whoever carries sees an error like any other, or a program that has gone away.
     end.reason = match reason {
         "refused" | "revoked" => reason,
-        _ if flow.meter.was_stopped() => flow.spent(),
+        _ if flow.meter.was_stopped() => {
+            gate.refused(&flow.capped());
+            "refused"
+        }
         _ => reason,
     };
 }

@@ -121,8 +121,7 @@ pub(crate) async fn carry<G: Gate>(
     });
     match ended.await {
         Ok(Some(Ok(Err(error)))) if reason.is_ok() && Meter::is_spent(&error) => {
-            let rule = "network: the upload cap is reached";
-            Err(Stop::Refused(flow.refusal(rule, "less, or a greater `network.upload`")))
+            Err(Stop::Refused(flow.capped()))
         }
         _ => reason,
     }

@@ -156,7 +156,7 @@ impl<G: Gate> Flow<G> {
         };
         match ssh::watch(&self.gate, &mut agent, &mut upstream).await {
             Ok(()) => Next::Carry(agent, upstream),
-            Err(error) => Next::Ended(self.broke(&error)),
+            Err(_) => Next::Ended("broken off"),
         }
     }
 
@@ -222,7 +222,7 @@ impl<G: Gate> Flow<G> {
         }
         Next::Ended(match copy_bidirectional(&mut agent, &mut upstream).await {
             Ok(_) => "closed",
-            Err(error) => self.broke(&error),
+            Err(_) => "broken off",
         })
     }
 }
