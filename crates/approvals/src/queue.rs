@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-use remit_policy::{Answer, Basis, Choice};
+use remit_policy::{Answer, Basis, Choice, Finding};
 use serde::{Deserialize, Serialize};
 
 use crate::words;
@@ -67,8 +67,19 @@ pub struct Ask {
     pub basis: Basis,
     /// What may be answered, as [`remit_policy::Attempt::choices`] says it.
     pub choices: Vec<Choice>,
+    /// What is known about the attempt, gravest first.
+    pub findings: Vec<Finding>,
+    /// Whether only a person may say yes.
+    pub needs_a_person: bool,
+    /// The rule that a yes for this project would write, if that is offered.
+    pub proposal: Option<String>,
+    /// SHA-256 in hex of everything that the answer is bound to; empty where the
+    /// summary says everything.
+    pub digest: String,
     /// When it was asked, RFC 3339.
     pub posed_at: String,
+    /// When silence becomes a no, RFC 3339.
+    pub expires_at: String,
 }
 
 /// A question that has a number and waits for an answer.
@@ -82,7 +93,12 @@ pub struct Posed {
     pub details: Vec<(String, String)>,
     pub basis: Basis,
     pub choices: Vec<Choice>,
+    pub findings: Vec<Finding>,
+    pub needs_a_person: bool,
+    pub proposal: Option<String>,
+    pub digest: String,
     pub posed_at: String,
+    pub expires_at: String,
 }
 
 /// No more questions can be put now; the caller refuses.
@@ -140,12 +156,27 @@ impl<W> Queue<W> {
         }
         self.last = self.last.checked_add(1).ok_or(full)?;
         let id = QuestionId(self.last);
-        let Ask { session, kind, summary, details, basis, choices, posed_at } = ask;
+        let Ask { session, kind, summary, details, basis, choices, findings, .. } = ask;
+        let Ask { needs_a_person, proposal, digest, posed_at, expires_at, .. } = ask;
         let text = |text| words::bound(text, TEXT_LIMIT);
         let details =
             details.into_iter().map(|(label, value)| (text(label), text(value))).collect();
         let summary = text(summary);
-        let posed = Posed { id, session, kind, summary, details, basis, choices, posed_at };
+        let posed = Posed {
+            id,
+            session,
+            kind,
+            summary,
+            details,
+            basis,
+            choices,
+            findings,
+            needs_a_person,
+            proposal,
+            digest,
+            posed_at,
+            expires_at,
+        };
         self.open.insert(id, (posed, waiter));
         Ok(id)
     }
@@ -228,6 +259,11 @@ mod tests {
             details: vec![("cwd".to_owned(), "/w".to_owned())],
             basis: Basis::built_in("test"),
             choices: vec![Choice::Once, Choice::Session, Choice::Refuse],
+            findings: Vec::new(),
+            needs_a_person: false,
+            proposal: None,
+            digest: String::new(),
+            expires_at: "2026-01-01T00:05:00Z".to_owned(),
             posed_at: "2026-01-01T00:00:00Z".to_owned(),
         }
     }

@@ -6,7 +6,7 @@
 //! {…}}}`. There are no floating-point numbers and no maps. Unknown fields and
 //! unknown kinds are not read.
 
-use remit_policy::{Basis, Choice, Host, Port, Refusal};
+use remit_policy::{Basis, Choice, Finding, Host, Port, Refusal};
 use serde::{Deserialize, Serialize};
 
 use crate::chain::Digest;
@@ -65,8 +65,12 @@ pub enum Kind {
     /// A program about to be started.
     Exec {
         process: Process,
+        /// The file that is to run, links followed; absent where only the kernel knew.
+        program: Option<Text>,
         argv: Vec<Text>,
         cwd: Text,
+        /// Variables that change what programs do, as `NAME=value`.
+        environment: Vec<Text>,
         verdict: Verdict,
         basis: Basis,
         attempt: u64,
@@ -146,6 +150,8 @@ pub enum Kind {
         process: Process,
         summary: String,
         basis: Basis,
+        /// What is known about it, gravest first.
+        findings: Vec<Finding>,
     },
     /// What came back to a question. Silence is a refusal by
     /// `nobody (timed out)`.

@@ -27,7 +27,7 @@ pub(crate) enum ApprovalsCommand {
         #[command(flatten)]
         choice: ChoiceArgs,
         /// Words to the agent, with --refuse
-        #[arg(long, value_name = "TEXT", conflicts_with_all = ["once", "session", "host", "domain"])]
+        #[arg(long, value_name = "TEXT", conflicts_with_all = ["once", "session", "host", "domain", "project"])]
         note: Option<String>,
     },
 }
@@ -47,9 +47,15 @@ pub(crate) struct ChoiceArgs {
     /// Yes, and every host of this domain until the session ends
     #[arg(long)]
     domain: bool,
+    /// Yes, and what the proposed rule covers, in this project
+    #[arg(long)]
+    project: bool,
     /// No
     #[arg(long)]
     refuse: bool,
+    /// No, and end the session
+    #[arg(long)]
+    stop: bool,
 }
 
 /// Listing or answering failed.
@@ -98,6 +104,8 @@ impl ChoiceArgs {
             (self.session, Choice::Session),
             (self.host, Choice::Host),
             (self.domain, Choice::Domain),
+            (self.project, Choice::Project),
+            (self.stop, Choice::Stop),
         ];
         yeses.into_iter().find(|(given, _)| *given).map_or(Choice::Refuse, |(_, choice)| choice)
     }
@@ -178,7 +186,9 @@ fn option(choice: Choice) -> &'static str {
         Choice::Session => "--session",
         Choice::Host => "--host",
         Choice::Domain => "--domain",
+        Choice::Project => "--project",
         Choice::Refuse => "--refuse",
+        Choice::Stop => "--stop",
     }
 }
 
@@ -323,6 +333,11 @@ mod tests {
                     details: vec![("cwd".to_owned(), "/w".to_owned())],
                     basis: Basis::built_in("test"),
                     choices: vec![Choice::Once, Choice::Session, Choice::Refuse],
+                    findings: Vec::new(),
+                    needs_a_person: false,
+                    proposal: None,
+                    digest: String::new(),
+                    expires_at: "2026-01-01T00:05:00Z".to_owned(),
                     posed_at: "2026-01-01T00:00:00Z".to_owned(),
                 };
                 room.0.lock().unwrap().pose(ask, ()).unwrap();

@@ -32,7 +32,9 @@ pub trait Attempt {
 }
 
 /// A program about to be started, at `execve`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// What is not known says so: an absent program, no variables, [`Stdin::Unknown`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exec {
     /// The path given to the system call, as the caller spelt it.
     pub path: PathBuf,
@@ -43,6 +45,31 @@ pub struct Exec {
     pub argv: Vec<OsString>,
     /// The caller's working directory, as seen inside the boundary.
     pub cwd: PathBuf,
+    /// Paths of the programs that this file is another name or a copy of, among
+    /// those that the policy has to know ([`crate::Policy::known_programs`]).
+    pub copy_of: Vec<PathBuf>,
+    /// The variables that change what a program does ([`crate::is_telling`]), with
+    /// their values, in order of their names.
+    pub environment: Vec<(OsString, OsString)>,
+    /// What it reads on standard input.
+    pub stdin: Stdin,
+    /// The program that writes into the pipe it reads on standard input.
+    pub fed_by: Option<PathBuf>,
+    /// The program that reads from the pipe it writes on standard output.
+    pub feeds: Option<PathBuf>,
+}
+
+/// What a program has on standard input when it starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stdin {
+    #[default]
+    Unknown,
+    /// Closed, or `/dev/null`.
+    Nothing,
+    Terminal,
+    File,
+    Pipe,
+    Socket,
 }
 
 impl Attempt for Exec {
@@ -114,7 +141,7 @@ impl Attempt for Connect {
             Choice::Session => Some(self.into()),
             Choice::Host => Some(Grant::Host(self.host.clone())),
             Choice::Domain => self.domain().map(Grant::Domain),
-            Choice::Once | Choice::Refuse => None,
+            Choice::Once | Choice::Project | Choice::Refuse | Choice::Stop => None,
         }
     }
 }

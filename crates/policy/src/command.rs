@@ -4,7 +4,7 @@
 //! so it sees what every descendant really starts; the boundary contains what
 //! the started program then does, which no rule about its name can.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 
 use crate::attempt::{Attempt as _, Exec};
 use crate::basis::{Basis, Layer};
+use crate::filesystem::Place;
 use crate::grant::Grants;
+use crate::knowledge;
 use crate::layers::{Decision, Force, Ruling, Said, Settled, rule};
 use crate::verdict::{Permit, Question, Refusal, Verdict};
 
@@ -36,7 +38,7 @@ impl Pattern {
     pub(crate) fn matches(&self, argv: &[String]) -> bool {
         let argv: Vec<OsString> = argv.iter().map(OsString::from).collect();
         let path = PathBuf::from(argv.first().cloned().unwrap_or_default());
-        let exec = Exec { path, program: None, argv, cwd: PathBuf::from("/") };
+        let exec = Exec { path, argv, cwd: PathBuf::from("/"), ..Exec::default() };
         let names = Names::of(&exec);
         let named = |program: &String| match program.contains('/') {
             true => names.paths().any(|path| path == Path::new(program)),
@@ -82,6 +84,8 @@ pub(crate) struct Whereabouts {
 #[derive(Debug)]
 pub(crate) struct Commands {
     default: Settled<Decision>,
+    place: Place,
+    known: BTreeSet<PathBuf>,
     rules: Vec<Rule>,
     names: HashMap<Vec<u8>, Bucket>,
     /// Keys compare by component, so `/usr//bin/./git` is `/usr/bin/git`.
@@ -109,9 +113,12 @@ impl Commands {
         default: Settled<Decision>,
         said: Vec<Said<(Decision, Pattern)>>,
         whereabouts: Vec<Whereabouts>,
+        place: Place,
     ) -> Self {
         let mut commands = Self {
             default,
+            place,
+            known: BTreeSet::new(),
             rules: Vec::with_capacity(said.len()),
             names: HashMap::new(),
             paths: HashMap::new(),
@@ -149,14 +156,35 @@ impl Commands {
         self.rules.push(rule);
     }
 
+    /// See [`crate::Policy::known_programs`].
+    pub(crate) fn known_programs(&self) -> &BTreeSet<PathBuf> {
+        &self.known
+    }
+
     pub(crate) fn exec(&self, attempt: Exec, grants: &Grants) -> Verdict<Exec> {
-        let ruling = self.judge(&attempt);
+        let (ruling, spoken) = self.judge(&attempt);
+        let findings = knowledge::findings(&attempt, &self.place);
+        let doubt = findings.iter().find(|finding| finding.asks_although(spoken));
         match ruling.decision {
-            Decision::Allow => Verdict::Allow(Permit::new(attempt, ruling.basis.clone())),
-            Decision::Ask if grants.cover(&attempt) => {
+            Decision::Allow if doubt.is_none() => {
+                Verdict::Allow(Permit::new(attempt, ruling.basis.clone()))
+            }
+            Decision::Ask
+                if ruling.by_default && doubt.is_none() && knowledge::reads_only(&attempt) =>
+            {
+                Verdict::Allow(Permit::new(attempt, Basis::built_in("commands: it only reads")))
+            }
+            Decision::Allow | Decision::Ask if grants.cover(&attempt) => {
                 Verdict::Allow(Permit::new(attempt, Basis::granted()))
             }
-            Decision::Ask => Verdict::Ask(Question::new(attempt, ruling.basis.clone())),
+            Decision::Allow | Decision::Ask => {
+                let basis = match (ruling.decision, doubt) {
+                    (Decision::Allow, Some(doubt)) => doubt.basis(),
+                    _ => ruling.basis.clone(),
+                };
+                let question = Question::new(attempt, basis).with_findings(findings);
+                Verdict::Ask(question.placed(None))
+            }
             Decision::Refuse => Verdict::Refuse(Refusal {
                 attempt: attempt.summary(),
                 basis: ruling.basis.clone(),
@@ -166,7 +194,9 @@ impl Commands {
         }
     }
 
-    fn judge(&self, attempt: &Exec) -> Ruling<'_> {
+    /// What the rules say, and how strong the strongest statement is that allows it
+    /// in particular.
+    fn judge(&self, attempt: &Exec) -> (Ruling<'_>, Option<Force>) {
         let names = Names::of(attempt);
         let mut about = Vec::new();
         let mut consider = |bucket: Option<&Bucket>, forged: bool, name: &[u8]| {
@@ -192,7 +222,9 @@ impl Commands {
         if let Some(name) = names.claimed {
             consider(self.names.get(name), true, name);
         }
-        rule(&self.default, about)
+        let allows = about.iter().filter(|(decision, ..)| *decision == Decision::Allow);
+        let spoken = allows.map(|(_, force, _)| *force).max();
+        (rule(&self.default, about), spoken)
     }
 
     /// Whether what runs is where every layer that knows this name says it is.

@@ -25,8 +25,13 @@ pub enum Choice {
     /// Yes, and every host of this registrable domain on every port until this
     /// session ends.
     Domain,
+    /// Yes, and what the proposed rule covers, for this project and until the rule
+    /// expires. The rule is written to the person's own rules.
+    Project,
     /// No.
     Refuse,
+    /// No, and the session ends.
+    Stop,
 }
 
 impl fmt::Display for Choice {
@@ -36,7 +41,9 @@ impl fmt::Display for Choice {
             Choice::Session => "allowed for this session",
             Choice::Host => "allowed for this host",
             Choice::Domain => "allowed for this domain",
+            Choice::Project => "allowed for this project",
             Choice::Refuse => "refused",
+            Choice::Stop => "refused, and the session stopped",
         })
     }
 }

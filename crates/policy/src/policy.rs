@@ -153,6 +153,13 @@ impl Policy {
         self.commands.exec(attempt, grants)
     }
 
+    /// The programs whose copies and other names the policy has to know: absolute
+    /// paths of programs that rules or built-in knowledge are about, where they may
+    /// or may not be on this machine.
+    pub fn known_programs(&self) -> &BTreeSet<PathBuf> {
+        self.commands.known_programs()
+    }
+
     /// Judges a connection by the name that was looked up, or by the address if
     /// it was given literally. The attempt of the verdict is in canonical form:
     /// an IPv4 address written as IPv6 has become that IPv4 address.
@@ -431,7 +438,12 @@ impl Everything {
         check_programs(&hosts, &filesystem, place)?;
         let default = Settled::new(self.network).expect(complete);
         Ok(Policy {
-            commands: Commands::new(commands, self.rules.commands, self.rules.whereabouts),
+            commands: Commands::new(
+                commands,
+                self.rules.commands,
+                self.rules.whereabouts,
+                place.clone(),
+            ),
             network: Network::new(default, self.data.settle(), hosts),
             egress: self.egress.settle(&credentials)?,
             credentials,

@@ -6,12 +6,14 @@
 //! cannot act on anything else.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Attempt;
 use crate::basis::{Basis, Layer};
 use crate::grant::{Answer, Choice};
+use crate::knowledge::{Finding, Risk};
 
 /// Proof that an attempt was judged and may happen. Spent on use.
 #[must_use = "a permit that nobody spends lets nothing happen"]
@@ -19,11 +21,22 @@ use crate::grant::{Answer, Choice};
 pub struct Permit<A> {
     attempt: A,
     basis: Basis,
+    place: Option<Arc<str>>,
 }
 
 impl<A> Permit<A> {
     pub(crate) fn new(attempt: A, basis: Basis) -> Self {
-        Self { attempt, basis }
+        Self { attempt, basis, place: None }
+    }
+
+    /// Lets it happen under the profile of this name.
+    pub(crate) fn placed(self, place: Option<Arc<str>>) -> Self {
+        Self { place, ..self }
+    }
+
+    /// The profile that it happens under, if another than the session's.
+    pub fn place(&self) -> Option<&Arc<str>> {
+        self.place.as_ref()
     }
 
     /// What was judged.
@@ -80,11 +93,22 @@ impl fmt::Display for Refusal {
 pub struct Question<A> {
     attempt: A,
     basis: Basis,
+    place: Option<Arc<str>>,
+    findings: Vec<Finding>,
 }
 
 impl<A: Attempt> Question<A> {
     pub(crate) fn new(attempt: A, basis: Basis) -> Self {
-        Self { attempt, basis }
+        Self { attempt, basis, place: None, findings: Vec::new() }
+    }
+
+    /// A yes lets it happen under the profile of this name.
+    pub(crate) fn placed(self, place: Option<Arc<str>>) -> Self {
+        Self { place, ..self }
+    }
+
+    pub(crate) fn with_findings(self, findings: Vec<Finding>) -> Self {
+        Self { findings, ..self }
     }
 
     pub fn attempt(&self) -> &A {
@@ -93,6 +117,17 @@ impl<A: Attempt> Question<A> {
 
     pub fn basis(&self) -> &Basis {
         &self.basis
+    }
+
+    /// What is known about it, gravest first.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// Whether only a person may say yes: no reviewer, and no tier that answers by
+    /// itself.
+    pub fn needs_a_person(&self) -> bool {
+        self.findings.iter().any(|finding| finding.risk == Risk::High)
     }
 
     /// What may be answered, in the order in which it is offered.
@@ -108,7 +143,7 @@ impl<A: Attempt> Question<A> {
     pub fn settle(self, answer: &Answer) -> Result<Permit<A>, Refusal> {
         let offered = self.choices().contains(&answer.choice);
         match answer.choice {
-            Choice::Refuse => {
+            Choice::Refuse | Choice::Stop => {
                 let mut refusal = self.unanswered("another way that needs no approval");
                 refusal.basis.rule = format!("{}, refused by {}", refusal.basis.rule, answer.by);
                 refusal.note = answer.note.clone();
@@ -123,7 +158,7 @@ impl<A: Attempt> Question<A> {
             choice => {
                 let rule = format!("{choice} by {}", answer.by);
                 let basis = Basis { rule, layer: Layer::Answer, origin: None, justification: None };
-                Ok(Permit::new(self.attempt, basis))
+                Ok(Permit::new(self.attempt, basis).placed(self.place))
             }
         }
     }

@@ -63,6 +63,7 @@ pub(crate) fn claimed(
         cwd: fs::read_link(format!("/proc/{task}/cwd")).unwrap_or_default(),
         path,
         argv,
+        ..Exec::default()
     };
     let set_uid = place.as_ref().is_some_and(Place::is_set_uid);
     Ok(Claimed { facts, exec, identity: place.map(|place| place.identity()), set_uid })
@@ -136,6 +137,7 @@ pub(crate) fn compare(
             program: Some(program),
             argv: actual,
             cwd: judged.cwd.clone(),
+            ..Exec::default()
         };
         return Ok(Started::Another(exec));
     }
@@ -181,8 +183,12 @@ mod tests {
 
     #[test]
     fn only_the_judged_arguments_at_the_end_are_an_interpreters() {
-        let judged =
-            Exec { path: "./run".into(), program: None, argv: words("run a b"), cwd: "/w".into() };
+        let judged = Exec {
+            path: "./run".into(),
+            argv: words("run a b"),
+            cwd: "/w".into(),
+            ..Exec::default()
+        };
         let check = |actual: &str, expected| {
             assert_eq!(is_interpreted(&words(actual), &judged), expected, "{actual}");
         };

@@ -12,6 +12,7 @@ mod way;
 pub(crate) use connection::Connection;
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -176,6 +177,7 @@ impl Gate {
         for (_, value) in &mut details {
             *value = self.credentials.masked(value);
         }
+        let now = jiff::Timestamp::now();
         let ask = Ask {
             session: self.session.clone(),
             kind: match A::TRIED {
@@ -190,7 +192,12 @@ impl Gate {
             details,
             basis: question.basis().clone(),
             choices: question.choices(),
-            posed_at: jiff::Timestamp::now().to_string(),
+            findings: question.findings().to_vec(),
+            needs_a_person: question.needs_a_person(),
+            proposal: None,
+            digest: String::new(),
+            posed_at: now.to_string(),
+            expires_at: (now + self.policy().approvals().patience).to_string(),
         };
         match self.questions.put(ask) {
             Ok(waiting) => {
@@ -200,6 +207,7 @@ impl Gate {
                     process: facts.event(),
                     summary,
                     basis: question.basis().clone(),
+                    findings: question.findings().to_vec(),
                 })?;
                 let since = Instant::now();
                 Ok(Judged::Asked(Box::new(Asked {
@@ -369,8 +377,22 @@ impl Recorded for Exec {
     }
 
     fn event(&self, facts: &Facts, verdict: event::Verdict, basis: Basis, attempt: u64) -> Kind {
-        let cwd = Text::from(self.cwd.as_path());
-        Kind::Exec { process: facts.event(), argv: self.detail(), cwd, verdict, basis, attempt }
+        let variable = |(name, value): &(OsString, OsString)| {
+            let mut text = name.clone();
+            text.push("=");
+            text.push(value);
+            Text::from(text.as_os_str())
+        };
+        Kind::Exec {
+            process: facts.event(),
+            program: self.program.as_deref().map(Text::from),
+            argv: self.detail(),
+            cwd: Text::from(self.cwd.as_path()),
+            environment: self.environment.iter().map(variable).collect(),
+            verdict,
+            basis,
+            attempt,
+        }
     }
 
     fn detail(&self) -> Vec<Text> {

@@ -23,6 +23,11 @@ fn posed(summary: &str) -> Posed {
             justification: Some("it leaves the machine".to_owned()),
         },
         choices: vec![Choice::Once, Choice::Session, Choice::Refuse],
+        findings: Vec::new(),
+        needs_a_person: false,
+        proposal: None,
+        digest: String::new(),
+        expires_at: "2026-01-01T00:05:00Z".to_owned(),
         posed_at: "2026-01-01T00:00:00Z".to_owned(),
     }
 }

@@ -43,6 +43,8 @@ pub(crate) fn process() -> Process {
 
 pub(crate) fn exec(argv: Vec<Text>) -> Kind {
     Kind::Exec {
+        program: None,
+        environment: Vec::new(),
         process: process(),
         argv,
         cwd: Text::from("/work"),
@@ -99,6 +101,7 @@ pub(crate) fn kinds() -> Vec<Kind> {
             attempt: 2,
         },
         Kind::Question {
+            findings: Vec::new(),
             id: 1,
             attempt: 2,
             process: process(),

@@ -78,6 +78,7 @@ pub(crate) fn exec(line: &str) -> Exec {
         program,
         argv: words.map(OsString::from).collect(),
         cwd: "/home/alice/proj".into(),
+        ..Exec::default()
     }
 }
 

@@ -114,6 +114,11 @@ impl World {
             details: vec![("cwd".to_owned(), "/w".to_owned())],
             basis: Basis::built_in("test"),
             choices: vec![Choice::Once, Choice::Session, Choice::Refuse],
+            findings: Vec::new(),
+            needs_a_person: false,
+            proposal: None,
+            digest: String::new(),
+            expires_at: String::new(),
             posed_at: "2026-01-01T00:00:00Z".to_owned(),
         });
     }
