@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod keys;
+pub mod letters;
 pub mod popup;
 pub mod queue;
 pub mod wire;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use remit_policy::Choice;
 
 use crate::keys::Key;
+use crate::letters;
 use crate::queue::Posed;
 
 /// How long the keyboard must rest before a key counts.
@@ -25,13 +26,6 @@ const REST: Duration = Duration::from_millis(500);
 /// Longest note to the agent, in characters.
 const NOTE_LIMIT: usize = 500;
 
-const YESES: [(char, &str, Choice); 4] = [
-    ('o', "once", Choice::Once),
-    ('s', "this session", Choice::Session),
-    ('h', "this host", Choice::Host),
-    ('d', "this domain", Choice::Domain),
-];
-
 /// A question on the screen.
 #[derive(Debug)]
 pub struct Popup {
@@ -41,6 +35,9 @@ pub struct Popup {
     awake_at: Instant,
     /// The note being typed.
     note: Option<String>,
+    /// What was pressed and waits to be confirmed: a yes to a high risk, or the end
+    /// of the session.
+    sure: Option<Choice>,
     /// Whether what was drawn last shows enough to say yes to.
     readable: bool,
 }
@@ -65,7 +62,7 @@ pub struct Area {
 impl Popup {
     /// A question that appears at `now`; `waiting` more come after it.
     pub fn new(posed: Posed, waiting: usize, now: Instant) -> Self {
-        Self { posed, waiting, awake_at: now + REST, note: None, readable: false }
+        Self { posed, waiting, awake_at: now + REST, note: None, sure: None, readable: false }
     }
 
     /// The question.
@@ -78,8 +75,10 @@ impl Popup {
         self.waiting = waiting;
     }
 
-    /// Takes a key: `o` once, `s` this session, `h` this host, `d` this domain,
-    /// where they are offered; `r` or Ctrl-C refuse, `n` a note. In a note, Enter refuses with it and Esc goes back.
+    /// Takes a key: those of [`letters`] where they are offered; `r` or Ctrl-C
+    /// refuse, `n` takes a note, `x` ends the session. In a note, Enter refuses with
+    /// it and Esc goes back. A yes to a high risk, and the end of the session, count
+    /// once Enter confirms them.
     ///
     /// A yes needs a drawing that shows the question: in a window too small to
     /// read, and before the first [`Popup::draw`], only a refusal counts.
@@ -103,24 +102,38 @@ impl Popup {
             }
             return None;
         }
+        if let Some(choice) = self.sure.take() {
+            let is_meant = key == Key::Enter && (self.readable || choice == Choice::Stop);
+            return is_meant.then_some(Answered { choice, note: None });
+        }
         match key {
-            Key::Char('r') | Key::CtrlC => refused(None),
-            Key::Char('n') => {
-                self.note = Some(String::new());
-                None
+            Key::Char('r') | Key::CtrlC => return refused(None),
+            Key::Char('n') => self.note = Some(String::new()),
+            Key::Char('x') if self.posed.choices.contains(&Choice::Stop) => {
+                self.confirm(Choice::Stop, now);
             }
             Key::Char(key) if self.readable => {
-                let mut offered = self.yeses().filter(|(letter, ..)| *letter == key);
-                offered.next().map(|(_, _, choice)| Answered { choice, note: None })
+                let choice = letters::yes(key, &self.posed.choices)?;
+                if !self.posed.needs_a_person {
+                    return Some(Answered { choice, note: None });
+                }
+                self.confirm(choice, now);
             }
-            _ => None,
+            _ => {}
         }
+        None
     }
 
-    /// The key, the words and the meaning of each yes that is offered.
-    fn yeses(&self) -> impl Iterator<Item = (char, &'static str, Choice)> {
-        let offered = |(_, _, choice): &(char, &str, Choice)| self.posed.choices.contains(choice);
-        YESES.into_iter().filter(offered)
+    /// Asks whether this is meant. The keyboard rests before the answer, so that no
+    /// line of text, which ends with Enter, is one.
+    fn confirm(&mut self, choice: Choice, now: Instant) {
+        self.sure = Some(choice);
+        self.awake_at = now + REST;
+    }
+
+    /// The key and the words of each yes that is offered.
+    fn yeses(&self) -> impl Iterator<Item = (char, &'static str)> {
+        letters::yeses(&self.posed.choices).map(|(letter, words, _)| (letter, words))
     }
 
     /// Input that may not be a person's answer, such as keys that came in one

@@ -1,8 +1,10 @@
 //! `remit approvals`: the open questions of all running sessions, from
 //! another terminal.
 
+mod screen;
+
 use std::fmt::Write as _;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -78,12 +80,30 @@ pub(crate) enum ApprovalsError {
     NotOffered { source: NotOpen },
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error("cannot show the queue; `remit approvals list` needs no screen")]
+    Screen { source: io::Error },
     #[error("cannot write the list")]
     Write { source: io::Error },
 }
 
 /// Lists or answers. `state` is the directory that holds `sessions/`.
-pub(crate) fn run(command: ApprovalsCommand, state: &Path) -> Result<ExitCode, ApprovalsError> {
+///
+/// Without a command it shows the queue on the whole screen, or lists where there
+/// is no terminal.
+pub(crate) fn run(
+    command: Option<ApprovalsCommand>,
+    state: &Path,
+) -> Result<ExitCode, ApprovalsError> {
+    let on_a_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    match command {
+        None if on_a_terminal => screen::run(state)?,
+        None => list(state, false, &mut io::stdout().lock())?,
+        Some(command) => return run_command(command, state),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_command(command: ApprovalsCommand, state: &Path) -> Result<ExitCode, ApprovalsError> {
     match command {
         ApprovalsCommand::List { json } => list(state, json, &mut io::stdout().lock())?,
         ApprovalsCommand::Answer { id, choice, note } => {
@@ -112,10 +132,7 @@ impl ChoiceArgs {
 }
 
 fn list(state: &Path, json: bool, out: &mut dyn Write) -> Result<(), ApprovalsError> {
-    let mut questions = Vec::new();
-    for session in sessions(state)? {
-        questions.extend(ask(&session)?);
-    }
+    let mut questions = open(state)?;
     questions.sort_by(|a, b| (&a.posed_at, a.id).cmp(&(&b.posed_at, b.id)));
     let text = if json {
         let rows: Vec<serde_json::Value> = questions.iter().map(row).collect();
@@ -132,6 +149,15 @@ fn list(state: &Path, json: bool, out: &mut dyn Write) -> Result<(), ApprovalsEr
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(|source| ApprovalsError::Write { source }),
     }
+}
+
+/// The open questions of all running sessions.
+fn open(state: &Path) -> Result<Vec<Posed>, ApprovalsError> {
+    let mut questions = Vec::new();
+    for session in sessions(state)? {
+        questions.extend(ask(&session)?);
+    }
+    Ok(questions)
 }
 
 /// A question as JSON: as the session has it, with the name to answer it by.

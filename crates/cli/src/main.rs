@@ -114,7 +114,6 @@ fn main() -> ExitCode {
         Command::Demo => say::outcome(demo::run()),
         Command::Doctor { json } => say::outcome(doctor::run(json)),
         Command::Approvals { command } => {
-            let command = command.unwrap_or(approvals::ApprovalsCommand::List { json: false });
             with_state(|state| say::outcome(approvals::run(command, &state)))
         }
         Command::Log { command } => with_state(|state| say::outcome(log::run(command, &state))),

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use remit_policy::Basis;
+use remit_policy::{Basis, Choice, Risk};
 
 use super::{Area, Popup};
+use crate::queue::Posed;
 use crate::words::{lookalikes, plain, shorten, width, wrap};
 
 /// Widest box; longer lines are hard to read.
@@ -60,7 +61,8 @@ impl Popup {
             0 => String::new(),
             waiting => format!(" {waiting} more waiting "),
         };
-        edge(out, area, 0, ['╭', '╮'], &format!(" remit asks: {} ", kind(&self.posed.kind)), &more);
+        let asks = if posed_high(&self.posed) { "remit asks (HIGH RISK)" } else { "remit asks" };
+        edge(out, area, 0, ['╭', '╮'], &format!(" {asks}: {} ", kind(&self.posed.kind)), &more);
         let body = self.body(inside, rows);
         for (row, line) in (area.top + 1..).zip(&body) {
             at(out, row, area.left);
@@ -117,6 +119,15 @@ impl Popup {
         let posed = &self.posed;
         let basis = &posed.basis;
         let mut facts: Vec<(String, String)> = Vec::new();
+        for finding in &posed.findings {
+            let risk = match finding.risk {
+                Risk::High => "HIGH RISK",
+                Risk::Medium => "risk",
+                Risk::Low => "note",
+            };
+            facts.push((risk.to_owned(), format!("{}: {}", finding.class, finding.reason)));
+            facts.extend(finding.undo.clone().map(|undo| ("undo".to_owned(), undo)));
+        }
         let texts = posed.details.iter().map(|(_, value)| value).chain([&posed.summary]);
         if let Some(letters) = lookalikes(&texts.map(String::as_str).collect::<String>()) {
             facts.push(("letters".to_owned(), letters));
@@ -124,8 +135,15 @@ impl Popup {
         facts.push(("rule".to_owned(), basis.rule.clone()));
         facts.push(("set by".to_owned(), set_by(basis)));
         facts.extend(posed.details.iter().cloned());
-        if let Some(why) = &basis.justification {
+        let said = |why: &String| posed.findings.iter().any(|finding| finding.reason == *why);
+        if let Some(why) = basis.justification.as_ref().filter(|why| !said(why)) {
             facts.push(("because".to_owned(), why.clone()));
+        }
+        if let Some(proposal) = &posed.proposal {
+            facts.push(("project".to_owned(), proposal.clone()));
+        }
+        if !posed.digest.is_empty() {
+            facts.push(("digest".to_owned(), posed.digest.clone()));
         }
         let label_width =
             facts.iter().map(|(label, _)| width(&plain(label))).max().unwrap_or(0).min(inside / 3);
@@ -146,8 +164,18 @@ impl Popup {
             let lines = wrap(&format!("note: {note}_"), inside);
             return lines[lines.len().saturating_sub(2)..].to_vec();
         }
+        if let Some(choice) = self.sure {
+            let sure = match choice {
+                Choice::Stop => "Refuse, and end the session?".to_owned(),
+                choice => format!("High risk: {choice}?"),
+            };
+            let keys = "Enter does. Any other key does not.";
+            return wrap(&sure, inside).into_iter().chain(wrap(keys, inside)).collect();
+        }
         let noes = [('r', "refuse"), ('n', "refuse with note")];
-        let words = self.yeses().map(|(key, word, _)| (key, word)).chain(noes);
+        let stops = self.posed.choices.contains(&Choice::Stop);
+        let stop = stops.then_some(('x', "stop the session"));
+        let words = self.yeses().chain(noes).chain(stop);
         let mut lines = vec![String::new()];
         let mut used = 0;
         for (key, word) in words {
@@ -171,9 +199,13 @@ impl Popup {
         let (cols, Some(row)) = (usize::from(cols), rows.checked_sub(1)) else {
             return;
         };
-        let yeses: String = self.yeses().map(|(key, ..)| format!("{key}/")).collect();
+        let yeses: String = self.yeses().map(|(key, _)| format!("{key}/")).collect();
         let keys = format!("{yeses}r/n? ");
-        let keys = if self.readable { keys.as_str() } else { "r? (enlarge) " };
+        let keys = match self.sure {
+            Some(_) => "Enter if sure: ",
+            None if self.readable => keys.as_str(),
+            None => "r? (enlarge) ",
+        };
         let line = match &self.note {
             Some(note) => shorten(&format!("note: {}_", plain(note)), cols),
             None => format!(
@@ -187,6 +219,10 @@ impl Popup {
         out.push_str(&line);
         out.extend(std::iter::repeat_n(' ', cols.saturating_sub(width(&line))));
     }
+}
+
+fn posed_high(posed: &Posed) -> bool {
+    posed.findings.iter().any(|finding| finding.risk == Risk::High)
 }
 
 /// The layer, and the file and line if there are any.

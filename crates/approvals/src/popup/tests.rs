@@ -1,6 +1,6 @@
 use std::num::NonZeroU16;
 
-use remit_policy::{Basis, Layer, Origin};
+use remit_policy::{Basis, Finding, Layer, Origin, Risk};
 
 use super::*;
 use crate::queue::QuestionId;
@@ -283,4 +283,52 @@ fn a_note_is_shown_as_it_is_typed_and_is_bounded() {
     assert!(seen.contains("xxx_"), "{seen}");
     let note = popup.key(Key::Enter, start + REST * 2).unwrap().note.unwrap();
     assert_eq!(note.len(), NOTE_LIMIT);
+}
+
+fn risky() -> Posed {
+    let finding = Finding {
+        class: "history-rewrite".to_owned(),
+        risk: Risk::High,
+        reason: "what others have fetched is replaced".to_owned(),
+        undo: Some("from a clone that still has it".to_owned()),
+    };
+    let choices = vec![Choice::Once, Choice::Refuse, Choice::Stop];
+    let digest = "0123456789abcdef".repeat(4);
+    let posed = posed("run `git push --force`");
+    Posed { findings: vec![finding], needs_a_person: true, choices, digest, ..posed }
+}
+
+#[test]
+fn the_risk_stands_first_and_in_words() {
+    let seen = check(&mut Popup::new(risky(), 0, Instant::now()), 80, 24).join("\n");
+    for words in [
+        "remit asks (HIGH RISK)",
+        "history-rewrite: what others have fetched is replaced",
+        "from a clone that still has it",
+        "0123456789abcdef0123456789abcdef0123456789abcdef",
+        " x  stop the session",
+    ] {
+        assert!(seen.contains(words), "{words}:\n{seen}");
+    }
+    for (cols, rows) in SIZES {
+        let seen = check(&mut Popup::new(risky(), 0, Instant::now()), cols, rows).join("\n");
+        assert!(seen.contains("HIGH RISK") && seen.contains("run `git push"), "{seen}");
+    }
+}
+
+#[test]
+fn a_high_risk_and_the_end_of_the_session_are_confirmed() {
+    let pressed = |keys: &[(Key, u64)]| {
+        let begin = Instant::now();
+        let mut popup = Popup::new(risky(), 0, begin);
+        popup.draw(80, 24, begin);
+        keys.iter().find_map(|(key, ms)| popup.key(*key, begin + Duration::from_millis(*ms)))
+    };
+    let choice = |keys: &[(Key, u64)]| pressed(keys).map(|answered| answered.choice);
+    assert_eq!(choice(&[(Key::Char('o'), 600)]), None);
+    assert_eq!(choice(&[(Key::Char('o'), 600), (Key::Enter, 700)]), None, "typed in one go");
+    assert_eq!(choice(&[(Key::Char('o'), 600), (Key::Enter, 1200)]), Some(Choice::Once));
+    assert_eq!(choice(&[(Key::Char('x'), 600), (Key::Enter, 1200)]), Some(Choice::Stop));
+    let other = [(Key::Char('o'), 600), (Key::Char('o'), 1200), (Key::Enter, 1800)];
+    assert_eq!(choice(&other), None, "another key takes it back");
 }
