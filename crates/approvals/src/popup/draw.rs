@@ -18,6 +18,9 @@ const BOX_ROWS: u16 = 10;
 /// The narrowest line on which the end of a command can still be read.
 const LINE_COLUMNS: usize = 30;
 
+/// Hexadecimal digits of a digest: enough to compare with another screen.
+const DIGEST_SHOWN: usize = 16;
+
 const BOLD: &str = "\x1b[1m";
 const INVERSE: &str = "\x1b[7m";
 const PLAIN: &str = "\x1b[0m";
@@ -143,7 +146,8 @@ impl Popup {
             facts.push(("project".to_owned(), proposal.clone()));
         }
         if !posed.digest.is_empty() {
-            facts.push(("digest".to_owned(), posed.digest.clone()));
+            let begin: String = posed.digest.chars().take(DIGEST_SHOWN).collect();
+            facts.push(("digest".to_owned(), format!("{begin}…")));
         }
         let label_width =
             facts.iter().map(|(label, _)| width(&plain(label))).max().unwrap_or(0).min(inside / 3);

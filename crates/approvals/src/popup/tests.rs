@@ -305,7 +305,7 @@ fn the_risk_stands_first_and_in_words() {
         "remit asks (HIGH RISK)",
         "history-rewrite: what others have fetched is replaced",
         "from a clone that still has it",
-        "0123456789abcdef0123456789abcdef0123456789abcdef",
+        "0123456789abcdef…",
         " x  stop the session",
     ] {
         assert!(seen.contains(words), "{words}:\n{seen}");

