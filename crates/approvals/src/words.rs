@@ -87,7 +87,8 @@ pub fn wrap(text: &str, room: usize) -> Vec<String> {
 /// It does not judge: a German file name is listed like a Cyrillic `a`.
 pub fn lookalikes(text: &str) -> Option<String> {
     let mut seen: Vec<char> = Vec::new();
-    for c in text.chars().filter(|c| !c.is_ascii()) {
+    // The ellipsis is our own mark of what was left out.
+    for c in text.chars().filter(|c| !c.is_ascii() && *c != '…') {
         if !seen.contains(&c) {
             seen.push(c);
         }

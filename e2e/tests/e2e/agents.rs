@@ -28,10 +28,10 @@ scenarios! { "agents":
     gemini_starts_without_its_own_sandbox [Need::Agent(Agent::Gemini), Need::Program("node")],
 }
 
-const FAREWELL: &str = "all finished, thank you";
+pub const FAREWELL: &str = "all finished, thank you";
 
 /// A model on the host's loopback, named in the user's settings.
-fn model(world: &World, command: &str) -> MockModel {
+pub fn model(world: &World, command: &str) -> MockModel {
     let script = Script { command: command.to_owned(), farewell: FAREWELL.to_owned() };
     let log = File::create(world.elsewhere().join("model.jsonl")).expect("a log");
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
@@ -74,6 +74,37 @@ fn prompt(world: &World, agent: Agent, url: &str) -> Vec<String> {
         Agent::Claude => {}
     }
     [vec![program], words.iter().map(|word| (*word).to_owned()).collect()].concat()
+}
+
+/// The command line that starts the agent, governed, on its own screen with a first prompt,
+/// configured to ask the model at `url` and nothing of its user.
+pub fn on_screen(world: &World, agent: Agent, url: &str) -> String {
+    let program = agent.installed().expect("the scenario needs it").display().to_string();
+    let project = world.workspace.display();
+    let words = match agent {
+        Agent::Codex => {
+            let trust = format!("[projects.\"{project}\"]\ntrust_level = \"trusted\"\n");
+            let config =
+                format!("check_for_update_on_startup = false\n{}{trust}", codex_config(url));
+            world.write(&world.home.join(".codex/config.toml"), &config);
+            format!("{program} 'say hi'")
+        }
+        Agent::Claude => {
+            let begun = format!(
+                r#"{{ "hasCompletedOnboarding": true, "theme": "dark",
+                      "customApiKeyResponses": {{ "approved": ["key-0000000000000000"], "rejected": [] }},
+                      "projects": {{ "{project}": {{ "hasTrustDialogAccepted": true,
+                          "hasCompletedProjectOnboarding": true }} }} }}"#
+            );
+            // Where it looks depends on a variable that Remit sets.
+            world.write(&world.home.join(".claude/.claude.json"), &begun);
+            world.write(&world.home.join(".claude.json"), &begun);
+            format!("{program} --allowedTools Bash -- 'say hi'")
+        }
+        Agent::Gemini | Agent::OpenCode => unreachable!("no screen of theirs is tried"),
+    };
+    let keys: Vec<String> = keys(url).iter().map(|(name, key)| format!("{name}={key}")).collect();
+    format!("env {} {} run -- {words}", keys.join(" "), places::remit().display())
 }
 
 /// Variables by which agents find the model at `url`, and sign in.

@@ -20,6 +20,7 @@ mod world;
 
 mod agents;
 mod approvals;
+mod asked;
 mod bad_input;
 mod boundary;
 mod capture;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         handover::all(),
         overlay::all(),
         approvals::all(),
+        asked::all(),
         evidence::all(),
         bad_input::all(),
         escapes::all(),

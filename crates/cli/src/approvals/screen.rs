@@ -68,6 +68,7 @@ fn show(
                         Err(error) => in_full(&error),
                     });
                     board.refresh(open(state)?, Instant::now());
+                    looked_back = None;
                 }
                 None => {}
             }

@@ -169,8 +169,8 @@ fn full(posed: &Posed, closed: &[Closed], room: usize) -> Vec<Line<'static>> {
         fact("digest", &posed.digest);
     }
     fact("session", &posed.session);
-    fact("asked", &posed.posed_at);
-    fact("expires", &posed.expires_at);
+    fact("asked", &to_the_second(&posed.posed_at));
+    fact("expires", &to_the_second(&posed.expires_at));
     if let Some((other, pieces)) = nearest(&posed.summary, closed) {
         lines.push(Line::default());
         let before =
@@ -184,6 +184,14 @@ fn full(posed: &Posed, closed: &[Closed], room: usize) -> Vec<Line<'static>> {
         text(&mut lines, &summary, room, Style::new());
     }
     lines
+}
+
+/// A time of RFC 3339 without its fraction; anything else as it is.
+fn to_the_second(time: &str) -> String {
+    match time.parse::<jiff::Timestamp>() {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        Err(_) => time.to_owned(),
+    }
 }
 
 /// What is new is in `{+ +}`, what is gone in `[- -]`.
