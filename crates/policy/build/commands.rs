@@ -166,7 +166,7 @@ struct About {
 
 type Groups = BTreeMap<String, Vec<String>>;
 
-pub fn table() -> String {
+pub(crate) fn table() -> String {
     let mut all = File::default();
     for name in FILES {
         let file: File = super::parse(&format!("commands/{name}.toml"));

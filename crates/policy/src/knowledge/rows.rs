@@ -45,8 +45,8 @@ pub(super) fn only_reads(row: &Reads, line: &Line<'_>) -> bool {
         return matches!(line.words.as_slice(), [word] if is_any(word.text, row.only));
     }
     // Nothing is known of options before a subcommand but what the row names.
-    let front = &line.words[..behind.saturating_sub(1)];
-    let plain = row.subcommand.is_empty() || front.iter().all(|word| is_any(word.text, PLAIN));
+    let mut front = line.words[..behind].iter();
+    let plain = front.all(|word| !word.text.starts_with(b"-") || is_any(word.text, PLAIN));
     let stops = |option: &&str| line.words.iter().any(|word| word.could_be(option));
     plain
         && !row.stop.iter().any(stops)

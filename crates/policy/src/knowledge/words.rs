@@ -176,11 +176,13 @@ impl<'a> Word<'a> {
                 let [b'-', wanted_letter] = name.as_bytes() else { return None };
                 let letters = letters_of(self.text);
                 let end = letters.iter().position(|letter| is_letter(*letter, grammar.values));
-                let end = end.map_or(letters.len(), |at| at + 1);
+                // The values of letters without a dash follow one after the other.
+                let end = end.filter(|_| self.text.starts_with(b"-")).map_or(letters.len(), |at| at + 1);
                 let at = letters[..end].iter().position(|letter| letter == wanted_letter)?;
                 let rest = &letters[at + 1..];
                 let inline = rest.strip_prefix(b"=").unwrap_or(rest);
-                if inline.is_empty() { fits(next) } else { fits(inline) }
+                let dashed = self.text.starts_with(b"-");
+                if inline.is_empty() || !dashed { fits(next) } else { fits(inline) }
             }
             Role::Value | Role::Operand { .. } => None,
         }
@@ -201,10 +203,6 @@ impl<'a> Word<'a> {
             [b'-', letter] => !text.starts_with(b"--") && letters_of(text).contains(letter),
             _ => given == name_of(option.as_bytes()),
         }
-    }
-
-    pub(super) fn is_option(&self) -> bool {
-        matches!(self.role, Role::Long | Role::Letters)
     }
 }
 
