@@ -9,6 +9,9 @@ use std::{env, fs};
 
 use serde::Deserialize;
 
+#[path = "build/commands.rs"]
+mod commands;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Hidden {
@@ -157,6 +160,8 @@ fn main() {
     write("calls.rs", &out);
     write("programs.rs", &programs());
     write("presets.rs", &presets());
+    println!("cargo::rerun-if-changed=build");
+    write("commands.rs", &commands::table());
 }
 
 fn programs() -> String {

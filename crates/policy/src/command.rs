@@ -118,7 +118,7 @@ impl Commands {
         let mut commands = Self {
             default,
             place,
-            known: BTreeSet::new(),
+            known: knowledge::known_programs(),
             rules: Vec::with_capacity(said.len()),
             names: HashMap::new(),
             paths: HashMap::new(),
@@ -136,6 +136,10 @@ impl Commands {
     fn insert(&mut self, rule: Rule) {
         let number = self.rules.len();
         for program in rule.pattern.programs() {
+            match program.starts_with('/') {
+                true => drop(self.known.insert(PathBuf::from(program))),
+                false => self.known.extend(knowledge::places_of(program)),
+            }
             let bucket = match program.contains('/') {
                 true => self.paths.entry(PathBuf::from(program)).or_default(),
                 false => self.names.entry(program.clone().into_bytes()).or_default(),
@@ -170,7 +174,7 @@ impl Commands {
                 Verdict::Allow(Permit::new(attempt, ruling.basis.clone()))
             }
             Decision::Ask
-                if ruling.by_default && doubt.is_none() && knowledge::reads_only(&attempt) =>
+                if ruling.by_default && doubt.is_none() && knowledge::reads_only(&attempt, &self.place) =>
             {
                 Verdict::Allow(Permit::new(attempt, Basis::built_in("commands: it only reads")))
             }
@@ -198,6 +202,8 @@ impl Commands {
     /// in particular.
     fn judge(&self, attempt: &Exec) -> (Ruling<'_>, Option<Force>) {
         let names = Names::of(attempt);
+        // A permission for a command is none for what a variable turns it into.
+        let poisoned = knowledge::is_poisoned(attempt);
         let mut about = Vec::new();
         let mut consider = |bucket: Option<&Bucket>, forged: bool, name: &[u8]| {
             let Some(bucket) = bucket else { return };
@@ -205,8 +211,8 @@ impl Commands {
                 attempt.argv.get(1).and_then(|word| bucket.by_argument.get(word.as_bytes()));
             for number in bucket.bare.iter().chain(first.into_iter().flatten()) {
                 let rule = &self.rules[*number];
-                let applies =
-                    rule.decision != Decision::Allow || (!forged && self.is_where(name, attempt));
+                let applies = rule.decision != Decision::Allow
+                    || (!forged && !poisoned && self.is_where(name, attempt));
                 if applies && rule.pattern.arguments_match(&attempt.argv) {
                     about.push((rule.decision, rule.force, &rule.basis));
                 }

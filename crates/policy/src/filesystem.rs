@@ -217,7 +217,7 @@ fn once_each(mut rules: Vec<PathRule>) -> Vec<PathRule> {
 
 /// The error at the place where the statement was made.
 /// Places that only the session has, and that it writes to.
-const OWN: [&str; 4] = ["/tmp", "/var/tmp", "/run", "/dev/shm"];
+pub(crate) const OWN: [&str; 4] = ["/tmp", "/var/tmp", "/run", "/dev/shm"];
 
 pub(crate) const HIDDEN: &str = include_str!("../data/hidden.toml");
 pub(crate) const PROTECTED: &str = include_str!("../data/protected.toml");

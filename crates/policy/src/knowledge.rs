@@ -1,10 +1,14 @@
 //! What is known about programs: which only read, which arguments stop them doing
-//! only that, which are dangerous, and why.
+//! only that, which are dangerous, and why. The facts are in `data/commands/`.
 //!
 //! It is for fewer and better questions. It contains nothing; that is the
-//! boundary's work.
+//! boundary's work. It sees names and arguments: what a script or an interpreter
+//! does after it started is judged when it starts something else.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +16,26 @@ use crate::attempt::Exec;
 use crate::basis::Basis;
 use crate::filesystem::Place;
 use crate::layers::Force;
+
+mod find;
+#[cfg(test)]
+mod fuzz;
+mod glob;
+mod names;
+mod pipes;
+mod rows;
+mod sed;
+mod table;
+mod targets;
+#[cfg(test)]
+mod tests;
+mod variables;
+mod words;
+
+use glob::glob;
+use names::View;
+use table::About;
+use words::Line;
 
 /// How bad it would be, were it not meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -57,19 +81,113 @@ impl Finding {
     }
 }
 
-/// What is known about an attempt, gravest first.
-pub(crate) fn findings(_: &Exec, _: &Place) -> Vec<Finding> {
-    Vec::new()
+/// What is known about an attempt, gravest first, each class once.
+///
+/// Takes time linear in the arguments.
+pub(crate) fn findings(exec: &Exec, place: &Place) -> Vec<Finding> {
+    let views = names::views(exec);
+    let mut findings = Vec::new();
+    for view in &views {
+        for about in view.names.iter().flat_map(|name| About::of(name)) {
+            let line = Line::parse(&view.arguments, about.grammar());
+            findings.extend(about.rows().filter_map(|row| rows::finding(row, &line, &exec.cwd, place)));
+        }
+        findings.extend(pipes::findings(exec, view));
+    }
+    let View { names, arguments } = &views[0];
+    findings.extend(targets::secrets(names, arguments, &exec.cwd, place));
+    let names: Vec<_> = views.iter().flat_map(|view| view.names.iter().copied()).collect();
+    for (name, value) in &exec.environment {
+        let variable = variables::named(name).filter(|variable| variable.matters(value, &names));
+        findings.extend(variable.and_then(|variable| variable.finding(name, value)));
+    }
+    findings.extend(unknown_program(exec));
+    rows::in_order(findings)
 }
 
 /// Whether it is known to change nothing, start nothing else and reach nothing,
 /// with these arguments and variables.
-pub(crate) fn reads_only(_: &Exec) -> bool {
-    false
+///
+/// What a program that only reads is told to start by its own settings, as Git's
+/// are by a repository, is judged when it starts.
+pub(crate) fn reads_only(exec: &Exec, place: &Place) -> bool {
+    let Some(program) = &exec.program else { return false };
+    let is_system = |path: &Path| path.parent().is_some_and(|parent| SYSTEM.iter().any(|system| parent == Path::new(system)));
+    if !is_system(&exec.path) || !is_system(program) {
+        return false;
+    }
+    let names = names::of(exec);
+    let arguments: Vec<_> = exec.argv.iter().skip(1).map(|word| word.as_bytes()).collect();
+    let reads = |name: &&[u8]| {
+        About::of(name).any(|about| {
+            let line = Line::parse(&arguments, about.grammar());
+            about.reads().any(|row| rows::only_reads(row, &line))
+        })
+    };
+    let changed = exec.environment.iter().any(|(name, value)| {
+        variables::named(name).is_some_and(|variable| variable.matters(value, &names))
+    });
+    !exec.argv.is_empty()
+        && !changed
+        && names.iter().all(|name| reads(&name))
+        && findings(exec, place).iter().all(|finding| finding.risk == Risk::Low)
+}
+
+/// Whether a variable makes the program do other things than its arguments say,
+/// so that a permission for the command is none for this.
+pub(crate) fn is_poisoned(exec: &Exec) -> bool {
+    let views = names::views(exec);
+    let names: Vec<_> = views.iter().flat_map(|view| view.names.iter().copied()).collect();
+    exec.environment.iter().any(|(name, value)| {
+        let variable = variables::named(name).filter(|variable| variable.asks);
+        variable.is_some_and(|variable| variable.matters(value, &names))
+    })
 }
 
 /// Whether a variable of this name changes what some program does, so that it
 /// belongs to the verdict.
-pub fn is_telling(_: &OsStr) -> bool {
-    false
+pub fn is_telling(name: &OsStr) -> bool {
+    variables::named(name).is_some()
+}
+
+/// Whether the verdict on this program depends on what it reads from and writes
+/// into: [`Exec::fed_by`] and [`Exec::feeds`].
+pub fn watches_pipes(exec: &Exec) -> bool {
+    pipes::watches(&names::of(exec))
+}
+
+/// Where the programs may be that are asked about.
+pub(crate) fn known_programs() -> BTreeSet<PathBuf> {
+    let names = table::dangerous();
+    names.flat_map(places_of).collect()
+}
+
+/// Where a system keeps a program of this name.
+pub(crate) fn places_of(name: &str) -> impl Iterator<Item = PathBuf> + '_ {
+    ["/usr/bin", "/usr/sbin", "/usr/local/bin"].into_iter().map(move |place| Path::new(place).join(name))
+}
+
+/// Directories that a session does not write to. `/bin` and `/sbin` lead to those
+/// of `/usr`, or are the same.
+const SYSTEM: [&str; 6] =
+    ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/local/sbin"];
+
+/// A program that is in no file, or is reached past the names that rules are about.
+fn unknown_program(exec: &Exec) -> Option<Finding> {
+    let paths = [Some(&exec.path), exec.program.as_ref()];
+    let mut paths = paths.into_iter().flatten().map(|path| path.as_os_str().as_bytes());
+    let is_descriptor = |path: &[u8]| {
+        path.starts_with(b"/memfd:") || path.starts_with(b"/dev/fd/") || path.ends_with(b" (deleted)")
+    };
+    // Whatever stands between `/proc/` and these is a process.
+    let by_process = |path: &[u8]| {
+        path.starts_with(b"/proc/")
+            && ["/root/", "/fd/", "/map_files/"].iter().any(|part| words::holds(path, part.as_bytes()))
+    };
+    paths.any(|path| is_descriptor(path) || by_process(path)).then(|| Finding {
+        class: "unknown-program".to_owned(),
+        risk: Risk::Medium,
+        reason: "its program is in no file, or is called by a way around its name".to_owned(),
+        undo: None,
+    })
 }

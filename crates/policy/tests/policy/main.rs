@@ -3,6 +3,7 @@
 
 mod commands;
 mod common;
+mod corpus;
 mod egress;
 mod fuzz;
 mod laws;
