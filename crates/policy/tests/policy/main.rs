@@ -3,6 +3,7 @@
 
 mod commands;
 mod common;
+mod dialect;
 mod egress;
 mod fuzz;
 mod laws;
