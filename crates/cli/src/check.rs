@@ -141,15 +141,14 @@ fn tell(as_json: bool, texts: &[PolicyText], problems: &[Problem]) -> io::Result
     for problem in problems {
         writeln!(out, "{}", problem.message)?;
     }
-    let files = match texts.len() {
-        0 => "no policy file: what is built in holds".to_owned(),
-        1 => "1 policy file".to_owned(),
-        many => format!("{many} policy files"),
-    };
-    crate::say::line(&match problems.len() {
-        0 => format!("remit: {files}, nothing wrong"),
-        1 => format!("remit: {files}, 1 problem"),
-        many => format!("remit: {files}, {many} problems"),
+    crate::say::line(&match (texts.len(), problems.len()) {
+        (0, 0) => "remit: no policy file; what is built in holds".to_owned(),
+        (files, 0) => format!("remit: {}, nothing wrong", counted(files, "policy file")),
+        (_, problems) => format!("remit: {}", counted(problems, "problem")),
     });
     Ok(())
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -98,10 +98,16 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Whether a path has no `..` and does not lead through a directory that the
-/// kernel makes up for each process.
+/// Whether a path has no `..`, does not lead through a directory that the kernel
+/// makes up for each process, and is no name that the kernel makes up for a file
+/// without one.
+///
+/// SOURCE: memfd_create(2), proc_pid_exe(5).
 fn is_plain(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_bytes();
     path.is_absolute()
+        && !bytes.starts_with(b"/memfd:")
+        && !bytes.ends_with(b" (deleted)")
         && path.components().all(|part| part != Component::ParentDir)
         && !["/proc", "/dev", "/sys"].iter().any(|made_up| path.starts_with(made_up))
 }

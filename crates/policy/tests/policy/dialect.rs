@@ -77,6 +77,7 @@ fn a_permission_is_for_a_program_that_nobody_inside_made() {
     check_exec(&policy, "/home/alice/link/ls /usr/bin/rm ls", "ask by user");
     check_exec(&policy, "/bin/ls /usr/bin/busybox rm", "ask by user");
     check_exec(&policy, "/bin/ls /memfd:ls ls", "ask by user");
+    check_exec(&policy, "/proc/self/fd/3 /memfd:ls ls", "ask by user");
     let copy = Exec { copy_of: vec!["/usr/bin/ls".into()], ..exec("/home/alice/x - x") };
     assert_eq!(words(&policy.exec(copy, &Grants::default())), "ask by user");
     // Links that the machine's or the home's owner made mean what they are called.
@@ -359,7 +360,7 @@ fn every_problem_of_every_file_is_told() {
         settings(Layer::User, "[network]\nallw = []"),
         rules(
             Layer::User,
-            "prefix_rule([])\nprefix_rule(['a'])\nfile_rule('x', 'write', 'deny')\n\nnonsense()",
+            "prefix_rule([])\nprefix_rule(['a'])\nfile_rule('x', 'write', 'deny')\n\nx = 1 + 'a'",
         ),
         rules(Layer::System, "prefix_rule(['a'], match=['b'])"),
     ];
@@ -378,7 +379,7 @@ fn every_problem_of_every_file_is_told() {
             at("user.toml", 2, None),
             at("user.rules", 1, Some(1)),
             at("user.rules", 3, Some(1)),
-            at("user.rules", 5, Some(1)),
+            at("user.rules", 5, Some(5)),
             at("system.rules", 1, Some(1)),
         ],
         "{problems:#?}"
@@ -387,4 +388,21 @@ fn every_problem_of_every_file_is_told() {
     assert!(Policy::problems(&fine, None, &AgentNeeds::default(), &place()).is_empty());
     let unknown = Policy::problems(&fine, Some("none"), &AgentNeeds::default(), &place());
     assert_eq!(unknown.len(), 1);
+}
+
+#[test]
+fn ten_thousand_rules_are_found_by_their_program() {
+    let rule = |n: usize| {
+        format!(
+            "command_rule('tool{n}', any_flags=['-x'], decision='forbidden')\nprefix_rule(['p{n}', 'a'])\n"
+        )
+    };
+    let text: String = (0..5_000).map(rule).collect();
+    let policy = asking(&text);
+    // Were each looked at for each, this would be a hundred million.
+    for n in 0..10_000 {
+        let expected = if n < 5_000 { "refuse by user" } else { "ask by user" };
+        check_exec(&policy, &format!("/usr/bin/tool{n} - tool{n} -yx"), expected);
+    }
+    check_exec(&policy, "/usr/bin/p4999 - p4999 a", "allow by user");
 }
