@@ -3,6 +3,7 @@
 
 mod approvals;
 mod changes;
+mod check;
 mod demo;
 mod doctor;
 mod log;
@@ -45,6 +46,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say everything that is wrong with policy files, with file and line.
+    ///
+    /// Without files: those of the system, your own and the project's. The exit
+    /// status is 0 if nothing is wrong, else 1.
+    Check(check::Check),
     /// The questions of running sessions, from another terminal.
     Approvals {
         #[command(subcommand)]
@@ -113,6 +119,10 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run(arguments),
         Command::Demo => say::outcome(demo::run()),
         Command::Doctor { json } => say::outcome(doctor::run(json)),
+        Command::Check(check) => match Places::from_environment() {
+            Ok(places) => say::outcome(check::run(&check, &places)),
+            Err(error) => say::outcome::<PlacesError>(Err(error)),
+        },
         Command::Approvals { command } => {
             with_state(|state| say::outcome(approvals::run(command, &state)))
         }

@@ -3,12 +3,23 @@
 //! A rule names the beginning of an argument vector. It is judged at `execve`,
 //! so it sees what every descendant really starts; the boundary contains what
 //! the started program then does, which no rule about its name can.
+//!
+//! What permits has to be sure of the command: of the program's name, which the
+//! session cannot have made up, and of its arguments. What restricts applies where
+//! it is possible.
+
+mod names;
+mod options;
+mod prefix;
+mod rule;
+mod script;
+mod shape;
 
 use std::collections::{BTreeSet, HashMap};
-use std::ffi::{OsStr, OsString};
-use std::fmt;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::attempt::{Attempt as _, Exec};
 use crate::basis::{Basis, Layer};
@@ -17,59 +28,11 @@ use crate::grant::Grants;
 use crate::knowledge;
 use crate::layers::{Decision, Force, Ruling, Said, Settled, rule};
 use crate::verdict::{Permit, Question, Refusal, Verdict};
-
-/// The beginning of a command: one or more places, each with its alternatives.
-/// The first is a program: a bare name, or a path. The others are arguments.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pattern(Vec<Vec<String>>);
-
-impl Pattern {
-    /// No pattern if a place, or the whole, is empty.
-    pub(crate) fn new(places: Vec<Vec<String>>) -> Option<Self> {
-        let full = !places.is_empty() && places.iter().all(|place| !place.is_empty());
-        full.then_some(Self(places))
-    }
-
-    fn programs(&self) -> &[String] {
-        &self.0[0]
-    }
-
-    /// Whether it is about this command, given as an argument vector alone.
-    pub(crate) fn matches(&self, argv: &[String]) -> bool {
-        let argv: Vec<OsString> = argv.iter().map(OsString::from).collect();
-        let path = PathBuf::from(argv.first().cloned().unwrap_or_default());
-        let exec = Exec { path, argv, cwd: PathBuf::from("/"), ..Exec::default() };
-        let names = Names::of(&exec);
-        let named = |program: &String| match program.contains('/') {
-            true => names.paths().any(|path| path == Path::new(program)),
-            false => names.any().any(|name| name == program.as_bytes()),
-        };
-        self.programs().iter().any(named) && self.arguments_match(&exec.argv)
-    }
-
-    /// Whether the places after the first match the arguments, byte for byte.
-    fn arguments_match(&self, argv: &[OsString]) -> bool {
-        let places = &self.0[1..];
-        let arguments = argv.get(1..).unwrap_or_default();
-        arguments.len() >= places.len()
-            && places.iter().zip(arguments).all(|(alternatives, argument)| {
-                alternatives.iter().any(|word| OsStr::new(word) == argument)
-            })
-    }
-}
-
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, place) in self.0.iter().enumerate() {
-            let gap = if i == 0 { "" } else { " " };
-            match place.as_slice() {
-                [word] => write!(f, "{gap}{word}")?,
-                words => write!(f, "{gap}[{}]", words.join("|"))?,
-            }
-        }
-        Ok(())
-    }
-}
+use names::Names;
+pub(crate) use options::{Flag, Sure};
+pub(crate) use prefix::Prefix;
+pub(crate) use rule::{CommandRule, Which};
+pub(crate) use shape::{Shape, Variable};
 
 /// Where the programs of a bare name really are: an `allow` rule about the name
 /// is about these alone. It takes nothing from rules that prompt or forbid.
@@ -85,79 +48,91 @@ pub(crate) struct Whereabouts {
 pub(crate) struct Commands {
     default: Settled<Decision>,
     place: Place,
+    /// What the session can make or change.
+    writable: Vec<PathBuf>,
     known: BTreeSet<PathBuf>,
-    rules: Vec<Rule>,
+    rules: Vec<Said<CommandRule>>,
     names: HashMap<Vec<u8>, Bucket>,
     /// Keys compare by component, so `/usr//bin/./git` is `/usr/bin/git`.
     paths: HashMap<PathBuf, Bucket>,
     whereabouts: HashMap<String, Vec<Whereabouts>>,
 }
 
-#[derive(Debug)]
-struct Rule {
-    pattern: Pattern,
-    decision: Decision,
-    force: Force,
-    basis: Basis,
-}
-
-/// Rules about one program, by their first argument.
+/// Rules about one program, by their first argument where they name it.
 #[derive(Debug, Default)]
 struct Bucket {
     bare: Vec<usize>,
     by_argument: HashMap<Vec<u8>, Vec<usize>>,
 }
 
+/// How a rule knows the program.
+#[derive(Clone, Copy)]
+enum Known<'a> {
+    /// By a path.
+    At(&'a Path),
+    /// By a name.
+    As(&'a [u8]),
+}
+
 impl Commands {
     pub(crate) fn new(
         default: Settled<Decision>,
-        said: Vec<Said<(Decision, Pattern)>>,
+        said: Vec<Said<CommandRule>>,
         whereabouts: Vec<Whereabouts>,
+        writable: Vec<PathBuf>,
         place: Place,
     ) -> Self {
         let mut commands = Self {
             default,
             place,
+            writable,
             known: knowledge::known_programs(),
             rules: Vec::with_capacity(said.len()),
             names: HashMap::new(),
             paths: HashMap::new(),
             whereabouts: HashMap::new(),
         };
-        for Said { value: (decision, pattern), force, basis } in said {
-            commands.insert(Rule { pattern, decision, force, basis });
-        }
+        said.into_iter().for_each(|rule| commands.insert(rule));
         for known in whereabouts {
             commands.whereabouts.entry(known.name.clone()).or_default().push(known);
         }
         commands
     }
 
-    fn insert(&mut self, rule: Rule) {
+    fn insert(&mut self, rule: Said<CommandRule>) {
         let number = self.rules.len();
-        for program in rule.pattern.programs() {
+        let which = &rule.value.which;
+        let first = match which {
+            Which::Prefix(prefix) => prefix.first_argument(),
+            Which::Shape(_) => None,
+        };
+        let into = |bucket: &mut Bucket| match first {
+            None => bucket.bare.push(number),
+            Some(words) => words.iter().for_each(|word| {
+                bucket.by_argument.entry(word.clone().into_bytes()).or_default().push(number);
+            }),
+        };
+        for program in which.programs() {
             match program.starts_with('/') {
                 true => drop(self.known.insert(PathBuf::from(program))),
                 false => self.known.extend(knowledge::places_of(program)),
             }
-            let bucket = match program.contains('/') {
-                true => self.paths.entry(PathBuf::from(program)).or_default(),
-                false => self.names.entry(program.clone().into_bytes()).or_default(),
-            };
-            match rule.pattern.0.get(1) {
-                None => bucket.bare.push(number),
-                Some(words) => {
-                    for word in words {
-                        bucket
-                            .by_argument
-                            .entry(word.clone().into_bytes())
-                            .or_default()
-                            .push(number);
-                    }
-                }
+            if program.contains('/') {
+                // As it may be called, and where that is.
+                let called = PathBuf::from(program);
+                let at = self.place.workspace.join(&called);
+                into(self.paths.entry(called).or_default());
+                into(self.paths.entry(at).or_default());
+            } else {
+                into(self.names.entry(program.clone().into_bytes()).or_default());
             }
         }
         self.rules.push(rule);
+    }
+
+    /// Whether a rule depends on whether this variable is set.
+    pub(crate) fn minds(&self, variable: &OsStr) -> bool {
+        self.rules.iter().any(|rule| rule.value.which.names(variable))
     }
 
     /// See [`crate::Policy::known_programs`].
@@ -166,20 +141,22 @@ impl Commands {
     }
 
     pub(crate) fn exec(&self, attempt: Exec, grants: &Grants) -> Verdict<Exec> {
-        let (ruling, spoken) = self.judge(&attempt);
+        let Judged { ruling, spoken, place } = self.judge(&attempt);
         let findings = knowledge::findings(&attempt, &self.place);
         let doubt = findings.iter().find(|finding| finding.asks_although(spoken));
         match ruling.decision {
             Decision::Allow if doubt.is_none() => {
-                Verdict::Allow(Permit::new(attempt, ruling.basis.clone()))
+                Verdict::Allow(Permit::new(attempt, ruling.basis.clone()).placed(place))
             }
             Decision::Ask
-                if ruling.by_default && doubt.is_none() && knowledge::reads_only(&attempt, &self.place) =>
+                if ruling.by_default
+                    && doubt.is_none()
+                    && knowledge::reads_only(&attempt, &self.place) =>
             {
                 Verdict::Allow(Permit::new(attempt, Basis::built_in("commands: it only reads")))
             }
             Decision::Allow | Decision::Ask if grants.cover(&attempt) => {
-                Verdict::Allow(Permit::new(attempt, Basis::granted()))
+                Verdict::Allow(Permit::new(attempt, Basis::granted()).placed(place))
             }
             Decision::Allow | Decision::Ask => {
                 let basis = match (ruling.decision, doubt) {
@@ -187,7 +164,7 @@ impl Commands {
                     _ => ruling.basis.clone(),
                 };
                 let question = Question::new(attempt, basis).with_findings(findings);
-                Verdict::Ask(question.placed(None))
+                Verdict::Ask(question.placed(place))
             }
             Decision::Refuse => Verdict::Refuse(Refusal {
                 attempt: attempt.summary(),
@@ -198,49 +175,71 @@ impl Commands {
         }
     }
 
-    /// What the rules say, and how strong the strongest statement is that allows it
-    /// in particular.
-    fn judge(&self, attempt: &Exec) -> (Ruling<'_>, Option<Force>) {
+    /// What the rules say, how strong the strongest statement is that allows it in
+    /// particular, and where it would run.
+    fn judge(&self, attempt: &Exec) -> Judged<'_> {
+        let about = self.about(attempt);
+        let allows = about.iter().filter(|said| said.value.decision == Decision::Allow);
+        let spoken = allows.map(|said| said.force).max();
+        let place = place(&about);
+        let statements = about.iter().map(|said| (said.value.decision, said.force, &said.basis));
+        Judged { ruling: rule(&self.default, statements), spoken, place }
+    }
+
+    /// The rules that are about this attempt, each once.
+    fn about(&self, attempt: &Exec) -> Vec<&Said<CommandRule>> {
         let names = Names::of(attempt);
-        // A permission for a command is none for what a variable turns it into.
-        let poisoned = knowledge::is_poisoned(attempt);
-        let mut about = Vec::new();
-        let mut consider = |bucket: Option<&Bucket>, forged: bool, name: &[u8]| {
+        let mut numbers = BTreeSet::new();
+        let mut consider = |bucket: Option<&Bucket>, known: Known<'_>| {
             let Some(bucket) = bucket else { return };
             let first =
                 attempt.argv.get(1).and_then(|word| bucket.by_argument.get(word.as_bytes()));
             for number in bucket.bare.iter().chain(first.into_iter().flatten()) {
-                let rule = &self.rules[*number];
-                let applies = rule.decision != Decision::Allow
-                    || (!forged && !poisoned && self.is_where(name, attempt));
-                if applies && rule.pattern.arguments_match(&attempt.argv) {
-                    about.push((rule.decision, rule.force, &rule.basis));
+                let rule = &self.rules[*number].value;
+                let is_known = || match rule.sure() {
+                    Sure::Certain => self.is_surely(known, &names),
+                    Sure::Possible => true,
+                };
+                if rule.applies(attempt) && is_known() {
+                    numbers.insert(*number);
                 }
             }
         };
         for path in names.paths() {
-            consider(self.paths.get(path), false, b"");
+            consider(self.paths.get(path), Known::At(path));
         }
-        for name in names.file() {
-            consider(self.names.get(name), false, name);
+        for name in names.any() {
+            consider(self.names.get(name), Known::As(name));
         }
-        // The caller may put any text there: it can bring a rule upon itself, not a permission.
-        if let Some(name) = names.claimed {
-            consider(self.names.get(name), true, name);
+        numbers.into_iter().map(|number| &self.rules[number]).collect()
+    }
+
+    /// Whether what a rule permits by this path or name is meant for what runs.
+    ///
+    /// INVARIANT: neither a copy, nor `argv[0]`, nor anything that the session can
+    /// write is permitted by a name. What is named by its path was meant by whoever
+    /// wrote the rule, wherever it lies.
+    fn is_surely(&self, known: Known<'_>, names: &Names<'_>) -> bool {
+        match known {
+            Known::At(path) => names.is_at(&self.place.workspace.join(path)),
+            Known::As(name) => {
+                names.goes_by(name, &self.place, |path| self.is_writable(path))
+                    && self.is_where(name, names)
+            }
         }
-        let allows = about.iter().filter(|(decision, ..)| *decision == Decision::Allow);
-        let spoken = allows.map(|(_, force, _)| *force).max();
-        (rule(&self.default, about), spoken)
+    }
+
+    fn is_writable(&self, path: &Path) -> bool {
+        self.writable.iter().any(|root| path.starts_with(root))
     }
 
     /// Whether what runs is where every layer that knows this name says it is.
-    fn is_where(&self, name: &[u8], attempt: &Exec) -> bool {
+    fn is_where(&self, name: &[u8], names: &Names<'_>) -> bool {
         let known = std::str::from_utf8(name).ok().and_then(|name| self.whereabouts.get(name));
         let Some(known) = known else { return true };
-        let runs = attempt.program.as_deref().unwrap_or(&attempt.path);
         let in_layer = |layer| {
             let mut of_layer = known.iter().filter(|w| w.layer == layer);
-            of_layer.any(|w| w.paths.iter().any(|path| path == runs))
+            of_layer.any(|w| w.paths.iter().any(|path| path == names.runs()))
         };
         known.iter().all(|w| in_layer(w.layer))
     }
@@ -253,53 +252,34 @@ impl Commands {
             return Some("commands that a rule allows".to_owned());
         }
         let by = self.rules.iter().find(|rule| std::ptr::eq(&rule.basis, ruling.basis))?;
-        let programs = by.pattern.programs().join("` or `");
-        Some(match by.pattern.0.len() {
-            1 => format!("a program other than `{programs}`"),
-            _ => format!("other `{programs}` commands"),
+        let which = &by.value.which;
+        let programs = which.programs().join("` or `");
+        Some(match which.is_whole_program() && by.value.directories.is_empty() {
+            true => format!("a program other than `{programs}`"),
+            false => format!("other `{programs}` commands"),
         })
     }
 }
 
-/// The names under which a rule may know what is about to run.
-struct Names<'a> {
-    path: &'a Path,
-    program: Option<&'a Path>,
-    /// The path that a relative `path` stands for.
-    absolute: Option<PathBuf>,
-    /// The last part of `argv[0]`: what the program is told it is called.
-    claimed: Option<&'a [u8]>,
+/// What came of judging one attempt by rules.
+struct Judged<'p> {
+    ruling: Ruling<'p>,
+    spoken: Option<Force>,
+    place: Option<Arc<str>>,
 }
 
-impl<'a> Names<'a> {
-    fn of(exec: &'a Exec) -> Self {
-        Self {
-            path: &exec.path,
-            program: exec.program.as_deref(),
-            absolute: (!exec.path.is_absolute()).then(|| exec.cwd.join(&exec.path)),
-            claimed: exec.argv.first().map(|word| last_part(word.as_bytes())),
-        }
-    }
-
-    fn paths(&self) -> impl Iterator<Item = &Path> {
-        [Some(self.path), self.program, self.absolute.as_deref()].into_iter().flatten()
-    }
-
-    /// The names of the file that runs, as called and as resolved.
-    fn file(&self) -> impl Iterator<Item = &'a [u8]> {
-        let called = last_part(self.path.as_os_str().as_bytes());
-        let resolved = self.program.map(|path| last_part(path.as_os_str().as_bytes()));
-        [Some(called), resolved.filter(|name| *name != called)].into_iter().flatten()
-    }
-
-    fn any(&self) -> impl Iterator<Item = &'a [u8]> {
-        self.file().chain(self.claimed)
-    }
-}
-
-/// What follows the last `/`, slashes at the end aside.
-fn last_part(path: &[u8]) -> &[u8] {
-    let end = path.iter().rposition(|b| *b != b'/').map_or(0, |last| last + 1);
-    let path = &path[..end];
-    path.iter().rposition(|b| *b == b'/').map_or(path, |slash| &path[slash + 1..])
+/// The profile that an attempt runs under, of all rules about it.
+///
+/// The strongest layer that allows or prompts decides alone, so that nobody below
+/// moves what the system has placed; a project has no say. Where its rules do not
+/// agree, or one of them names no place, it is the session's own.
+fn place(about: &[&Said<CommandRule>]) -> Option<Arc<str>> {
+    let speak = |said: &&&Said<CommandRule>| {
+        said.force > Force::Allegation && said.value.decision != Decision::Refuse
+    };
+    let strongest = about.iter().filter(speak).map(|said| said.force).max()?;
+    let mut places =
+        about.iter().filter(speak).filter(|s| s.force == strongest).map(|s| &s.value.place);
+    let first = places.next()?;
+    places.all(|place| place == first).then(|| first.clone())?
 }

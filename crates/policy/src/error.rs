@@ -38,6 +38,22 @@ pub enum PolicyError {
 }
 
 impl PolicyError {
+    /// The file, line and column at which it is, as far as it is at one.
+    pub fn place(&self) -> (Option<&str>, Option<u32>, Option<u32>) {
+        match self {
+            PolicyError::NotToml { file, line, .. }
+            | PolicyError::UnknownKey { file, line, .. }
+            | PolicyError::Value { file, line, .. }
+            | PolicyError::Widens { file, line, .. } => (Some(file), Some(*line), None),
+            PolicyError::Rules { file, line, column, .. } => {
+                (Some(file), Some(*line), Some(*column))
+            }
+            PolicyError::NoProfile { .. }
+            | PolicyError::Place { .. }
+            | PolicyError::Agent { .. } => (None, None, None),
+        }
+    }
+
     /// A statement that contradicts another, or what the machine is like.
     pub(crate) fn about(basis: &Basis, reason: String) -> Self {
         match &basis.origin {

@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::basis::Basis;
 use crate::error::PolicyError;
 use crate::layers::{Said, Settled};
+use crate::paths::FilePattern;
 use crate::writing::Git;
 
 /// What the agent may do in the workspace, weakest restriction first.
@@ -56,6 +57,35 @@ pub struct Filesystem {
     pub git: Git,
     /// What decided `git`.
     pub git_basis: Basis,
+    /// What is not written although it lies in a writable place, by its path.
+    pub unwritable: Vec<Unwritable>,
+}
+
+/// Paths that are not written, by a pattern, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unwritable {
+    pub(crate) pattern: FilePattern,
+    pub(crate) basis: Basis,
+}
+
+/// What a rule forbids about files.
+#[derive(Clone, Debug)]
+pub(crate) struct FileRule {
+    pub(crate) pattern: FilePattern,
+    /// Whether it hides them. What is hidden cannot be written either.
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+}
+
+impl std::fmt::Display for FileRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let access = match (self.read, self.write) {
+            (true, true) => "read and write",
+            (true, false) => "read",
+            (false, _) => "write",
+        };
+        write!(f, "file {access} {}", self.pattern)
+    }
 }
 
 /// Facts about where we run, needed to expand `~` and relative paths. Both are
@@ -114,6 +144,7 @@ pub(crate) struct FilesSaid {
     pub(crate) protect: Vec<Said<PathBuf>>,
     pub(crate) git: Settled<Git>,
     pub(crate) read: Settled<Reading>,
+    pub(crate) rules: Vec<Said<FileRule>>,
     /// The agent's own write roots, which some default secrets are not hidden from.
     pub(crate) agent: Vec<PathBuf>,
 }
@@ -121,13 +152,53 @@ pub(crate) struct FilesSaid {
 impl Filesystem {
     /// Whether the session may make or change what is there.
     pub(crate) fn is_writable(&self, path: &Path, place: &Place) -> bool {
-        let own = OWN.iter().any(|own| path.starts_with(own));
-        let workspace = self.workspace == Access::Write && path.starts_with(&place.workspace);
-        own || workspace || self.write.iter().any(|root| path.starts_with(&root.path))
+        self.writable(place).iter().any(|root| path.starts_with(root))
+    }
+
+    /// The directories in which the session may make or change something.
+    pub(crate) fn writable(&self, place: &Place) -> Vec<PathBuf> {
+        let own = OWN.iter().map(PathBuf::from);
+        let workspace = (self.workspace == Access::Write).then(|| place.workspace.clone());
+        let beside = self.write.iter().map(|root| root.path.clone());
+        own.chain(workspace).chain(beside).collect()
     }
 
     /// Brings what was said together, or says which statements contradict.
-    pub(crate) fn reconcile(said: FilesSaid, place: &Place) -> Result<Self, PolicyError> {
+    pub(crate) fn reconcile(mut said: FilesSaid, place: &Place) -> Result<Self, PolicyError> {
+        let rules = std::mem::take(&mut said.rules);
+        for rule in rules.iter().filter(|rule| rule.value.read) {
+            let plain = rule.value.pattern.plain();
+            let value = plain.expect("a pattern with wildcards does not hide");
+            said.hide.push(Said { value, force: rule.force, basis: rule.basis.clone() });
+        }
+        let mut files = Self::without_rules(said, place)?;
+        rules.into_iter().for_each(|rule| files.forbid(rule, place));
+        files.protected = once_each(std::mem::take(&mut files.protected));
+        Ok(files)
+    }
+
+    /// Takes writing away. What lies there at the start is protected as a name of
+    /// the root that it is in as well, so that it cannot be removed.
+    fn forbid(&mut self, rule: Said<FileRule>, place: &Place) {
+        let Said { value: FileRule { pattern, write, .. }, basis, .. } = rule;
+        if !write {
+            return;
+        }
+        if let Some(path) = pattern.plain() {
+            self.write.retain(|root| !root.path.starts_with(&path));
+            if place.workspace.starts_with(&path) {
+                (self.workspace, self.workspace_basis) = (Access::Read, basis.clone());
+            }
+            let roots = self.writable(place);
+            let within = roots.iter().filter_map(|root| path.strip_prefix(root).ok());
+            let names = within.filter(|name| name.components().next().is_some());
+            self.protected
+                .extend(names.map(|name| PathRule { path: name.into(), basis: basis.clone() }));
+        }
+        self.unwritable.push(Unwritable { pattern, basis });
+    }
+
+    fn without_rules(said: FilesSaid, place: &Place) -> Result<Self, PolicyError> {
         let mut hidden = default_hidden(place, &said.agent, said.read.value());
         hidden.extend(said.hide.into_iter().map(PathRule::from));
         if let Some(rule) = hidden.iter().find(|rule| place.workspace.starts_with(&rule.path)) {
@@ -163,6 +234,7 @@ impl Filesystem {
             protected: protected(said.protect),
             git: said.git.value(),
             git_basis: said.git.basis().clone(),
+            unwritable: Vec::new(),
         })
     }
 }

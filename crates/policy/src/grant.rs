@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Attempt, Connect, Exec};
 use crate::host::{Host, HostName, Port};
 use crate::request::{Request, Scheme};
+use crate::tool::ToolCall;
 use crate::upload::Upload;
 
 /// What a person may say to a question.
@@ -96,6 +97,8 @@ pub enum Grant {
         port: Port,
         what: &'static str,
     },
+    /// The same call of the same tool.
+    Tool(ToolCall),
 }
 
 impl From<&Exec> for Grant {

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -12,23 +13,26 @@ use crate::basis::{Basis, Layer};
 use crate::command::Commands;
 use crate::credentials::{self, Credential, CredentialSaid, CredentialSource};
 use crate::data::{Cache, DataRules, DataSaid};
+use crate::day::Day;
 use crate::egress::{Egress, EgressSaid, ProxySettings};
 use crate::environment::{self, Environment};
 use crate::error::PolicyError;
 use crate::filesystem::{self, FilesSaid, Filesystem, Place};
 use crate::grant::Grants;
 use crate::host::Port;
+use crate::knowledge;
 use crate::layers::{Decision, Force, Said, Settled, Voice};
 use crate::limits::{Limits, LimitsSaid};
+use crate::loading::Loaded;
 use crate::network::presets::{self, preset};
 use crate::network::scope::Scope;
 use crate::network::{About, Network, Say};
 use crate::pattern::HostPattern;
-use crate::profiles::Profiles;
 use crate::request::{Handling, Request};
-use crate::rules::{self, RulesSaid};
-use crate::settings::{SettingsText, Source, Stated, Sync};
+use crate::rules::RulesSaid;
+use crate::settings::{Stated, Sync};
 use crate::tiers::{Tier, Tiers};
+use crate::tool::{ToolCall, Tools};
 use crate::upload::Upload;
 use crate::verdict::{Permit, Refusal, Verdict};
 use crate::writing::Git;
@@ -38,6 +42,8 @@ use crate::writing::Git;
 #[derive(Debug)]
 pub struct Policy {
     commands: Commands,
+    tools: Tools,
+    resting: usize,
     network: Network,
     egress: Egress,
     credentials: Vec<Credential>,
@@ -104,6 +110,9 @@ impl Policy {
     /// texts; without it, `default` holds. The order of `texts` does not matter
     /// between layers; within a layer the first statement of a single value holds.
     ///
+    /// What day it is is not known here: what would allow until some day does not,
+    /// and what restricts until some day does. See [`compile_on`](Self::compile_on).
+    ///
     /// # Errors
     ///
     /// [`PolicyError`] for the first thing wrong in any text, whether the chosen
@@ -114,31 +123,52 @@ impl Policy {
         agent: &AgentNeeds,
         place: &Place,
     ) -> Result<Policy, PolicyError> {
-        place.check()?;
-        let profile = profile.unwrap_or("default");
-        let mut profiles = Profiles::built_in()?;
-        let mut general = Vec::new();
-        let mut rules = RulesSaid::default();
-        for text in texts {
-            let voice = Voice::of(text.layer, &text.file);
-            let source = Source::new(&text.file, &text.text);
-            match text.kind {
-                TextKind::Rules => rules::read(&mut rules, &voice, &text.file, &text.text, place)?,
-                TextKind::Settings => {
-                    let settings = SettingsText::parse(&source)?;
-                    general.push((text.layer, settings.state(&source, &voice, place)?));
-                    profiles.add(settings, &source, &voice, place)?;
-                }
-            }
+        Self::compile_for(texts, profile, agent, place, None)
+    }
+
+    /// The same on this day: a rule that holds until some day says nothing after it.
+    /// Compile again when a day begins.
+    pub fn compile_on(
+        texts: &[PolicyText],
+        profile: Option<&str>,
+        agent: &AgentNeeds,
+        place: &Place,
+        today: Day,
+    ) -> Result<Policy, PolicyError> {
+        Self::compile_for(texts, profile, agent, place, Some(today))
+    }
+
+    /// Everything that is wrong with these texts: of a settings file the first
+    /// mistake, of a rule file all that can be told from one reading, and if each
+    /// text is right by itself, the first contradiction between them.
+    pub fn problems(
+        texts: &[PolicyText],
+        profile: Option<&str>,
+        agent: &AgentNeeds,
+        place: &Place,
+    ) -> Vec<PolicyError> {
+        let problems = Loaded::read(texts, place, None).problems;
+        if !problems.is_empty() {
+            return problems;
         }
+        Self::compile(texts, profile, agent, place).err().into_iter().collect()
+    }
+
+    fn compile_for(
+        texts: &[PolicyText],
+        profile: Option<&str>,
+        agent: &AgentNeeds,
+        place: &Place,
+        today: Option<Day>,
+    ) -> Result<Policy, PolicyError> {
+        let Loaded { profiles, general, rules, problems } = Loaded::read(texts, place, today);
+        if let Some(problem) = problems.into_iter().next() {
+            return Err(problem);
+        }
+        let profile = profile.unwrap_or("default");
         // In order of preference: the profile asked for, the user, the system, `default`.
-        general.sort_by_key(|(layer, _)| match layer {
-            Layer::User => 0,
-            Layer::System | Layer::Answer => 1,
-            Layer::BuiltIn | Layer::Project => 2,
-        });
         let (mut stated, fallback) = profiles.choose(profile)?;
-        stated.extend(general.into_iter().map(|(_, stated)| stated));
+        stated.extend(general);
         stated.push(fallback);
 
         let mut said = Everything::default();
@@ -151,6 +181,23 @@ impl Policy {
     /// Judges a program about to be started.
     pub fn exec(&self, attempt: Exec, grants: &Grants) -> Verdict<Exec> {
         self.commands.exec(attempt, grants)
+    }
+
+    /// Judges a call of a tool of an MCP server.
+    pub fn tool(&self, attempt: ToolCall, grants: &Grants) -> Verdict<ToolCall> {
+        self.tools.call(attempt, grants)
+    }
+
+    /// Whether a variable of this name belongs to the verdict on a program: it
+    /// changes what some program does, or a rule names it.
+    pub fn minds(&self, variable: &OsStr) -> bool {
+        knowledge::is_telling(variable) || self.commands.minds(variable)
+    }
+
+    /// How many rules do not hold on the day for which this was compiled. When it
+    /// differs from one day to the next, so does the policy.
+    pub fn resting_rules(&self) -> usize {
+        self.resting
     }
 
     /// The programs whose copies and other names the policy has to know: absolute
@@ -330,6 +377,7 @@ struct Everything {
     egress: EgressSaid,
     credentials: Vec<Said<CredentialSaid>>,
     commands: Vec<Said<Decision>>,
+    tools: Vec<Said<Decision>>,
     patience: Vec<Said<Reverse<Duration>>>,
     sync: Vec<Said<Sync>>,
     limits: LimitsSaid,
@@ -352,6 +400,7 @@ impl Everything {
         self.egress.add(stated.network.egress);
         self.credentials.extend(stated.credentials);
         self.commands.extend(stated.commands);
+        self.tools.extend(stated.tools);
         // Silence refuses, so the shorter wait is the stricter.
         let patience = stated.patience;
         self.patience.extend(patience.map(|said| Said {
@@ -432,7 +481,9 @@ impl Everything {
             git: Settled::new(self.git).expect(complete),
             read: Settled::new(self.read).expect(complete),
             agent: self.agent_write,
+            rules: self.rules.files,
         };
+        let tools = Settled::new(self.tools).expect(complete);
         let commands = Settled::new(self.commands).expect(complete);
         let filesystem = Filesystem::reconcile(files, place)?;
         check_programs(&hosts, &filesystem, place)?;
@@ -442,8 +493,11 @@ impl Everything {
                 commands,
                 self.rules.commands,
                 self.rules.whereabouts,
+                filesystem.writable(place),
                 place.clone(),
             ),
+            tools: Tools::new(tools, self.rules.tools),
+            resting: self.rules.resting,
             network: Network::new(default, self.data.settle(), hosts),
             egress: self.egress.settle(&credentials)?,
             credentials,

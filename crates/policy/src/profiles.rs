@@ -73,6 +73,10 @@ impl Profiles {
         Ok(())
     }
 
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// What the profile and those it extends state, nearest first, and what
     /// `default` states.
     pub(crate) fn choose(mut self, name: &str) -> Result<(Vec<Stated>, Stated), PolicyError> {

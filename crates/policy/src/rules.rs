@@ -2,8 +2,9 @@
 //!
 //! `prefix_rule`, `network_rule` and `host_executable` take the same arguments
 //! and mean the same, so an organisation's rule files load unchanged; see
-//! `examples/acme.rules`. Anything else is a load error that names file, line
-//! and column; a file is never dropped and a rule never skipped.
+//! `examples/acme.rules`. `command_rule`, `file_rule` and `tool_rule` are ours.
+//! Anything else is a load error that names file, line and column; a file is never
+//! dropped and a rule never skipped.
 //!
 //! Evaluation is bounded as far as the crate allows: [`guard`] refuses, before
 //! anything runs, what could grow far beyond its own text in one step; calls and
@@ -12,38 +13,57 @@
 //! made for it can delay the start, which nothing has been permitted by then.
 #![allow(clippy::too_many_arguments, reason = "a builtin's arguments are words, given by name")]
 
+mod codex;
 mod guard;
+mod ours;
 mod shell;
+mod values;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use starlark::codemap::{FileSpan, FileSpanRef};
 use starlark::environment::{GlobalsBuilder, Module};
 use starlark::eval::{BeforeStmtFunc, BeforeStmtFuncDyn, Evaluator};
-use starlark::starlark_module;
 use starlark::syntax::{AstModule, Dialect, DialectTypes};
-use starlark::values::Value;
-use starlark::values::list::ListRef;
-use starlark::values::none::{NoneOr, NoneType};
+use starlark::values::none::NoneType;
 
-use crate::basis::Basis;
-use crate::command::{Pattern, Whereabouts};
+use crate::basis::{Basis, Layer};
+use crate::command::{CommandRule, Whereabouts, Which};
+use crate::day::Day;
 use crate::error::PolicyError;
-use crate::filesystem::Place;
+use crate::filesystem::{FileRule, Place};
 use crate::layers::{Decision, Said, Voice};
-use crate::network::path::PathPattern;
-use crate::network::programs::Programs;
 use crate::network::scope::Scope;
 use crate::network::{About, Say};
+use crate::paths::{FilePattern, Spelling};
 use crate::pattern::HostPattern;
 use crate::show;
+use crate::tool::{ToolCall, ToolRule};
+use values::Examples;
 
 /// What one or more rule files say.
 #[derive(Debug, Default)]
 pub(crate) struct RulesSaid {
-    pub(crate) commands: Vec<Said<(Decision, Pattern)>>,
+    pub(crate) commands: Vec<Said<CommandRule>>,
     pub(crate) hosts: Vec<Said<About>>,
     pub(crate) whereabouts: Vec<Whereabouts>,
+    pub(crate) files: Vec<Said<FileRule>>,
+    pub(crate) tools: Vec<Said<ToolRule>>,
+    /// How many rules are not in force today.
+    pub(crate) resting: usize,
+}
+
+/// What rules are read for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading<'p> {
+    pub(crate) place: &'p Place,
+    /// The profiles that a command can be placed in; absent where not all of them
+    /// could be read.
+    pub(crate) profiles: Option<&'p BTreeSet<String>>,
+    /// Absent where it is not known: then what would allow until a day does not.
+    pub(crate) today: Option<Day>,
 }
 
 /// Bytes of one rule file. Ten thousand rules fit.
@@ -54,27 +74,51 @@ const TICK_LIMIT: u64 = 200_000;
 const HEAP_LIMIT: usize = 64 << 20;
 /// Calls within calls.
 const STACK_LIMIT: usize = 50;
-
-/// Reads one rule file and adds what it says to `into`.
+/// Reads one rule file and adds what it says to `into`, and what is wrong with it
+/// to `problems`, in order.
 pub(crate) fn read(
     into: &mut RulesSaid,
+    problems: &mut Vec<PolicyError>,
     voice: &Voice,
     file: &str,
     text: &str,
-    place: &Place,
-) -> Result<(), PolicyError> {
+    reading: Reading<'_>,
+) {
+    let wrong_at =
+        |(line, column), reason| PolicyError::Rules { file: file.to_owned(), line, column, reason };
+    CALLS.with_borrow_mut(Vec::clear);
+    let evaluated = evaluate(file, text);
+    // What does not hold today is checked all the same.
+    let mut resting = RulesSaid::default();
+    for Call { at, said } in CALLS.take() {
+        let settled = said.and_then(|(what, justification, until)| {
+            let said = match is_in_force(&what, until, reading.today) {
+                true => &mut *into,
+                false => {
+                    resting.resting += 1;
+                    &mut resting
+                }
+            };
+            what.settle(said, voice, at.0, justification, reading)
+        });
+        if let Err(reason) = settled {
+            problems.push(wrong_at(at, reason));
+        }
+    }
+    into.resting += resting.resting;
+    if let Err((at, reason)) = evaluated {
+        problems.push(wrong_at(at, reason));
+    }
+}
+
+type At = (u32, u32);
+
+fn evaluate(file: &str, text: &str) -> Result<(), (At, String)> {
     let fail = |error: starlark::Error| {
-        let (line, column) = error.span().map_or((1, 1), begin);
-        let reason = error.without_diagnostic().to_string();
-        let reason = reason.trim().strip_prefix("error: ").unwrap_or(reason.trim()).to_owned();
-        PolicyError::Rules { file: file.to_owned(), line, column, reason }
+        let at = error.span().map_or((1, 1), begin);
+        (at, reason(error))
     };
-    guard::text(text, TEXT_LIMIT).map_err(|(line, reason)| PolicyError::Rules {
-        file: file.to_owned(),
-        line,
-        column: 1,
-        reason,
-    })?;
+    guard::text(text, TEXT_LIMIT).map_err(|(line, reason)| ((line, 1), reason))?;
     let dialect = Dialect {
         enable_load: false,
         enable_f_strings: true,
@@ -84,13 +128,9 @@ pub(crate) fn read(
         ..Dialect::Standard
     };
     let ast = AstModule::parse(file, text.to_owned(), &dialect).map_err(fail)?;
-    let globals = GlobalsBuilder::standard().with(vocabulary).build();
+    let globals = GlobalsBuilder::standard().with(codex::vocabulary).with(ours::vocabulary).build();
     let builtins = globals.names().map(|name| name.as_str().to_owned()).collect();
-    guard::syntax(&ast, &builtins).map_err(|(span, reason)| {
-        let (line, column) = begin(&span);
-        PolicyError::Rules { file: file.to_owned(), line, column, reason }
-    })?;
-    CALLS.with_borrow_mut(Vec::clear);
+    guard::syntax(&ast, &builtins).map_err(|(span, reason)| (begin(&span), reason))?;
     Module::with_temp_heap(|module| {
         let mut evaluator = Evaluator::new(&module);
         let limits = "the limits are set once and are not zero";
@@ -100,39 +140,16 @@ pub(crate) fn read(
         evaluator.before_stmt_for_dap(BeforeStmtFunc::from_dyn(Box::new(Measure)));
         evaluator.eval_module(ast, &globals).map(drop)
     })
-    .map_err(fail)?;
-    for Call { line, column, justification, what } in CALLS.take() {
-        let because = |mut basis: Basis| {
-            basis.justification = justification.clone();
-            basis
-        };
-        match what {
-            What::Prefix(decision, pattern) => {
-                let rule = show::line(&format!("{} {pattern}", word(decision)));
-                let said = voice.says((decision, pattern), rule, line);
-                into.commands.push(Said { basis: because(said.basis), ..said });
-            }
-            What::Host(decision, hosts, scope) => {
-                let rule = format!("network_rule {hosts} {}{scope}", word(decision));
-                let about = About { say: Say::Decide(decision), hosts, scope };
-                let said = voice.says(about, rule, line);
-                into.hosts.push(Said { basis: because(said.basis), ..said });
-            }
-            What::Whereabouts(name, paths) => {
-                let paths = paths.iter().map(|path| place.resolve(path)).collect::<Result<_, _>>();
-                let paths = paths.map_err(|reason| {
-                    let reason = format!("`host_executable` {name}: {reason}");
-                    PolicyError::Rules { file: file.to_owned(), line, column, reason }
-                })?;
-                into.whereabouts.push(Whereabouts { name, paths, layer: voice.layer });
-            }
-        }
-    }
-    Ok(())
+    .map_err(fail)
+}
+
+fn reason(error: starlark::Error) -> String {
+    let reason = error.without_diagnostic().to_string();
+    reason.trim().strip_prefix("error: ").unwrap_or(reason.trim()).to_owned()
 }
 
 /// Line and column of the beginning, counted from 1.
-fn begin(span: &FileSpan) -> (u32, u32) {
+fn begin(span: &FileSpan) -> At {
     let begin = span.resolve_span().begin;
     let count = |n: usize| u32::try_from(n + 1).unwrap_or(u32::MAX);
     (count(begin.line), count(begin.column))
@@ -164,25 +181,191 @@ thread_local! {
     static CALLS: RefCell<Vec<Call>> = const { RefCell::new(Vec::new()) };
 }
 
-/// One call, checked but for what depends on the [`Place`].
+/// One call: checked but for what depends on the [`Place`], or what is wrong with it.
 #[derive(Debug)]
 struct Call {
-    line: u32,
-    column: u32,
-    justification: Option<String>,
-    what: What,
+    at: At,
+    said: Result<Checked, String>,
 }
+
+/// What a call says, why, and until when.
+type Checked = (What, Option<String>, Option<Day>);
 
 #[derive(Debug)]
 enum What {
-    Prefix(Decision, Pattern),
+    Command(Command),
     Host(Decision, HostPattern, Scope),
     Whereabouts(String, Vec<String>),
+    Files(Files),
+    Tool(ToolRule, Examples),
+    /// About something that cannot happen.
+    Nothing,
 }
 
-fn record(evaluator: &Evaluator<'_, '_, '_>, what: What, justification: Option<String>) {
-    let (line, column) = evaluator.call_stack_top_location().map_or((1, 1), |span| begin(&span));
-    CALLS.with_borrow_mut(|calls| calls.push(Call { line, column, justification, what }));
+#[derive(Debug)]
+struct Command {
+    decision: Decision,
+    which: Which,
+    cwd: Vec<String>,
+    place: Option<String>,
+    examples: Examples,
+}
+
+#[derive(Debug)]
+struct Files {
+    paths: Vec<String>,
+    read: bool,
+    write: bool,
+    examples: Examples,
+}
+
+/// Notes what a call says. What is wrong with it is noted as well, so that the
+/// calls behind it are looked at too.
+fn note(
+    evaluator: &Evaluator<'_, '_, '_>,
+    check: impl FnOnce() -> starlark::Result<Checked>,
+) -> starlark::Result<NoneType> {
+    let at = evaluator.call_stack_top_location().map_or((1, 1), |span| begin(&span));
+    let said = check().map_err(reason);
+    CALLS.with_borrow_mut(|calls| calls.push(Call { at, said }));
+    Ok(NoneType)
+}
+
+/// Whether a statement holds. Where the day is not known, what would allow does not
+/// and what restricts does.
+fn is_in_force(what: &What, until: Option<Day>, today: Option<Day>) -> bool {
+    let allows = match what {
+        What::Command(command) => command.decision == Decision::Allow,
+        What::Host(decision, ..) => *decision == Decision::Allow,
+        What::Tool(rule, _) => rule.decision == Decision::Allow,
+        What::Whereabouts(..) | What::Files(_) | What::Nothing => false,
+    };
+    match (until, today) {
+        (None, _) => true,
+        (Some(until), Some(today)) => today <= until,
+        (Some(_), None) => !allows,
+    }
+}
+
+impl What {
+    /// Puts it where it belongs, as said by this voice in this line.
+    fn settle(
+        self,
+        into: &mut RulesSaid,
+        voice: &Voice,
+        line: u32,
+        justification: Option<String>,
+        reading: Reading<'_>,
+    ) -> Result<(), String> {
+        let because = |basis| Basis { justification: justification.clone(), ..basis };
+        match self {
+            What::Command(command) => {
+                let rule = command.settle(voice.layer, reading)?;
+                let words = show::line(&format!("{} {rule}", word(rule.decision)));
+                let said = voice.says(rule, words, line);
+                into.commands.push(Said { basis: because(said.basis), ..said });
+            }
+            What::Host(decision, hosts, scope) => {
+                let rule = format!("network_rule {hosts} {}{scope}", word(decision));
+                let about = About { say: Say::Decide(decision), hosts, scope };
+                let said = voice.says(about, rule, line);
+                into.hosts.push(Said { basis: because(said.basis), ..said });
+            }
+            What::Whereabouts(name, paths) => {
+                let paths: Result<_, _> =
+                    paths.iter().map(|path| reading.place.resolve(path)).collect();
+                let paths =
+                    paths.map_err(|reason| format!("`host_executable` {name}: {reason}"))?;
+                into.whereabouts.push(Whereabouts { name, paths, layer: voice.layer });
+            }
+            What::Files(files) => {
+                for rule in files.settle(reading.place)? {
+                    let said =
+                        voice.says(rule.clone(), show::line(&format!("forbidden {rule}")), line);
+                    into.files.push(Said { basis: because(said.basis), ..said });
+                }
+            }
+            What::Tool(rule, examples) => {
+                examples.check(&rule, |words| match words {
+                    [server, tool] => {
+                        let (server, tool) = (server.clone(), tool.clone());
+                        rule.names(&ToolCall { server, tool, ..ToolCall::default() })
+                    }
+                    _ => false,
+                })?;
+                let words = show::line(&format!("{} {rule}", word(rule.decision)));
+                let said = voice.says(rule, words, line);
+                into.tools.push(Said { basis: because(said.basis), ..said });
+            }
+            What::Nothing => {}
+        }
+        Ok(())
+    }
+}
+
+impl Command {
+    fn settle(self, layer: Layer, reading: Reading<'_>) -> Result<CommandRule, String> {
+        let Self { decision, mut which, cwd, place, examples } = self;
+        if let Which::Shape(shape) = &mut which {
+            for program in shape.programs.iter_mut().filter(|program| program.contains('/')) {
+                let path = reading.place.resolve(program);
+                let path = path.map_err(|why| format!("`program`: `{program}`: {why}"))?;
+                *program = path.to_str().ok_or("`program`: the path is not text")?.to_owned();
+            }
+        }
+        let directories = cwd.iter().map(|text| FilePattern::parse(text, reading.place));
+        let directories =
+            directories.collect::<Result<_, _>>().map_err(|why| format!("`cwd`: {why}"))?;
+        let place = match place.as_deref() {
+            None | Some("inside") => None,
+            Some(_) if decision == Decision::Refuse => {
+                return Err("what is forbidden has no `place`".to_owned());
+            }
+            Some(_) if layer == Layer::Project => {
+                return Err("a project does not choose under which profile a command runs; \
+                            leave out `place`, or put the rule into your own or the system's rules"
+                    .to_owned());
+            }
+            Some(name) if reading.profiles.is_some_and(|known| !known.contains(name)) => {
+                let known: Vec<_> = reading.profiles.into_iter().flatten().cloned().collect();
+                let known = known.join("`, `");
+                return Err(format!(
+                    "`place` is `inside` or a profile, and none is called `{name}`; there are `{known}`"
+                ));
+            }
+            Some(name) => Some(Arc::from(name)),
+        };
+        let rule = CommandRule { decision, which, directories, place };
+        examples.check(&rule, |argv| rule.is_about(argv, reading.place))?;
+        Ok(rule)
+    }
+}
+
+impl Files {
+    fn settle(self, place: &Place) -> Result<Vec<FileRule>, String> {
+        let Self { paths, read, write, examples } = self;
+        let patterns = paths.iter().map(|text| FilePattern::parse(text, place));
+        let patterns: Vec<_> =
+            patterns.collect::<Result<_, _>>().map_err(|why| format!("`paths`: {why}"))?;
+        if let Some(pattern) = patterns.iter().find(|p| read && p.plain().is_none()) {
+            return Err(format!(
+                "`{pattern}`: hiding is done by path, without `*` but for `/**` at the end; \
+                 name each path, or forbid writing alone"
+            ));
+        }
+        // What is hidden is hidden with all that is below it.
+        let covers = |path: &std::path::Path| {
+            patterns.iter().any(|pattern| {
+                let hidden = || read && pattern.plain().is_some_and(|root| path.starts_with(root));
+                pattern.matches(path, Spelling::Folded) || hidden()
+            })
+        };
+        examples.check(&format!("file {}", paths.join(" ")), |words| match words {
+            [path] => place.resolve(path).is_ok_and(|path| covers(&path)),
+            _ => false,
+        })?;
+        Ok(patterns.into_iter().map(|pattern| FileRule { pattern, read, write }).collect())
+    }
 }
 
 pub(crate) fn word(decision: Decision) -> &'static str {
@@ -200,223 +383,4 @@ struct Wrong(String);
 
 fn wrong(reason: impl Into<String>) -> starlark::Error {
     starlark::Error::new_other(Wrong(reason.into()))
-}
-
-/// What rule files may call.
-#[starlark_module]
-fn vocabulary(builder: &mut GlobalsBuilder) {
-    fn prefix_rule<'v>(
-        pattern: Value<'v>,
-        #[starlark(default = NoneOr::None)] decision: NoneOr<&'v str>,
-        #[starlark(default = NoneOr::None)] r#match: NoneOr<Value<'v>>,
-        #[starlark(default = NoneOr::None)] not_match: NoneOr<Value<'v>>,
-        #[starlark(default = NoneOr::None)] justification: NoneOr<&'v str>,
-        evaluator: &mut Evaluator<'v, '_, '_>,
-    ) -> starlark::Result<NoneType> {
-        let decision = self::decision(decision.into_option().unwrap_or("allow"), &[])?;
-        let justification = self::justification(justification)?;
-        let pattern = self::pattern(pattern)?;
-        for example in examples("match", r#match)? {
-            if !pattern.matches(&example) {
-                let example = shown(&example);
-                return Err(wrong(format!(
-                    "`match` example `{example}` is not matched by `{pattern}`"
-                )));
-            }
-        }
-        for example in examples("not_match", not_match)? {
-            if pattern.matches(&example) {
-                let example = shown(&example);
-                return Err(wrong(format!(
-                    "`not_match` example `{example}` is matched by `{pattern}`"
-                )));
-            }
-        }
-        record(evaluator, What::Prefix(decision, pattern), justification);
-        Ok(NoneType)
-    }
-
-    /// The protocol is checked and, as in Codex, does not narrow the rule; it is
-    /// about the host on every port. UDP is not carried, so a rule that would
-    /// permit it says nothing. `methods`, `paths` and `programs` are ours.
-    fn network_rule<'v>(
-        host: &'v str,
-        protocol: &'v str,
-        decision: &'v str,
-        #[starlark(default = NoneOr::None)] justification: NoneOr<&'v str>,
-        #[starlark(default = NoneOr::None)] methods: NoneOr<Value<'v>>,
-        #[starlark(default = NoneOr::None)] paths: NoneOr<Value<'v>>,
-        #[starlark(default = NoneOr::None)] programs: NoneOr<Value<'v>>,
-        evaluator: &mut Evaluator<'v, '_, '_>,
-    ) -> starlark::Result<NoneType> {
-        let carried = match protocol {
-            "http" | "https" | "https_connect" | "http-connect" | "socks5_tcp" => true,
-            "socks5_udp" => false,
-            other => {
-                let known = "`http`, `https`, `socks5_tcp` or `socks5_udp`";
-                return Err(wrong(format!("`protocol` is {known}, not `{other}`")));
-            }
-        };
-        let decision = self::decision(decision, &["deny"])?;
-        let justification = self::justification(justification)?;
-        let pattern = HostPattern::parse(host.trim())
-            .map_err(|reason| wrong(format!("`{host}` is not a host: {reason}")))?;
-        if !pattern.is_single() {
-            return Err(wrong(format!(
-                "`host` names one host, not `{host}`; wildcards belong in settings"
-            )));
-        }
-        // A refusal is never narrower than its author may have meant.
-        let pattern = if decision == Decision::Refuse { pattern.on_every_port() } else { pattern };
-        let scope = Scope {
-            methods: narrowing("methods", methods, crate::settings::method)?,
-            paths: narrowing("paths", paths, PathPattern::parse)?,
-            programs: narrowing("programs", programs, Programs::parse)?.and_then(Programs::new),
-            ..Scope::default()
-        };
-        if carried || decision == Decision::Refuse {
-            record(evaluator, What::Host(decision, pattern, scope), justification);
-        }
-        Ok(NoneType)
-    }
-
-    fn host_executable<'v>(
-        name: &'v str,
-        paths: Value<'v>,
-        evaluator: &mut Evaluator<'v, '_, '_>,
-    ) -> starlark::Result<NoneType> {
-        if name.is_empty() || name.contains('/') || name == "." || name == ".." {
-            return Err(wrong(format!("`name` is the bare name of a program, not `{name}`")));
-        }
-        let paths = strings("paths", paths)?;
-        if let Some(other) = paths.iter().find(|path| path.rsplit('/').next() != Some(name)) {
-            return Err(wrong(format!("path `{other}` does not end in `/{name}`")));
-        }
-        record(evaluator, What::Whereabouts(name.to_owned(), paths), None);
-        Ok(NoneType)
-    }
-
-    /// As everywhere, but short: a rule file has no use for a long one, and an
-    /// endless one would be walked inside a single step.
-    fn range(
-        #[starlark(require = pos)] first: i32,
-        #[starlark(require = pos)] second: Option<i32>,
-        #[starlark(require = pos, default = 1)] step: i32,
-    ) -> starlark::Result<Vec<i32>> {
-        let (start, stop) = second.map_or((0, first), |second| (first, second));
-        let long =
-            i64::from(stop).abs_diff(i64::from(start)) / u64::from(step.unsigned_abs()).max(1);
-        match step {
-            0 => Err(wrong("the step of `range` is not 0")),
-            _ if long > 10_000 => Err(wrong("`range` has at most 10000 numbers")),
-            1.. => Ok((start..stop).step_by(step.unsigned_abs() as usize).collect()),
-            _ => {
-                let down = i64::from(stop) + 1..=i64::from(start);
-                let numbers = down.rev().step_by(step.unsigned_abs() as usize);
-                Ok(numbers.filter_map(|n| i32::try_from(n).ok()).collect())
-            }
-        }
-    }
-}
-
-fn decision(word: &str, also_forbidden: &[&str]) -> starlark::Result<Decision> {
-    match word {
-        "allow" => Ok(Decision::Allow),
-        "prompt" => Ok(Decision::Ask),
-        "forbidden" => Ok(Decision::Refuse),
-        word if also_forbidden.contains(&word) => Ok(Decision::Refuse),
-        other => {
-            Err(wrong(format!("`decision` is `allow`, `prompt` or `forbidden`, not `{other}`")))
-        }
-    }
-}
-
-fn justification(given: NoneOr<&str>) -> starlark::Result<Option<String>> {
-    match given.into_option() {
-        Some(text) if text.trim().is_empty() => Err(wrong("`justification` is empty")),
-        given => Ok(given.map(str::to_owned)),
-    }
-}
-
-fn pattern(value: Value<'_>) -> starlark::Result<Pattern> {
-    let places = list("pattern", value)?.iter().map(|place| match place.unpack_str() {
-        Some(word) => Ok(vec![word.to_owned()]),
-        None => match ListRef::from_value(*place) {
-            Some(alternatives) => strings_of("an alternative of `pattern`", alternatives.content()),
-            None => Err(wrong(format!(
-                "a place of `pattern` is a string or a list of strings, not `{}`",
-                place.get_type()
-            ))),
-        },
-    });
-    let places = places.collect::<starlark::Result<Vec<_>>>()?;
-    if places.first().is_some_and(|programs| programs.iter().any(String::is_empty)) {
-        return Err(wrong("`pattern` begins with an empty program name"));
-    }
-    Pattern::new(places)
-        .ok_or_else(|| wrong("`pattern`, or a list of alternatives in it, is empty"))
-}
-
-/// A list that narrows a rule, if it is given.
-fn narrowing<T>(
-    what: &str,
-    given: NoneOr<Value<'_>>,
-    read: impl Fn(&str) -> Result<T, String>,
-) -> starlark::Result<Option<Vec<T>>> {
-    let Some(given) = given.into_option() else { return Ok(None) };
-    let texts = strings(what, given)?;
-    if texts.is_empty() {
-        return Err(wrong(format!("`{what}` is empty; leave it out")));
-    }
-    let read = |text: &String| read(text).map_err(|why| wrong(format!("`{what}`: {why}")));
-    texts.iter().map(read).collect::<starlark::Result<Vec<_>>>().map(Some)
-}
-
-/// Argument vectors, given as lists of strings or as lines for a shell.
-fn examples(what: &str, given: NoneOr<Value<'_>>) -> starlark::Result<Vec<Vec<String>>> {
-    let Some(given) = given.into_option() else {
-        return Ok(Vec::new());
-    };
-    let example = |value: &Value<'_>| {
-        let argv = match (value.unpack_str(), ListRef::from_value(*value)) {
-            (Some(line), _) => shell::split(line).ok_or_else(|| {
-                wrong(format!("`{what}` example `{line}` ends within a quotation"))
-            })?,
-            (None, Some(words)) => {
-                strings_of(&format!("a word of a `{what}` example"), words.content())?
-            }
-            (None, None) => {
-                let kind = value.get_type();
-                return Err(wrong(format!(
-                    "a `{what}` example is a string or a list of strings, not `{kind}`"
-                )));
-            }
-        };
-        if argv.is_empty() {
-            return Err(wrong(format!("a `{what}` example is empty")));
-        }
-        Ok(argv)
-    };
-    list(what, given)?.iter().map(example).collect()
-}
-
-fn list<'v>(what: &str, value: Value<'v>) -> starlark::Result<&'v [Value<'v>]> {
-    let list = ListRef::from_value(value).map(ListRef::content);
-    list.ok_or_else(|| wrong(format!("`{what}` is a list, not `{}`", value.get_type())))
-}
-
-fn strings(what: &str, value: Value<'_>) -> starlark::Result<Vec<String>> {
-    strings_of(&format!("an item of `{what}`"), list(what, value)?)
-}
-
-fn strings_of(what: &str, values: &[Value<'_>]) -> starlark::Result<Vec<String>> {
-    let string = |value: &Value<'_>| {
-        let string = value.unpack_str().map(str::to_owned);
-        string.ok_or_else(|| wrong(format!("{what} is a string, not `{}`", value.get_type())))
-    };
-    values.iter().map(string).collect()
-}
-
-fn shown(argv: &[String]) -> String {
-    show::command(&argv.iter().map(std::ffi::OsString::from).collect::<Vec<_>>())
 }

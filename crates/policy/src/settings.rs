@@ -50,6 +50,7 @@ pub(crate) struct Stated {
     pub(crate) network: NetworkSaid,
     pub(crate) credentials: Vec<Said<CredentialSaid>>,
     pub(crate) commands: Option<Said<Decision>>,
+    pub(crate) tools: Option<Said<Decision>>,
     pub(crate) patience: Option<Said<Duration>>,
     pub(crate) sync: Option<Said<Sync>>,
     pub(crate) limits: LimitsSaid,
@@ -64,6 +65,7 @@ pub(crate) struct SettingsText {
     network: NetworkText,
     credentials: BTreeMap<Spanned<String>, CredentialText>,
     commands: CommandsText,
+    tools: ToolsText,
     approvals: ApprovalsText,
     record: RecordText,
     limits: LimitsText,
@@ -88,6 +90,12 @@ struct SandboxText {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct CommandsText {
+    default: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ToolsText {
     default: Option<Spanned<String>>,
 }
 
@@ -140,7 +148,7 @@ impl SettingsText {
         place: &Place,
     ) -> Result<Stated, PolicyError> {
         let speaker = Speaker { source, voice, place };
-        let Self { sandbox, commands, approvals, record, limits, .. } = self;
+        let Self { sandbox, commands, tools, approvals, record, limits, .. } = self;
         speaker.widens("sandbox.write", &sandbox.write)?;
         speaker.widens("sandbox.environment", &sandbox.environment)?;
         let decides = [
@@ -167,6 +175,7 @@ impl SettingsText {
             network: self.network.state(&speaker)?,
             credentials: self.credentials(&speaker)?,
             commands: speaker.choice("commands.default", &commands.default, &decides)?,
+            tools: speaker.choice("tools.default", &tools.default, &decides)?,
             patience: speaker.single("approvals.patience", &approvals.patience, duration)?,
             sync: speaker.choice("record.sync", &record.sync, &syncs)?,
             limits: limits.state(&speaker)?,

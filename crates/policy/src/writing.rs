@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 
 use crate::attempt::FileWrite;
 use crate::basis::Basis;
-use crate::filesystem::{Filesystem, PathRule};
+use crate::filesystem::{Filesystem, PathRule, Unwritable};
+use crate::paths::Spelling;
 use crate::verdict::{Permit, Refusal, Verdict};
 
 pub use fold::fold as fold_name;
@@ -79,6 +80,7 @@ pub struct Writing {
     git: Git,
     git_basis: Basis,
     outside: Basis,
+    unwritable: Vec<Unwritable>,
 }
 
 #[derive(Debug)]
@@ -108,6 +110,7 @@ impl Writing {
             git: filesystem.git,
             git_basis: filesystem.git_basis.clone(),
             outside: filesystem.workspace_basis.clone(),
+            unwritable: filesystem.unwritable.clone(),
         }
     }
 
@@ -121,6 +124,9 @@ impl Writing {
         if attempt.change == Change::Remove && rest.as_os_str().is_empty() {
             // A root itself is not in a writable place.
             return Verdict::Refuse(self.refuse_outside(&attempt));
+        }
+        if let Some(basis) = self.forbids(&attempt) {
+            return Verdict::Refuse(refusal(&attempt, basis.clone(), Some(PERSON.to_owned())));
         }
         if kind == Kind::Private {
             return permit(attempt, "private to the session");
@@ -158,6 +164,38 @@ impl Writing {
         permit(attempt, "inside a writable root")
     }
 
+    /// The rule about files that a change would break: at the path itself, or below
+    /// it where the change may bring or take away what is below.
+    fn forbids(&self, attempt: &FileWrite) -> Option<&Basis> {
+        let path = &attempt.path;
+        let breaks = |rule: &&Unwritable| {
+            let (stem, at_any_depth) = rule.pattern.stem();
+            let above =
+                path.iter().count() <= stem.iter().count() && rule.pattern.reaches_below(path);
+            // Directories that are moved about in a place that is meant as a whole
+            // stay what the pattern is about.
+            let whole = at_any_depth && self.is_root_or_above(&stem);
+            let below = || match attempt.change {
+                Change::Write | Change::MakeDirectory | Change::Attributes => false,
+                Change::PutDirectory { empty: true } => false,
+                Change::PutDirectory { empty: false } if !whole => rule.pattern.reaches_below(path),
+                Change::PutDirectory { empty: false } => false,
+                Change::MakeLink | Change::PutFile | Change::Take | Change::Remove => {
+                    above && !whole
+                }
+            };
+            rule.pattern.matches(path, Spelling::Folded) || below()
+        };
+        self.unwritable.iter().find(breaks).map(|rule| &rule.basis)
+    }
+
+    fn is_root_or_above(&self, path: &Path) -> bool {
+        let Roots { projects, state, private, git } = &self.roots;
+        let mut roots =
+            projects.iter().chain(state).chain(private).chain(git.iter().map(|g| &g.path));
+        roots.any(|root| root.starts_with(path))
+    }
+
     /// Whether a file may be put at this path only after its contents were judged
     /// by [`judge_contents`](Self::judge_contents).
     pub fn minds_contents(&self, path: &Path) -> bool {
@@ -189,6 +227,9 @@ impl Writing {
     /// Judges a change below a directory that Git would take for a repository,
     /// whatever it is called.
     pub fn judge_in_git(&self, attempt: FileWrite, directory: &Path) -> Verdict<FileWrite> {
+        if let Some(basis) = self.forbids(&attempt) {
+            return Verdict::Refuse(refusal(&attempt, basis.clone(), Some(PERSON.to_owned())));
+        }
         let rest = attempt.path.strip_prefix(directory).unwrap_or(&attempt.path);
         match git::objection_within(self.git, rest, attempt.change) {
             None => permit(attempt, "inside a writable root"),

@@ -17,10 +17,10 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use remit_audit::{Kind, Text};
-use remit_policy::{AgentNeeds, Place, Policy, PolicyError, PolicyText, Resource};
+use remit_policy::{AgentNeeds, Day, Place, Policy, PolicyError, PolicyText, Resource};
 use remit_proxy::Names;
 use sha2::{Digest as _, Sha256};
 
@@ -53,7 +53,7 @@ impl Purpose {
     /// The policy that the texts amount to here.
     pub(crate) fn compile(&self, texts: &[PolicyText]) -> Result<Policy, PolicyError> {
         let Self { profile, needs, place, hooks } = self;
-        let mut policy = Policy::compile(texts, profile.as_deref(), needs, place)?;
+        let mut policy = Policy::compile_on(texts, profile.as_deref(), needs, place, today())?;
         policy.follow(place, |program| program.canonicalize().ok());
         for name in hooks {
             let reason = "Git runs these outside the boundary, as core.hooksPath says";
@@ -61,6 +61,13 @@ impl Purpose {
         }
         Ok(policy)
     }
+}
+
+/// The day it is, as the machine's clock has it. A clock before 1970 is on its
+/// first day.
+pub(crate) fn today() -> Day {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Day::of_seconds(since.map_or(0, |since| since.as_secs()))
 }
 
 /// What the policy hashes to: SHA-256 in lower-case hexadecimal.
@@ -132,8 +139,9 @@ impl Live {
         }
     }
 
-    fn look(&self) -> Look {
-        Look::at(&self.source.places, &self.source.purpose.place.workspace)
+    /// The files, and the day, on which it depends which rules hold.
+    fn look(&self) -> (Look, Day) {
+        (Look::at(&self.source.places, &self.source.purpose.place.workspace), today())
     }
 
     /// Reads the files and puts what they amount to in force. Returns whether it
@@ -148,7 +156,10 @@ impl Live {
             }
         };
         self.failed = None;
-        if policy.canonical() != self.gate.policy().canonical() {
+        let before = self.gate.policy();
+        if policy.canonical() != before.canonical()
+            || policy.resting_rules() != before.resting_rules()
+        {
             self.change(loaded.texts, policy);
         }
         true

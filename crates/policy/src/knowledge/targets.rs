@@ -36,7 +36,8 @@ pub(super) fn abroad<'a>(
 ) -> Option<Target> {
     let mut values = values;
     let outside = |word: &[u8]| {
-        let inside = resolve(word, cwd, place).is_some_and(|path| path.starts_with(&place.workspace));
+        let inside =
+            resolve(word, cwd, place).is_some_and(|path| path.starts_with(&place.workspace));
         (!inside).then(|| Target { words: quoted(word) })
     };
     values.find_map(outside)
@@ -119,8 +120,14 @@ fn stands_for_all(name: &[u8]) -> bool {
 }
 
 /// What of the arguments holds something to log in with.
-pub(super) fn secrets(names: &[&[u8]], arguments: &[&[u8]], cwd: &Path, place: &Place) -> Vec<Finding> {
-    let among = |list: &[&str]| names.iter().any(|name| list.iter().any(|known| known.as_bytes() == *name));
+pub(super) fn secrets(
+    names: &[&[u8]],
+    arguments: &[&[u8]],
+    cwd: &Path,
+    place: &Place,
+) -> Vec<Finding> {
+    let among =
+        |list: &[&str]| names.iter().any(|name| list.iter().any(|known| known.as_bytes() == *name));
     let counts = |secret: &&Secret| match secret.readers {
         [] => !names.iter().all(|name| is_one_of(name, secret.users)),
         readers => among(readers),
@@ -128,7 +135,10 @@ pub(super) fn secrets(names: &[&[u8]], arguments: &[&[u8]], cwd: &Path, place: &
     let secrets: Vec<_> = SECRETS.iter().filter(counts).collect();
     let mut findings = Vec::new();
     for secret in secrets {
-        let named = arguments.iter().flat_map(|word| pieces(word)).find(|piece| is_secret(piece, secret, cwd, place));
+        let named = arguments
+            .iter()
+            .flat_map(|word| pieces(word))
+            .find(|piece| is_secret(piece, secret, cwd, place));
         if let Some(piece) = named {
             findings.push(Finding {
                 class: "credential-reading".to_owned(),
@@ -157,7 +167,8 @@ fn is_secret(piece: &[u8], secret: &Secret, cwd: &Path, place: &Place) -> bool {
             return glob(last, name) && !is_any(name, secret.except);
         }
         // Most words hold nothing of the name, and are not looked at further.
-        let near = holds(piece, last.as_bytes()) || holds(cwd.as_os_str().as_bytes(), last.as_bytes());
+        let near =
+            holds(piece, last.as_bytes()) || holds(cwd.as_os_str().as_bytes(), last.as_bytes());
         let Some(path) = near.then(|| place.resolve(path).ok()).flatten() else { return false };
         let named = resolve(piece, cwd, place).is_some_and(|named| named.starts_with(&path));
         let name = piece.rsplit(|b| *b == b'/').next().unwrap_or(piece);
@@ -183,7 +194,9 @@ mod tests {
         let words = target.map(|target| target.words);
         match (words, expected) {
             (None, None) => {}
-            (Some(words), Some(part)) => assert!(words.contains(part), "{word}: {words}, not {part}"),
+            (Some(words), Some(part)) => {
+                assert!(words.contains(part), "{word}: {words}, not {part}")
+            }
             (words, _) => panic!("{word}: {words:?}, not {expected:?}"),
         }
     }
@@ -191,7 +204,9 @@ mod tests {
     #[test]
     fn what_is_below_the_workspace_may_go_and_nothing_else() {
         let here = "/home/alice/proj";
-        for word in ["target", "./target", "a/../b", "src/*", "*.o", "/tmp/x", "/tmp/x/.git", "sub/..x"] {
+        for word in
+            ["target", "./target", "a/../b", "src/*", "*.o", "/tmp/x", "/tmp/x/.git", "sub/..x"]
+        {
             check(word, here, None);
         }
         for word in [".", "./", "*", "./*", "..//proj", "/home/alice/proj/", "sub/..", "src/../*"] {
@@ -203,7 +218,17 @@ mod tests {
         for word in ["/", "/*", "//", "/./", "../../..", "../../../../../..", "/.*"] {
             check(word, here, Some("the whole file system"));
         }
-        for word in ["../other", "~/x", "/etc", "/tmp", "/tmp/*", "/tmp/../etc", "$X/y", "~bob", "/var/tmp/.."] {
+        for word in [
+            "../other",
+            "~/x",
+            "/etc",
+            "/tmp",
+            "/tmp/*",
+            "/tmp/../etc",
+            "$X/y",
+            "~bob",
+            "/var/tmp/..",
+        ] {
             check(word, here, Some("outside"));
         }
         for word in [".git", ".git/", "./.GIT/refs", "sub/.git", "x/../.git/objects"] {

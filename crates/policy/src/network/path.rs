@@ -75,7 +75,7 @@ impl fmt::Display for PathPattern {
 }
 
 /// Whether a segment fits a pattern in which each `*` is any text.
-fn fits(pattern: &[u8], segment: &[u8]) -> bool {
+pub(crate) fn fits(pattern: &[u8], segment: &[u8]) -> bool {
     let mut pieces = pattern.split(|b| *b == b'*');
     let first = pieces.next().unwrap_or_default();
     let Some(mut rest) = segment.strip_prefix(first) else { return false };

@@ -20,13 +20,16 @@ const DEPTH_LIMIT: usize = 64;
 const OPERATOR_LIMIT: usize = 256;
 
 /// The builtins that stay in proportion.
-const BUILTINS: [&str; 11] = [
+const BUILTINS: [&str; 14] = [
     "True",
     "False",
     "None",
     "prefix_rule",
     "network_rule",
     "host_executable",
+    "command_rule",
+    "file_rule",
+    "tool_rule",
     "range",
     "len",
     "bool",

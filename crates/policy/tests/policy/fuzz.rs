@@ -91,6 +91,49 @@ fn no_rules_end_the_program() {
     });
 }
 
+const OURS: [&str; 26] = [
+    "\ncommand_rule('git'",
+    "\ncommand_rule(['rm', './x']",
+    "\nfile_rule('./a/**'",
+    "\nfile_rule(['/x', '~/*']",
+    "\ntool_rule('s', 't*'",
+    "\nprefix_rule(['git', ['a', 'b']]",
+    ", decision='forbidden'",
+    ", decision='allow'",
+    ", 'prompt'",
+    ", 'write'",
+    ", access=['read']",
+    ", subcommand=['a', ['b', 'c']]",
+    ", any_flags=['-f', '--x=y']",
+    ", all_flags=['-é']",
+    ", cwd=['./**', '~/*/x']",
+    ", cwd=['/**/a/**/b*']",
+    ", env=['A', 'B=c']",
+    ", stdin_is_script=True",
+    ", place='offline'",
+    ", until='2027-02-29'",
+    ", until='2024-02-29'",
+    ", match=['git -f', ['rm']]",
+    ", not_match=['\\'x']",
+    ", arguments={'a': ['*']}",
+    ")",
+    ")",
+];
+
+#[test]
+fn no_rules_of_ours_end_the_program() {
+    let picks = produce::<Vec<u8>>().with().len(0..16_usize);
+    check!().with_iterations(500).with_generator(picks).for_each(|picks| {
+        let text = rules(Layer::User, &text(picks, &OURS));
+        if let Ok(policy) = try_compile(&[text], None) {
+            let grants = remit_policy::Grants::default();
+            for line in ["/usr/bin/git - git -c a push -xf", "./x - x --x y", "rm - rm"] {
+                let _ = policy.exec(crate::common::exec(line), &grants);
+            }
+        }
+    });
+}
+
 #[test]
 fn a_host_means_the_same_when_it_is_read_again() {
     const PIECES: [&str; 24] = [

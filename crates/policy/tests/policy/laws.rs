@@ -1,8 +1,11 @@
 //! Laws of combining layers, tried on policies made up at random.
 
-use remit_policy::{Grants, Layer, Policy, PolicyText, Request, Resource};
+use remit_policy::{
+    Access, Change, Exec, FileWrite, Grants, Layer, Policy, PolicyText, Request, Resource, Roots,
+    Stdin, ToolCall, Writing,
+};
 
-use crate::common::{compile, connect, exec, request, rules, settings, strictness};
+use crate::common::{compile, connect, exec, place, request, rules, settings, strictness};
 
 /// A small deterministic generator (xorshift), so that a failure can be repeated.
 struct Dice(u64);
@@ -65,6 +68,27 @@ const PREFIXES: [&str; 6] = [
     "['ls']",
     "[['git', 'rm'], ['x', 'push']]",
 ];
+
+const SHAPES: [&str; 8] = [
+    "'git'",
+    "'git', subcommand=['push']",
+    "'git', any_flags=['-f', '--force']",
+    "['git', 'rm'], all_flags=['-f'], cwd=['./**']",
+    "'rm', cwd=['/srv']",
+    "'git', env=['GIT_SSH']",
+    "'git', env=['GIT_SSH=x'], any_flags=['-v']",
+    "['x', 'rm'], stdin_is_script=True",
+];
+const TOOLS: [&str; 4] = ["'s', 't'", "'*', ['t', 'u*']", "'S', 'u'", "'s', '*'"];
+const CALLS: [(&str, &str); 4] = [("s", "t"), ("S", "up"), ("x", "u"), ("x", "y")];
+const FILES: [&str; 5] = [
+    "'./a/**', 'write'",
+    "['./**/*.pem', '/tmp/x'], 'write'",
+    "'~/notes', ['read', 'write']",
+    "'./**', 'write'",
+    "'./*/k', 'write'",
+];
+const WRITES: [&str; 6] = ["a", "a/b", "k.pem", "c/k", "c", "d/e"];
 
 const DATA: [(&str, &[&str]); 4] = [
     ("web", &["full", "read-only"]),
@@ -152,7 +176,13 @@ fn any_settings(dice: &mut Dice, layer: Layer) -> PolicyText {
 
 fn any_rules(dice: &mut Dice, layer: Layer, decisions: &[&str]) -> PolicyText {
     let rule = |dice: &mut Dice| {
-        format!("prefix_rule({}, '{}')\n", dice.pick(&PREFIXES), dice.pick(decisions))
+        let decision = dice.pick(decisions);
+        match dice.roll(6) {
+            0 | 1 => format!("prefix_rule({}, '{decision}')\n", dice.pick(&PREFIXES)),
+            2 | 3 => format!("command_rule({}, decision='{decision}')\n", dice.pick(&SHAPES)),
+            4 => format!("tool_rule({}, '{decision}')\n", dice.pick(&TOOLS)),
+            _ => format!("file_rule({}, 'forbidden')\n", dice.pick(&FILES)),
+        }
     };
     let text: String = (0..dice.roll(4)).map(|_| rule(dice)).collect();
     rules(layer, &text)
@@ -196,8 +226,37 @@ fn verdicts(policy: &Policy) -> Vec<(String, u8)> {
     all.push(("upload".to_owned(), tightness(data.upload)));
     for command in COMMANDS {
         all.push((command.to_owned(), strictness(&policy.exec(exec(command), &none))));
+        let environment = vec![("GIT_SSH".into(), "x".into())];
+        let attempt = Exec { environment, stdin: Stdin::Pipe, ..exec(command) };
+        all.push((format!("{command} from a pipe"), strictness(&policy.exec(attempt, &none))));
     }
+    for (server, tool) in CALLS {
+        let call = ToolCall { server: server.into(), tool: tool.into(), ..ToolCall::default() };
+        all.push((format!("{call:?}"), strictness(&policy.tool(call, &none))));
+    }
+    all.extend(written(policy));
     all
+}
+
+/// How strict a policy is about each change of some names, and about the secrets.
+fn written(policy: &Policy) -> Vec<(String, u8)> {
+    let files = policy.filesystem();
+    let workspace = place().workspace;
+    let projects = match files.workspace {
+        Access::Write => vec![workspace.clone()],
+        Access::Read => Vec::new(),
+    };
+    let writing = Writing::new(files, Roots { projects, ..Roots::default() });
+    let changes = [Change::Write, Change::Take, Change::PutDirectory { empty: false }];
+    let judged = WRITES.into_iter().flat_map(|name| {
+        let path = workspace.join(name);
+        changes.map(|change| FileWrite { path: path.clone(), change })
+    });
+    let hidden = files.hidden.iter().any(|rule| rule.path.ends_with("notes"));
+    judged
+        .map(|write| (format!("{write:?}"), strictness(&writing.judge(write))))
+        .chain([("notes".to_owned(), u8::from(hidden))])
+        .collect()
 }
 
 /// How strict a policy is about a request and the connection that it comes on.
@@ -263,6 +322,25 @@ fn a_forbidding_rule_of_any_layer_never_allows_more() {
         let layer = [Layer::Project, Layer::User, Layer::System][dice.roll(3)];
         any_rules(dice, layer, &["forbidden"])
     });
+}
+
+#[test]
+fn a_prompting_rule_beside_an_allowing_default_never_allows_more() {
+    let mut dice = Dice(5);
+    let mut bit = false;
+    for _ in 0..150 {
+        let mut texts = any_policy(&mut dice);
+        texts.retain(|text| !text.text.contains("[commands]"));
+        let before = verdicts(&compile(&texts, None));
+        let layer = [Layer::Project, Layer::User, Layer::System][dice.roll(3)];
+        texts.push(any_rules(&mut dice, layer, &["prompt"]));
+        let after = verdicts(&compile(&texts, None));
+        for (before, after) in before.iter().zip(&after) {
+            assert!(after.1 >= before.1, "{before:?} became {after:?} under {texts:#?}");
+            bit |= after.1 > before.1;
+        }
+    }
+    assert!(bit, "nothing became stricter");
 }
 
 #[test]

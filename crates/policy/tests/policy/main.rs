@@ -4,6 +4,7 @@
 mod commands;
 mod common;
 mod corpus;
+mod dialect;
 mod egress;
 mod fuzz;
 mod laws;

@@ -104,6 +104,7 @@ fn planned(home: &Path, input: &Input) -> Option<(Filesystem, Roots, Plan)> {
         protected: rules(names),
         git: [Git::Manage, Git::Commit, Git::Read][usize::from(*git) % 3],
         git_basis: basis,
+        unwritable: Vec::new(),
     };
     let roots = roots(&files, &workspace, &[], None);
     let is_refused = unprotectable(&files, &roots).is_some()

@@ -50,6 +50,7 @@ impl Machine {
             protected: Vec::new(),
             git: Git::Commit,
             git_basis: basis,
+            unwritable: Vec::new(),
         };
         let command = Command {
             program: "/bin/true".into(),
