@@ -14,7 +14,7 @@ use crate::attempt::{Attempt as _, Exec};
 use crate::basis::{Basis, Layer};
 use crate::filesystem::Place;
 use crate::grant::Grants;
-use crate::knowledge;
+use crate::knowledge::{self, Finding};
 use crate::layers::{Decision, Force, Ruling, Said, Settled, rule};
 use crate::verdict::{Permit, Question, Refusal, Verdict};
 
@@ -154,6 +154,11 @@ impl Commands {
             }
         }
         self.rules.push(rule);
+    }
+
+    /// See [`crate::Policy::findings`].
+    pub(crate) fn findings(&self, attempt: &Exec) -> Vec<Finding> {
+        knowledge::findings(attempt, &self.place)
     }
 
     /// See [`crate::Policy::known_programs`].

@@ -18,6 +18,7 @@ use crate::error::PolicyError;
 use crate::filesystem::{self, FilesSaid, Filesystem, Place};
 use crate::grant::Grants;
 use crate::host::Port;
+use crate::knowledge::Finding;
 use crate::layers::{Decision, Force, Said, Settled, Voice};
 use crate::limits::{Limits, LimitsSaid};
 use crate::network::presets::{self, preset};
@@ -28,6 +29,7 @@ use crate::profiles::Profiles;
 use crate::request::{Handling, Request};
 use crate::rules::{self, RulesSaid};
 use crate::settings::{SettingsText, Source, Stated, Sync};
+use crate::statements::{self, Statement};
 use crate::tiers::{Tier, Tiers};
 use crate::upload::Upload;
 use crate::verdict::{Permit, Refusal, Verdict};
@@ -114,43 +116,37 @@ impl Policy {
         agent: &AgentNeeds,
         place: &Place,
     ) -> Result<Policy, PolicyError> {
-        place.check()?;
         let profile = profile.unwrap_or("default");
-        let mut profiles = Profiles::built_in()?;
-        let mut general = Vec::new();
-        let mut rules = RulesSaid::default();
-        for text in texts {
-            let voice = Voice::of(text.layer, &text.file);
-            let source = Source::new(&text.file, &text.text);
-            match text.kind {
-                TextKind::Rules => rules::read(&mut rules, &voice, &text.file, &text.text, place)?,
-                TextKind::Settings => {
-                    let settings = SettingsText::parse(&source)?;
-                    general.push((text.layer, settings.state(&source, &voice, place)?));
-                    profiles.add(settings, &source, &voice, place)?;
-                }
-            }
-        }
-        // In order of preference: the profile asked for, the user, the system, `default`.
-        general.sort_by_key(|(layer, _)| match layer {
-            Layer::User => 0,
-            Layer::System | Layer::Answer => 1,
-            Layer::BuiltIn | Layer::Project => 2,
-        });
-        let (mut stated, fallback) = profiles.choose(profile)?;
-        stated.extend(general.into_iter().map(|(_, stated)| stated));
-        stated.push(fallback);
-
-        let mut said = Everything::default();
-        said.add_agent(agent, place)?;
-        said.rules = rules;
-        stated.into_iter().for_each(|stated| said.add(stated));
+        let said = Everything::gather(texts, profile, agent, place)?;
         said.settle(profile, canonical(texts, profile, agent), place)
+    }
+
+    /// Everything that the texts say, and what of it is in force: what
+    /// [`compile`](Self::compile) would combine.
+    ///
+    /// # Errors
+    ///
+    /// As for [`compile`](Self::compile).
+    pub fn statements(
+        texts: &[PolicyText],
+        profile: Option<&str>,
+        agent: &AgentNeeds,
+        place: &Place,
+    ) -> Result<Vec<Statement>, PolicyError> {
+        let profile = profile.unwrap_or("default");
+        let policy = Self::compile(texts, Some(profile), agent, place)?;
+        let said = Everything::gather(texts, profile, agent, place)?;
+        Ok(statements::of(said, policy.filesystem()))
     }
 
     /// Judges a program about to be started.
     pub fn exec(&self, attempt: Exec, grants: &Grants) -> Verdict<Exec> {
         self.commands.exec(attempt, grants)
+    }
+
+    /// What is known about a command, gravest first, whatever the verdict on it.
+    pub fn findings(&self, attempt: &Exec) -> Vec<Finding> {
+        self.commands.findings(attempt)
     }
 
     /// The programs whose copies and other names the policy has to know: absolute
@@ -314,29 +310,69 @@ impl Policy {
 
 /// All statements of all layers, in order of preference.
 #[derive(Default)]
-struct Everything {
-    workspace: Vec<Said<filesystem::Access>>,
-    write: Vec<Said<PathBuf>>,
-    hide: Vec<Said<PathBuf>>,
-    protect: Vec<Said<PathBuf>>,
-    git: Vec<Said<Git>>,
-    read: Vec<Said<filesystem::Reading>>,
-    agent_write: Vec<PathBuf>,
-    environment: Vec<Said<String>>,
-    tiers: Vec<Said<BTreeSet<Tier>>>,
-    network: Vec<Said<Decision>>,
-    hosts: Vec<Said<About>>,
-    data: DataSaid,
-    egress: EgressSaid,
-    credentials: Vec<Said<CredentialSaid>>,
-    commands: Vec<Said<Decision>>,
-    patience: Vec<Said<Reverse<Duration>>>,
-    sync: Vec<Said<Sync>>,
-    limits: LimitsSaid,
-    rules: RulesSaid,
+pub(crate) struct Everything {
+    pub(crate) workspace: Vec<Said<filesystem::Access>>,
+    pub(crate) write: Vec<Said<PathBuf>>,
+    pub(crate) hide: Vec<Said<PathBuf>>,
+    pub(crate) protect: Vec<Said<PathBuf>>,
+    pub(crate) git: Vec<Said<Git>>,
+    pub(crate) read: Vec<Said<filesystem::Reading>>,
+    pub(crate) agent_write: Vec<PathBuf>,
+    pub(crate) environment: Vec<Said<String>>,
+    pub(crate) tiers: Vec<Said<BTreeSet<Tier>>>,
+    pub(crate) network: Vec<Said<Decision>>,
+    pub(crate) hosts: Vec<Said<About>>,
+    pub(crate) data: DataSaid,
+    pub(crate) egress: EgressSaid,
+    pub(crate) credentials: Vec<Said<CredentialSaid>>,
+    pub(crate) commands: Vec<Said<Decision>>,
+    pub(crate) patience: Vec<Said<Reverse<Duration>>>,
+    pub(crate) sync: Vec<Said<Sync>>,
+    pub(crate) limits: LimitsSaid,
+    pub(crate) rules: RulesSaid,
 }
 
 impl Everything {
+    /// Reads all texts and keeps what they say, of the profile asked for.
+    fn gather(
+        texts: &[PolicyText],
+        profile: &str,
+        agent: &AgentNeeds,
+        place: &Place,
+    ) -> Result<Self, PolicyError> {
+        place.check()?;
+        let mut profiles = Profiles::built_in()?;
+        let mut general = Vec::new();
+        let mut rules = RulesSaid::default();
+        for text in texts {
+            let voice = Voice::of(text.layer, &text.file);
+            let source = Source::new(&text.file, &text.text);
+            match text.kind {
+                TextKind::Rules => rules::read(&mut rules, &voice, &text.file, &text.text, place)?,
+                TextKind::Settings => {
+                    let settings = SettingsText::parse(&source)?;
+                    general.push((text.layer, settings.state(&source, &voice, place)?));
+                    profiles.add(settings, &source, &voice, place)?;
+                }
+            }
+        }
+        // In order of preference: the profile asked for, the user, the system, `default`.
+        general.sort_by_key(|(layer, _)| match layer {
+            Layer::User => 0,
+            Layer::System | Layer::Answer => 1,
+            Layer::BuiltIn | Layer::Project => 2,
+        });
+        let (mut stated, fallback) = profiles.choose(profile)?;
+        stated.extend(general.into_iter().map(|(_, stated)| stated));
+        stated.push(fallback);
+
+        let mut said = Everything::default();
+        said.add_agent(agent, place)?;
+        said.rules = rules;
+        stated.into_iter().for_each(|stated| said.add(stated));
+        Ok(said)
+    }
+
     fn add(&mut self, stated: Stated) {
         self.workspace.extend(stated.workspace);
         self.write.extend(stated.write);
