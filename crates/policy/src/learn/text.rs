@@ -49,20 +49,37 @@ fn protocol(port: u16) -> &'static str {
     }
 }
 
-/// A string of the rule language. Brackets are written by number, because the
-/// language counts them wherever they stand; so is what a terminal would hide.
+/// A string of the rule language. Brackets without a partner are written by number,
+/// because the language counts them wherever they stand; so is what a terminal
+/// would hide.
 fn quoted(text: &str) -> String {
+    let paired = has_pairs(text);
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            '(' | ')' | '[' | ']' | '{' | '}' => out.push_str(&format!("\\x{:02x}", c as u32)),
+            '(' | ')' | '[' | ']' | '{' | '}' if !paired => out.push_str(&format!("\\x{:02x}", c as u32)),
             c if show::line(c.encode_utf8(&mut [0; 4])).chars().eq([c]) => out.push(c),
             c => out.push_str(&format!("\\U{:08x}", c as u32)),
         }
     }
     out.push('"');
     out
+}
+
+/// Whether each bracket has its partner, and few stand within others.
+fn has_pairs(text: &str) -> bool {
+    let mut depth = 0_u8;
+    for c in text.chars() {
+        match c {
+            '(' | '[' | '{' if depth == 8 => return false,
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' if depth == 0 => return false,
+            ')' | ']' | '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    depth == 0
 }
 
 impl fmt::Display for Proposal {
@@ -98,7 +115,9 @@ mod tests {
     #[test]
     fn a_word_is_written_so_that_it_reads_the_same_and_hides_nothing() {
         assert_eq!(quoted("a \"b\" \\"), r#""a \"b\" \\""#);
-        assert_eq!(quoted("f(x)[0]"), r#""f\x28x\x29\x5b0\x5d""#);
+        assert_eq!(quoted("f(x)[0]"), r#""f(x)[0]""#);
+        assert_eq!(quoted("f(x"), r#""f\x28x""#);
+        assert_eq!(quoted(")("), r#""\x29\x28""#);
         assert_eq!(quoted("a\n\u{202e}é"), r#""a\U0000000a\U0000202eé""#);
     }
 }
