@@ -51,7 +51,9 @@ pub use host::{Host, HostName, Port};
 pub use knowledge::{Finding, Risk, is_telling};
 pub use layers::Decision;
 pub use limits::{Limit, Limits, Resource};
-pub use policy::{AgentNeeds, ApprovalSettings, Policy, PolicyText, RecordSettings, TextKind};
+pub use policy::{
+    AgentNeeds, ApprovalSettings, OWN_LOOPBACK, Policy, PolicyText, RecordSettings, TextKind,
+};
 pub use request::{Handling, Method, Request, RequestError, Scheme, Target};
 pub use settings::Sync;
 pub use statements::Statement;

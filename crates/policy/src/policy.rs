@@ -53,6 +53,9 @@ pub struct Policy {
     canonical: String,
 }
 
+/// By which a connection to a server of the session's own is allowed.
+pub const OWN_LOOPBACK: &str = "network: the session's own loopback";
+
 /// What a policy text is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TextKind {
@@ -239,7 +242,7 @@ impl Policy {
     /// Verdict on a connection to a server that the session itself runs, on its
     /// own loopback. Nothing of it reaches the host, so it is allowed.
     pub fn connect_inside(&self, attempt: Connect) -> Verdict<Connect> {
-        Verdict::Allow(Permit::new(attempt, Basis::built_in("network: the session's own loopback")))
+        Verdict::Allow(Permit::new(attempt, Basis::built_in(OWN_LOOPBACK)))
     }
 
     /// Checks one answer of the real resolution of a permitted name, or the

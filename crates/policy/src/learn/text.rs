@@ -58,7 +58,9 @@ fn quoted(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            '(' | ')' | '[' | ']' | '{' | '}' if !paired => out.push_str(&format!("\\x{:02x}", c as u32)),
+            '(' | ')' | '[' | ']' | '{' | '}' if !paired => {
+                out.push_str(&format!("\\x{:02x}", c as u32))
+            }
             c if show::line(c.encode_utf8(&mut [0; 4])).chars().eq([c]) => out.push(c),
             c => out.push_str(&format!("\\U{:08x}", c as u32)),
         }
