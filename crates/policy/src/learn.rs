@@ -25,7 +25,7 @@ use crate::policy::Policy;
 use crate::request::Request;
 use crate::show;
 
-pub use broad::too_broad;
+pub use broad::{runs_another, too_broad};
 
 /// How an attempt of the past came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,20 +20,31 @@ pub fn too_broad(words: &[&str]) -> Option<&'static str> {
     let Some((program, arguments)) = words.split_first() else {
         return Some("it is about every command");
     };
-    let name = program.rsplit('/').next().unwrap_or(program);
-    let plain = without_version(name);
-    let is_called = |known: &&str| *known == name || *known == plain;
-    if let Some(never) = NEVER.iter().find(|never| never.names.iter().any(|n| is_called(&n))) {
-        return Some(never.reason);
+    let runs_another = runs_another(program);
+    if runs_another.is_some() {
+        return runs_another;
     }
     if arguments.is_empty() {
         return Some("it is about a program, whatever its arguments");
     }
     let stops_at = |short: &&Short| {
         let rest = short.words.strip_prefix(&[short.words[0]]).unwrap_or_default();
-        is_called(&short.words[0]) && arguments.len() <= rest.len() && rest.starts_with(arguments)
+        is_called(short.words[0], program)
+            && arguments.len() <= rest.len()
+            && rest.starts_with(arguments)
     };
     SHORT.iter().find(stops_at).map(|short| short.reason)
+}
+
+/// Why no words after this program, by name or path, say narrowly what it will do.
+pub fn runs_another(program: &str) -> Option<&'static str> {
+    let is_one = |never: &&Never| never.names.iter().any(|name| is_called(name, program));
+    NEVER.iter().find(is_one).map(|never| never.reason)
+}
+
+fn is_called(known: &str, program: &str) -> bool {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    known == name || known == without_version(name)
 }
 
 /// `python3.12` and `clang-17` without what is only a version.
