@@ -124,22 +124,20 @@ impl Policy {
         said.settle(profile, canonical(texts, profile, agent), place)
     }
 
-    /// Everything that the texts say, and what of it is in force: what
-    /// [`compile`](Self::compile) would combine.
+    /// Everything that the texts say which this policy was compiled of, and what of
+    /// it is in force.
     ///
     /// # Errors
     ///
     /// As for [`compile`](Self::compile).
     pub fn statements(
+        &self,
         texts: &[PolicyText],
-        profile: Option<&str>,
         agent: &AgentNeeds,
         place: &Place,
     ) -> Result<Vec<Statement>, PolicyError> {
-        let profile = profile.unwrap_or("default");
-        let policy = Self::compile(texts, Some(profile), agent, place)?;
-        let said = Everything::gather(texts, profile, agent, place)?;
-        Ok(statements::of(said, policy.filesystem()))
+        let said = Everything::gather(texts, &self.profile, agent, place)?;
+        Ok(statements::of(said, &self.filesystem))
     }
 
     /// Judges a program about to be started.

@@ -29,6 +29,7 @@ use crate::desk::{CannotAsk, Questions, Waiting};
 use crate::journal::Journal;
 use crate::lineage::Lineage;
 use crate::process::Facts;
+use crate::teach::Taught;
 
 /// The one place through which everything goes.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub(crate) struct Gate {
     pub(crate) lineage: Lineage,
     /// What was asked about so far.
     asked: Mutex<HashSet<String>>,
+    /// What the agent was told so far.
+    pub(crate) taught: Taught,
 }
 
 /// What came of judging an attempt.
@@ -112,6 +115,7 @@ impl Gate {
             command: OnceLock::new(),
             lineage: Lineage::default(),
             asked: Mutex::default(),
+            taught: Taught::default(),
         }
     }
 

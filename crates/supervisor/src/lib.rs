@@ -41,6 +41,7 @@ mod shared;
 mod signals;
 mod standpoint;
 mod stdio;
+mod teach;
 pub mod terminal;
 mod tier;
 #[allow(dead_code, reason = "called from `session`")]

@@ -64,9 +64,13 @@ impl Purpose {
 }
 
 impl Purpose {
-    /// Everything that the texts say here, and what of it is in force.
-    pub(crate) fn statements(&self, texts: &[PolicyText]) -> Result<Vec<Statement>, PolicyError> {
-        Policy::statements(texts, self.profile.as_deref(), &self.needs, &self.place)
+    /// Everything that the texts of this policy say here, and what of it is in force.
+    pub(crate) fn statements(
+        &self,
+        policy: &Policy,
+        texts: &[PolicyText],
+    ) -> Result<Vec<Statement>, PolicyError> {
+        policy.statements(texts, &self.needs, &self.place)
     }
 }
 

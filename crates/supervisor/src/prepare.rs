@@ -20,7 +20,7 @@ use crate::publish;
 use crate::secrets::Bindings;
 use crate::session::RunError;
 use crate::standpoint::{Standpoint, View};
-use crate::{scratch, secrets, shared, tier};
+use crate::{scratch, secrets, shared, teach, tier};
 
 /// What to run, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub struct Prepared {
     pub(crate) queue: bool,
     pub(crate) overlay: bool,
     pub(crate) publish: BTreeMap<Port, Basis>,
+    /// What the agent can read about its limits.
+    pub(crate) limits_page: String,
     pub(crate) command: Vec<OsString>,
 }
 
@@ -101,6 +103,8 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
                 .collect()
         })
         .unwrap_or_default();
+    let statements = purpose.statements(&policy, &texts)?;
+    let limits_page = teach::page(&policy, &statements, &workspace, request.queue);
     Ok(Prepared {
         places: places.clone(),
         workspace,
@@ -117,6 +121,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         queue: request.queue,
         overlay: request.overlay,
         publish,
+        limits_page,
         command: request.command,
     })
 }
@@ -249,6 +254,7 @@ impl Prepared {
             },
         };
         limits::lower(self.policy.limits(), &mut plan);
+        teach::place(self, &mut plan);
         plan
     }
 

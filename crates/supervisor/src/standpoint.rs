@@ -79,7 +79,7 @@ impl Standpoint {
 
     /// Everything that the texts say, and what of it is in force.
     pub fn statements(&self) -> Result<Vec<Statement>, PolicyError> {
-        self.purpose.statements(&self.loaded.texts)
+        self.purpose.statements(&self.policy, &self.loaded.texts)
     }
 
     /// The program that a session here would find for `argv`, as it would be judged
