@@ -116,7 +116,7 @@ impl Standpoint {
             None if plan::is_under_own(&path) && !self.is_shown(&path) => {
                 Ok(Basis::built_in("files: the session has a directory of its own there"))
             }
-            None => Ok(Basis::built_in("files: what nothing hides is readable")),
+            None => Ok(Basis::built_in("files: readable as far as the person may")),
         }
     }
 

@@ -28,6 +28,7 @@ mod commands;
 mod data;
 mod escapes;
 mod evidence;
+mod explained;
 mod explicit;
 mod flows;
 mod handover;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         limits::all(),
         live::all(),
         network::all(),
+        explained::all(),
         explicit::all(),
         leaks::all(),
         leaks::insisting::all(),
