@@ -1,6 +1,7 @@
 //! The policy told: to a person before and after, and to the agent inside.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 
@@ -22,6 +23,7 @@ scenarios! { "explained":
     replay_of_the_same_policy_changes_nothing,
     a_refused_program_is_recorded_so_that_it_can_be_judged_anew,
     an_agent_reads_its_limits_inside,
+    an_agent_reads_its_limits_without_mounts,
     the_limits_hold_no_secret,
     a_rule_is_explained_once_and_then_named,
 }
@@ -293,10 +295,18 @@ fn an_agent_reads_its_limits_inside(world: &World) {
     assert!(offline.succeeds().out.contains("nothing here is about is refused"));
 }
 
+fn an_agent_reads_its_limits_without_mounts(world: &World) {
+    world.rules(NO_PUSH);
+    world.settings("[sandbox]\ntiers = [\"no-namespaces\"]\n");
+    let page = world.inside("cat \"$REMIT_LIMITS\"").succeeds().out;
+    assert!(page.contains("`forbidden git push`: releases are pushed by people"), "{page}");
+}
+
 fn the_limits_hold_no_secret(world: &World) {
     let secret = "sk-e2e-do-not-tell";
     let kept = world.home.join("kept-token");
     world.write(&kept, secret);
+    fs::set_permissions(&kept, fs::Permissions::from_mode(0o600)).expect("its mode");
     world.settings(&format!(
         "[credentials.forge]\nsource = {{ file = \"{}\" }}\nas = \"bearer\"\nexpose = \"FORGE_TOKEN\"\nhosts = [\"forge.example\"]\n",
         kept.display()
