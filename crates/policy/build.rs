@@ -124,6 +124,27 @@ struct Requests {
     paths: Vec<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TooBroad {
+    never: Vec<NeverRow>,
+    short: Vec<ShortRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NeverRow {
+    names: Vec<String>,
+    reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShortRow {
+    words: Vec<String>,
+    reason: String,
+}
+
 fn main() {
     println!("cargo::rerun-if-changed=data");
     let mut out = String::new();
@@ -162,6 +183,7 @@ fn main() {
     write("presets.rs", &presets());
     println!("cargo::rerun-if-changed=build");
     write("commands.rs", &commands::table());
+    write("broad.rs", &too_broad());
 }
 
 fn programs() -> String {
@@ -169,6 +191,21 @@ fn programs() -> String {
     let mut out = "const ROWS: &[Row] = &[\n".to_owned();
     for ProgramRow { path, parts, .. } in program {
         let _ = writeln!(out, "    Row {{ path: {path:?}, parts: {parts:?} }},");
+    }
+    out + "];\n"
+}
+
+fn too_broad() -> String {
+    let TooBroad { never, short } = parse("too_broad.toml");
+    let mut out = "const NEVER: &[Never] = &[\n".to_owned();
+    for NeverRow { names, reason } in never {
+        assert!(!names.is_empty(), "too_broad.toml: a row of `never` names no program");
+        let _ = writeln!(out, "    Never {{ names: &{names:?}, reason: {reason:?} }},");
+    }
+    out += "];\nconst SHORT: &[Short] = &[\n";
+    for ShortRow { words, reason } in short {
+        assert!(words.len() > 1, "too_broad.toml: a row of `short` has less than two words");
+        let _ = writeln!(out, "    Short {{ words: &{words:?}, reason: {reason:?} }},");
     }
     out + "];\n"
 }

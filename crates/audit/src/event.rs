@@ -6,7 +6,7 @@
 //! {…}}}`. There are no floating-point numbers and no maps. Unknown fields and
 //! unknown kinds are not read.
 
-use remit_policy::{Basis, Choice, Finding, Host, Port, Refusal};
+use remit_policy::{Basis, Choice, Finding, Host, Port, Refusal, Stdin};
 use serde::{Deserialize, Serialize};
 
 use crate::chain::Digest;
@@ -71,6 +71,8 @@ pub enum Kind {
         cwd: Text,
         /// Variables that change what programs do, as `NAME=value`.
         environment: Vec<Text>,
+        #[serde(default, skip_serializing_if = "Circumstances::are_plain")]
+        circumstances: Circumstances,
         verdict: Verdict,
         basis: Basis,
         attempt: u64,
@@ -95,6 +97,9 @@ pub enum Kind {
         method: Text,
         /// Without the query.
         path: Text,
+        /// Methods that it asks to be taken for instead, by its headers or its query.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        also: Vec<Text>,
         verdict: Verdict,
         basis: Basis,
         attempt: u64,
@@ -338,6 +343,37 @@ pub struct Process {
     /// Told of what reaches for the network, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+}
+
+/// What else a verdict on a program may depend on, so that it can be judged anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Circumstances {
+    /// As the caller spelt it, where that is not the file that is to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<Text>,
+    /// Programs that the file is another name or a copy of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copy_of: Vec<Text>,
+    /// What it reads on standard input, where that is known.
+    #[serde(default, skip_serializing_if = "is_unknown")]
+    pub stdin: Stdin,
+    /// The programs at the other ends of the pipes it reads and writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fed_by: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feeds: Option<Text>,
+}
+
+impl Circumstances {
+    /// Whether there is nothing to say.
+    pub fn are_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+fn is_unknown(stdin: &Stdin) -> bool {
+    *stdin == Stdin::Unknown
 }
 
 /// The judged programs behind a process.

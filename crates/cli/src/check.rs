@@ -81,7 +81,10 @@ fn unreadable(error: &LoadError) -> Problem {
     }
     let file = match error {
         LoadError::Read { path, .. } => path,
-        LoadError::TooLarge(path) | LoadError::NotText(path) | LoadError::Open(path) => path,
+        LoadError::NoPolicy(path)
+        | LoadError::TooLarge(path)
+        | LoadError::NotText(path)
+        | LoadError::Open(path) => path,
     };
     Problem { file: Some(file.display().to_string()), line: None, column: None, message }
 }

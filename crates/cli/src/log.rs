@@ -123,6 +123,18 @@ fn sessions(state: &Path) -> Result<Vec<SessionId>, LogError> {
         .map_err(|source| LogError::State { path: state.to_owned(), source })
 }
 
+/// The sessions that these names mean, each once, in the order of the names.
+pub(crate) fn chosen(state: &Path, names: &[String]) -> Result<Vec<SessionId>, LogError> {
+    let mut chosen = Vec::new();
+    for name in names {
+        let session = find(state, name)?;
+        if !chosen.contains(&session) {
+            chosen.push(session);
+        }
+    }
+    Ok(chosen)
+}
+
 /// The one session that `name` means: its whole name, the beginning of no other
 /// session's name, or `latest`.
 fn find(state: &Path, name: &str) -> Result<SessionId, LogError> {

@@ -6,7 +6,9 @@ mod changes;
 mod check;
 mod demo;
 mod doctor;
+mod explain;
 mod log;
+mod policy;
 mod say;
 
 use std::ffi::OsString;
@@ -65,6 +67,16 @@ enum Command {
     Changes {
         #[command(subcommand)]
         command: changes::ChangesCommand,
+    },
+    /// Say what the policy would say to an attempt, and why; nothing is tried.
+    ///
+    /// The exit status is 0 if it would be allowed, 10 if somebody would be asked, 11 if
+    /// it would be refused.
+    Explain(explain::Explain),
+    /// The policy in force, rules learnt from answers, and other policies tried on records.
+    Policy {
+        #[command(subcommand)]
+        command: policy::PolicyCommand,
     },
     /// The scripted agent of `remit demo`, which runs inside the boundary.
     #[command(hide = true)]
@@ -131,6 +143,8 @@ fn main() -> ExitCode {
             Ok(places) => say::outcome(changes::run(command, &places)),
             Err(error) => say::outcome::<PlacesError>(Err(error)),
         },
+        Command::Explain(explain) => say::outcome(explain::run(explain)),
+        Command::Policy { command } => say::outcome(policy::run(command)),
         Command::DemoAgent { model } => say::outcome(demo::agent::run(&model)),
     }
 }

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::grant::{Choice, Grant, registrable};
 use crate::host::{Host, HostName, Port};
 use crate::show;
@@ -34,7 +36,7 @@ pub trait Attempt {
 /// A program about to be started, at `execve`.
 ///
 /// What is not known says so: an absent program, no variables, [`Stdin::Unknown`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Exec {
     /// The path given to the system call, as the caller spelt it.
     pub path: PathBuf,
@@ -60,7 +62,8 @@ pub struct Exec {
 }
 
 /// What a program has on standard input when it starts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stdin {
     #[default]
     Unknown,

@@ -25,7 +25,7 @@ use crate::attempt::{Attempt as _, Exec};
 use crate::basis::{Basis, Layer};
 use crate::filesystem::Place;
 use crate::grant::Grants;
-use crate::knowledge;
+use crate::knowledge::{self, Finding};
 use crate::layers::{Decision, Force, Ruling, Said, Settled, rule};
 use crate::verdict::{Permit, Question, Refusal, Verdict};
 use names::Names;
@@ -133,6 +133,11 @@ impl Commands {
     /// Whether a rule depends on whether this variable is set.
     pub(crate) fn minds(&self, variable: &OsStr) -> bool {
         self.rules.iter().any(|rule| rule.value.which.names(variable))
+    }
+
+    /// See [`crate::Policy::findings`].
+    pub(crate) fn findings(&self, attempt: &Exec) -> Vec<Finding> {
+        knowledge::findings(attempt, &self.place)
     }
 
     /// See [`crate::Policy::known_programs`].

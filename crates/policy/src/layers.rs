@@ -19,7 +19,7 @@ use crate::basis::{Basis, Layer, Origin};
 
 /// How a matter is decided, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Decision {
+pub enum Decision {
     Allow,
     Ask,
     Refuse,

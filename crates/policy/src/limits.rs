@@ -123,7 +123,7 @@ const NO_LIMIT: u64 = u64::MAX;
 
 /// What was said about each limit, by [`Resource`].
 #[derive(Debug, Default)]
-pub(crate) struct LimitsSaid([Vec<Said<Most>>; 7]);
+pub(crate) struct LimitsSaid(pub(crate) [Vec<Said<Most>>; 7]);
 
 impl LimitsText {
     pub(crate) fn state(&self, speaker: &Speaker<'_>) -> Result<LimitsSaid, PolicyError> {

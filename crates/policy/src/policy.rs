@@ -20,7 +20,7 @@ use crate::error::PolicyError;
 use crate::filesystem::{self, FilesSaid, Filesystem, Place};
 use crate::grant::Grants;
 use crate::host::Port;
-use crate::knowledge;
+use crate::knowledge::{self, Finding};
 use crate::layers::{Decision, Force, Said, Settled, Voice};
 use crate::limits::{Limits, LimitsSaid};
 use crate::loading::Loaded;
@@ -31,6 +31,7 @@ use crate::pattern::HostPattern;
 use crate::request::{Handling, Request};
 use crate::rules::RulesSaid;
 use crate::settings::{Stated, Sync};
+use crate::statements::{self, Statement};
 use crate::tiers::{Tier, Tiers};
 use crate::tool::{ToolCall, Tools};
 use crate::upload::Upload;
@@ -44,6 +45,8 @@ pub struct Policy {
     commands: Commands,
     tools: Tools,
     resting: usize,
+    /// The day it was compiled for.
+    today: Option<Day>,
     network: Network,
     egress: Egress,
     credentials: Vec<Credential>,
@@ -56,6 +59,9 @@ pub struct Policy {
     profile: String,
     canonical: String,
 }
+
+/// By which a connection to a server of the session's own is allowed.
+pub const OWN_LOOPBACK: &str = "network: the session's own loopback";
 
 /// What a policy text is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -161,21 +167,25 @@ impl Policy {
         place: &Place,
         today: Option<Day>,
     ) -> Result<Policy, PolicyError> {
-        let Loaded { profiles, general, rules, problems } = Loaded::read(texts, place, today);
-        if let Some(problem) = problems.into_iter().next() {
-            return Err(problem);
-        }
         let profile = profile.unwrap_or("default");
-        // In order of preference: the profile asked for, the user, the system, `default`.
-        let (mut stated, fallback) = profiles.choose(profile)?;
-        stated.extend(general);
-        stated.push(fallback);
+        let said = Everything::gather(texts, profile, agent, place, today)?;
+        said.settle(profile, canonical(texts, profile, agent), place, today)
+    }
 
-        let mut said = Everything::default();
-        said.add_agent(agent, place)?;
-        said.rules = rules;
-        stated.into_iter().for_each(|stated| said.add(stated));
-        said.settle(profile, canonical(texts, profile, agent), place)
+    /// Everything that the texts say which this policy was compiled of, and what of
+    /// it is in force.
+    ///
+    /// # Errors
+    ///
+    /// As for [`compile`](Self::compile).
+    pub fn statements(
+        &self,
+        texts: &[PolicyText],
+        agent: &AgentNeeds,
+        place: &Place,
+    ) -> Result<Vec<Statement>, PolicyError> {
+        let said = Everything::gather(texts, &self.profile, agent, place, self.today)?;
+        Ok(statements::of(said, &self.filesystem))
     }
 
     /// Judges a program about to be started.
@@ -198,6 +208,11 @@ impl Policy {
     /// differs from one day to the next, so does the policy.
     pub fn resting_rules(&self) -> usize {
         self.resting
+    }
+
+    /// What is known about a command, gravest first, whatever the verdict on it.
+    pub fn findings(&self, attempt: &Exec) -> Vec<Finding> {
+        self.commands.findings(attempt)
     }
 
     /// The programs whose copies and other names the policy has to know: absolute
@@ -290,7 +305,7 @@ impl Policy {
     /// Verdict on a connection to a server that the session itself runs, on its
     /// own loopback. Nothing of it reaches the host, so it is allowed.
     pub fn connect_inside(&self, attempt: Connect) -> Verdict<Connect> {
-        Verdict::Allow(Permit::new(attempt, Basis::built_in("network: the session's own loopback")))
+        Verdict::Allow(Permit::new(attempt, Basis::built_in(OWN_LOOPBACK)))
     }
 
     /// Checks one answer of the real resolution of a permitted name, or the
@@ -361,30 +376,54 @@ impl Policy {
 
 /// All statements of all layers, in order of preference.
 #[derive(Default)]
-struct Everything {
-    workspace: Vec<Said<filesystem::Access>>,
-    write: Vec<Said<PathBuf>>,
-    hide: Vec<Said<PathBuf>>,
-    protect: Vec<Said<PathBuf>>,
-    git: Vec<Said<Git>>,
-    read: Vec<Said<filesystem::Reading>>,
-    agent_write: Vec<PathBuf>,
-    environment: Vec<Said<String>>,
-    tiers: Vec<Said<BTreeSet<Tier>>>,
-    network: Vec<Said<Decision>>,
-    hosts: Vec<Said<About>>,
-    data: DataSaid,
-    egress: EgressSaid,
-    credentials: Vec<Said<CredentialSaid>>,
-    commands: Vec<Said<Decision>>,
-    tools: Vec<Said<Decision>>,
-    patience: Vec<Said<Reverse<Duration>>>,
-    sync: Vec<Said<Sync>>,
-    limits: LimitsSaid,
-    rules: RulesSaid,
+pub(crate) struct Everything {
+    pub(crate) workspace: Vec<Said<filesystem::Access>>,
+    pub(crate) write: Vec<Said<PathBuf>>,
+    pub(crate) hide: Vec<Said<PathBuf>>,
+    pub(crate) protect: Vec<Said<PathBuf>>,
+    pub(crate) git: Vec<Said<Git>>,
+    pub(crate) read: Vec<Said<filesystem::Reading>>,
+    pub(crate) agent_write: Vec<PathBuf>,
+    pub(crate) environment: Vec<Said<String>>,
+    pub(crate) tiers: Vec<Said<BTreeSet<Tier>>>,
+    pub(crate) network: Vec<Said<Decision>>,
+    pub(crate) hosts: Vec<Said<About>>,
+    pub(crate) data: DataSaid,
+    pub(crate) egress: EgressSaid,
+    pub(crate) credentials: Vec<Said<CredentialSaid>>,
+    pub(crate) commands: Vec<Said<Decision>>,
+    pub(crate) tools: Vec<Said<Decision>>,
+    pub(crate) patience: Vec<Said<Reverse<Duration>>>,
+    pub(crate) sync: Vec<Said<Sync>>,
+    pub(crate) limits: LimitsSaid,
+    pub(crate) rules: RulesSaid,
 }
 
 impl Everything {
+    /// Reads all texts and keeps what they say, of the profile asked for.
+    fn gather(
+        texts: &[PolicyText],
+        profile: &str,
+        agent: &AgentNeeds,
+        place: &Place,
+        today: Option<Day>,
+    ) -> Result<Self, PolicyError> {
+        let Loaded { profiles, general, rules, problems } = Loaded::read(texts, place, today);
+        if let Some(problem) = problems.into_iter().next() {
+            return Err(problem);
+        }
+        // In order of preference: the profile asked for, the user, the system, `default`.
+        let (mut stated, fallback) = profiles.choose(profile)?;
+        stated.extend(general);
+        stated.push(fallback);
+
+        let mut said = Everything::default();
+        said.add_agent(agent, place)?;
+        said.rules = rules;
+        stated.into_iter().for_each(|stated| said.add(stated));
+        Ok(said)
+    }
+
     fn add(&mut self, stated: Stated) {
         self.workspace.extend(stated.workspace);
         self.write.extend(stated.write);
@@ -450,6 +489,7 @@ impl Everything {
         profile: &str,
         canonical: String,
         place: &Place,
+        today: Option<Day>,
     ) -> Result<Policy, PolicyError> {
         let complete = "the built-in `default` profile states every single value";
         let mut hosts = self.hosts;
@@ -498,6 +538,7 @@ impl Everything {
             ),
             tools: Tools::new(tools, self.rules.tools),
             resting: self.rules.resting,
+            today,
             network: Network::new(default, self.data.settle(), hosts),
             egress: self.egress.settle(&credentials)?,
             credentials,

@@ -119,6 +119,11 @@ impl<A: Attempt> Question<A> {
         &self.basis
     }
 
+    /// The profile that a yes lets it happen under, if another than the session's.
+    pub fn place(&self) -> Option<&Arc<str>> {
+        self.place.as_ref()
+    }
+
     /// What is known about it, gravest first.
     pub fn findings(&self) -> &[Finding] {
         &self.findings

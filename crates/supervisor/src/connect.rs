@@ -225,7 +225,7 @@ impl Connector {
                 Ok(permit) => standing.permitted(permit),
                 Err(refusal) => {
                     let free = !gate.questions.screen_is_taken();
-                    notify::tell(task, &format!("remit: {refusal}\n"), free);
+                    gate.taught.tell(&refusal, |words| notify::tell(task, words, free));
                 }
             }
             // A program that hung up meanwhile dropped the other end.
@@ -382,7 +382,8 @@ impl Connector {
         let text = format!("remit: {refusal}\n");
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.insert(text.clone()) {
-            notify::tell(task, &text, !self.gate.questions.screen_is_taken());
+            let free = !self.gate.questions.screen_is_taken();
+            self.gate.taught.tell(refusal, |words| notify::tell(task, words, free));
         }
     }
 }

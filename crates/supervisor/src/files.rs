@@ -54,6 +54,11 @@ impl Places {
 pub enum LoadError {
     #[error("cannot read policy `{}`", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error(
+        "there is no policy in `{}`; name a file ending in `.rules` or `.toml`, or a directory with `config.toml` or `rules/`",
+        .0.display()
+    )]
+    NoPolicy(PathBuf),
     #[error("policy `{}` is larger than 1 MiB; split it", .0.display())]
     TooLarge(PathBuf),
     #[error("policy `{}` is not UTF-8 text", .0.display())]
@@ -84,6 +89,35 @@ pub fn load(places: &Places, workspace: &Path) -> Result<Loaded, LoadError> {
     load_layer(Layer::User, &places.config, &mut loaded)?;
     load_layer(Layer::Project, &workspace.join(".remit"), &mut loaded)?;
     Ok(loaded)
+}
+
+/// The policy texts in a directory such as `~/.config/remit`, or the one in a file
+/// ending in `.rules` or `.toml`, spoken by this layer. For looking at, so the
+/// system's need not be root's.
+///
+/// # Errors
+///
+/// As for [`load`], and if there is nothing.
+pub fn texts_at(path: &Path, layer: Layer) -> Result<Vec<PolicyText>, LoadError> {
+    let mut loaded = Loaded::default();
+    let kind = match path.extension().and_then(|extension| extension.to_str()) {
+        _ if path.is_dir() => None,
+        Some("rules") => Some(TextKind::Rules),
+        Some("toml") => Some(TextKind::Settings),
+        _ => return Err(LoadError::NoPolicy(path.to_path_buf())),
+    };
+    match kind {
+        None => load_layer(Layer::User, path, &mut loaded)?,
+        Some(kind) => {
+            let text = read(Layer::User, path)?;
+            text.into_iter().for_each(|text| loaded.add(layer, kind, path.to_path_buf(), text));
+        }
+    }
+    if loaded.texts.is_empty() {
+        return Err(LoadError::NoPolicy(path.to_path_buf()));
+    }
+    loaded.texts.iter_mut().for_each(|text| text.layer = layer);
+    Ok(loaded.texts)
 }
 
 impl Loaded {

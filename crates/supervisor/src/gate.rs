@@ -29,6 +29,7 @@ use crate::desk::{CannotAsk, Questions, Waiting};
 use crate::journal::Journal;
 use crate::lineage::Lineage;
 use crate::process::Facts;
+use crate::teach::Taught;
 
 /// The one place through which everything goes.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub(crate) struct Gate {
     pub(crate) lineage: Lineage,
     /// What was asked about so far.
     asked: Mutex<HashSet<String>>,
+    /// What the agent was told so far.
+    pub(crate) taught: Taught,
 }
 
 /// What came of judging an attempt.
@@ -112,6 +115,7 @@ impl Gate {
             command: OnceLock::new(),
             lineage: Lineage::default(),
             asked: Mutex::default(),
+            taught: Taught::default(),
         }
     }
 
@@ -132,7 +136,15 @@ impl Gate {
         tried: A,
     ) -> Result<Judged<A>, AppendError> {
         let detail = tried.detail();
-        let verdict = self.judge(tried);
+        let verdict = self.judge(tried.clone());
+        if let Verdict::Refuse(refusal) = verdict {
+            // Of what was refused, too, the record says all that the verdict was about.
+            let attempt = self.journal.attempt();
+            let basis = refusal.basis.clone();
+            self.write(tried.event(facts, event::Verdict::Refuse, basis, attempt))?;
+            self.record_refusal::<A>(facts, attempt, detail, &refusal)?;
+            return Ok(Judged::Refused { attempt, refusal });
+        }
         self.conclude(facts, detail, verdict)
     }
 
@@ -389,6 +401,14 @@ impl Recorded for Exec {
             argv: self.detail(),
             cwd: Text::from(self.cwd.as_path()),
             environment: self.environment.iter().map(variable).collect(),
+            circumstances: event::Circumstances {
+                path: (self.program.as_ref() != Some(&self.path))
+                    .then(|| Text::from(self.path.as_path())),
+                copy_of: self.copy_of.iter().map(|path| Text::from(path.as_path())).collect(),
+                stdin: self.stdin,
+                fed_by: self.fed_by.as_deref().map(Text::from),
+                feeds: self.feeds.as_deref().map(Text::from),
+            },
             verdict,
             basis,
             attempt,
@@ -455,6 +475,11 @@ impl Recorded for Request {
             scheme: self.scheme.to_string(),
             method: Text::from(self.method.as_str()),
             path: Text::from(self.target.path()),
+            also: {
+                let mut others = self.methods();
+                others.remove(self.method.as_str());
+                others.into_iter().map(Text::from).collect()
+            },
             verdict,
             basis,
             attempt,

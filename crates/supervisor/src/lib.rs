@@ -39,7 +39,9 @@ pub mod secrets;
 pub mod session;
 mod shared;
 mod signals;
+mod standpoint;
 mod stdio;
+mod teach;
 pub mod terminal;
 mod tier;
 #[allow(dead_code, reason = "called from `session`")]
@@ -50,6 +52,7 @@ mod workspace;
 pub use files::Places;
 pub use prepare::{Prepared, Request, prepare};
 pub use session::{REFUSED, RunError, run};
+pub use standpoint::{Standpoint, View};
 pub use stdio::StreamError;
 pub use tier::NoTier;
 pub use trust::TrustError;

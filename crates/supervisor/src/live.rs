@@ -20,7 +20,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
 
 use remit_audit::{Kind, Text};
-use remit_policy::{AgentNeeds, Day, Place, Policy, PolicyError, PolicyText, Resource};
+use remit_policy::{AgentNeeds, Day, Place, Policy, PolicyError, PolicyText, Resource, Statement};
 use remit_proxy::Names;
 use sha2::{Digest as _, Sha256};
 
@@ -60,6 +60,17 @@ impl Purpose {
             policy.protect(name.clone(), reason);
         }
         Ok(policy)
+    }
+}
+
+impl Purpose {
+    /// Everything that the texts of this policy say here, and what of it is in force.
+    pub(crate) fn statements(
+        &self,
+        policy: &Policy,
+        texts: &[PolicyText],
+    ) -> Result<Vec<Statement>, PolicyError> {
+        policy.statements(texts, &self.needs, &self.place)
     }
 }
 

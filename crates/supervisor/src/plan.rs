@@ -361,6 +361,12 @@ fn texts() -> Vec<Mount> {
 }
 
 /// Without `.` and `..`, by spelling alone.
+/// The path with links followed, whether its end is there or not.
+pub(crate) fn without_links(path: &Path) -> PathBuf {
+    let there = path.canonicalize().ok();
+    there.unwrap_or_else(|| resolve(&lexically_clean(path), &mut HashMap::new()))
+}
+
 fn lexically_clean(path: &Path) -> PathBuf {
     let mut clean = PathBuf::from("/");
     for part in path.components() {

@@ -6,21 +6,21 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use remit_policy::{Basis, Environment, Place, Policy, Port, Roots};
+use remit_policy::{Basis, Environment, Policy, Port, Roots};
 use remit_proxy::Credentials;
 use remit_sandbox::{Plan, Tier};
 
-use crate::agents::{self, Adapter, Missing};
+use crate::agents::{Adapter, Missing};
 use crate::changes::{self, Layer};
 use crate::files::{self, Places};
 use crate::limits;
-use crate::live::{Purpose, Source};
+use crate::live::Source;
 use crate::plan::{self, Command};
 use crate::publish;
-use crate::repository;
 use crate::secrets::Bindings;
 use crate::session::RunError;
-use crate::{scratch, secrets, shared, tier, workspace};
+use crate::standpoint::{Standpoint, View};
+use crate::{scratch, secrets, shared, teach, tier};
 
 /// What to run, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,23 +63,19 @@ pub struct Prepared {
     pub(crate) queue: bool,
     pub(crate) overlay: bool,
     pub(crate) publish: BTreeMap<Port, Basis>,
+    /// What the agent can read about its limits.
+    pub(crate) limits_page: String,
     pub(crate) command: Vec<OsString>,
 }
 
 /// Decides everything about a run: policy, workspace, program, plan.
 pub fn prepare(request: Request) -> Result<Prepared, RunError> {
-    let places = Places::from_environment()?;
-    let directory = request.directory.unwrap_or_else(|| PathBuf::from("."));
-    let workspace = workspace::check(&directory, &places)?;
     let first = request.command.first().ok_or(RunError::NoCommand)?;
-    let agent = agents::adapter(first);
-    let files::Loaded { texts, trusted } = files::load(&places, &workspace)?;
-    let needs = agent.map_or_else(agents::none, |agent| agent.needs(&places.home));
-    let state = needs.write.clone();
-    let place = Place { home: places.home.clone(), workspace: workspace.clone() };
-    let hooks = repository::hooks(&workspace, &places.home);
-    let purpose = Purpose { profile: request.profile, needs, place, hooks };
-    let policy = purpose.compile(&texts)?;
+    let view =
+        View { directory: request.directory, profile: request.profile, agent: Some(first.clone()) };
+    let Standpoint { places, workspace, policy, loaded, purpose, agent } = Standpoint::take(view)?;
+    let files::Loaded { texts, trusted } = loaded;
+    let state = purpose.needs.write.clone();
     let tier = tier::choose(policy.tiers())?;
     if request.overlay {
         if !tier.has_namespaces() {
@@ -107,6 +103,8 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
                 .collect()
         })
         .unwrap_or_default();
+    let statements = purpose.statements(&policy, &texts)?;
+    let limits_page = teach::page(&policy, &statements, &workspace, request.queue);
     Ok(Prepared {
         places: places.clone(),
         workspace,
@@ -123,6 +121,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         queue: request.queue,
         overlay: request.overlay,
         publish,
+        limits_page,
         command: request.command,
     })
 }
@@ -143,7 +142,7 @@ impl Prepared {
 const PROXIES: [&str; 3] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
 
 /// The clean environment: what the policy lets pass, and what every program needs.
-fn environment(
+pub(crate) fn environment(
     policy: &Policy,
     places: &Places,
     agent: Option<&Adapter>,
@@ -189,7 +188,7 @@ fn tools_defaults<'a>(
 }
 
 /// The command's file, as the shell would find it.
-fn find(
+pub(crate) fn find(
     command: &OsStr,
     workspace: &Path,
     environment: &[(OsString, OsString)],
@@ -255,6 +254,7 @@ impl Prepared {
             },
         };
         limits::lower(self.policy.limits(), &mut plan);
+        teach::place(self, &mut plan);
         plan
     }
 

@@ -36,6 +36,7 @@ use crate::publish::Published;
 use crate::scratch::Scratch;
 use crate::secrets::CredentialError;
 use crate::stdio::{StreamError, Streams};
+use crate::teach;
 use crate::terminal::{Terminal, TerminalDesk};
 use crate::tier::{self, NoTier};
 use crate::warden::Warden;
@@ -154,6 +155,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     // The record's place is there before the plan is made, so that it is hidden.
     made.directory(&prepared.places.state)?;
     let scratch = Scratch::make(&prepared)?;
+    teach::write(&prepared)?;
     check_reach(&prepared)?;
     let published = Published::bind(&prepared.publish)?;
     let session = session_id().map_err(system("name the session"))?;
@@ -195,6 +197,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         Questions::new(prepared.queue),
         session.to_string(),
     ));
+    gate.taught.more_at(teach::file(prepared.scratch.as_deref()));
     let directory = session.directory(&prepared.places.state);
     let view = HostView::of(&plan, launched.terminal.as_ref())
         .map_err(system("look at the session's terminal"))?;

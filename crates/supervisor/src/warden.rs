@@ -515,7 +515,7 @@ impl Warden {
 
     fn tell(&self, task: u32, refusal: &Refusal) {
         let free = !self.gate.questions.screen_is_taken();
-        notify::tell(task, &format!("remit: {refusal}\n"), free);
+        self.gate.taught.tell(refusal, |words| notify::tell(task, words, free));
     }
 
     /// Its own words would be about a wrong password or a missing right.

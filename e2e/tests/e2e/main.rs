@@ -29,6 +29,7 @@ mod commands;
 mod data;
 mod escapes;
 mod evidence;
+mod explained;
 mod explicit;
 mod flows;
 mod handover;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         limits::all(),
         live::all(),
         network::all(),
+        explained::all(),
         explicit::all(),
         leaks::all(),
         leaks::insisting::all(),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use remit_audit::event::{Boundary, Machine, User};
+use remit_audit::event::{Boundary, Circumstances, Machine, User};
 use remit_audit::{
     At, Kind, Process, PublicKey, Record, Report, SessionId, Status, Sync, Text, Tried, Verdict,
 };
@@ -44,7 +44,14 @@ pub(crate) fn process() -> Process {
 pub(crate) fn exec(argv: Vec<Text>) -> Kind {
     Kind::Exec {
         program: None,
-        environment: Vec::new(),
+        environment: vec![Text::from("PAGER=less")],
+        circumstances: Circumstances {
+            path: Some(Text::from("./git")),
+            copy_of: vec![Text::from("/usr/bin/git")],
+            stdin: remit_policy::Stdin::Pipe,
+            fed_by: Some(Text::from("/usr/bin/cat")),
+            feeds: None,
+        },
         process: process(),
         argv,
         cwd: Text::from("/work"),

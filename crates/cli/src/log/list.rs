@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::tz::TimeZone;
 use remit_approvals::words;
 use remit_audit::event::ReviewAction;
-use remit_audit::{Event, Kind, SessionId, Text};
+use remit_audit::{Event, Kind, SessionId, Text, Verdict};
 use remit_policy::show;
 use serde_json::json;
 
@@ -84,7 +84,9 @@ impl Summary {
                 [first, .., last] => last.mono.saturating_sub(first.mono),
                 _ => 0,
             },
-            execs: number(|kind| matches!(kind, Kind::Exec { .. })),
+            execs: number(
+                |kind| matches!(kind, Kind::Exec { verdict, .. } if *verdict != Verdict::Refuse),
+            ),
             connects: number(|kind| matches!(kind, Kind::Connect { .. })),
             refusals: number(|kind| matches!(kind, Kind::Refusal { .. })),
             questions: number(|kind| matches!(kind, Kind::Question { .. })),

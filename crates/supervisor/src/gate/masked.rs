@@ -26,7 +26,12 @@ fn masked(mut event: Kind, credentials: &Credentials) -> Kind {
         return event;
     }
     match &mut event {
-        Kind::Request { method, path, .. } | Kind::Upload { method, path, .. } => {
+        Kind::Request { method, path, also, .. } => {
+            mask(method, credentials);
+            mask(path, credentials);
+            also.iter_mut().for_each(|text| mask(text, credentials));
+        }
+        Kind::Upload { method, path, .. } => {
             mask(method, credentials);
             mask(path, credentials);
         }

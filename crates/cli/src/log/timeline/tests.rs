@@ -1,4 +1,4 @@
-use remit_audit::event::{Boundary, Machine, User};
+use remit_audit::event::{Boundary, Circumstances, Machine, User};
 use remit_audit::{Digest, Tried};
 use remit_policy::{Basis, Host, HostName, Layer, Origin, Port};
 
@@ -77,6 +77,7 @@ fn exec(pid: u32, parent: u32, command: &str, attempt: u64, verdict: Verdict) ->
     Kind::Exec {
         program: None,
         environment: Vec::new(),
+        circumstances: Circumstances::default(),
         process: process(pid, parent),
         argv,
         cwd: Text::from("/srv/app1"),
@@ -309,6 +310,7 @@ fn a_long_command_loses_its_middle_and_keeps_its_point() {
     let exec = Kind::Exec {
         program: None,
         environment: Vec::new(),
+        circumstances: Circumstances::default(),
         process: process(10, 1),
         argv,
         cwd: Text::from("/"),
