@@ -243,7 +243,10 @@ fn findings(
         }
         let says = list(&row.says, "says", reason);
         assert!(!says.iter().any(String::is_empty), "an empty text is in every word: {reason}");
-        assert!(says.iter().all(|text| *text == text.to_ascii_lowercase()), "{says:?} is matched in lower case");
+        assert!(
+            says.iter().all(|text| *text == text.to_ascii_lowercase()),
+            "{says:?} is matched in lower case"
+        );
         let operands = list(&row.operands, "operands", reason);
         let subcommand = places(&row.subcommand);
         let check = check.map_or("None".to_owned(), |check| format!("Some(Check::{check:?})"));
@@ -336,7 +339,10 @@ fn secrets(out: &mut String, rows: &[Secret], groups: &Groups) {
         check_words("secret", reason);
         assert!(!paths.is_empty(), "a secret without a path: {reason}");
         for path in paths {
-            assert!(path.starts_with("~/") || path.starts_with('/') || path.starts_with("**/"), "`{path}` begins with `~/`, `/` or `**/`");
+            assert!(
+                path.starts_with("~/") || path.starts_with('/') || path.starts_with("**/"),
+                "`{path}` begins with `~/`, `/` or `**/`"
+            );
         }
         let readers = expand(&row.readers, groups);
         let users = expand(&row.users, groups);
@@ -374,7 +380,11 @@ fn places(path: &[String]) -> String {
     format!("&[{}]", path.iter().map(place).collect::<Vec<_>>().join(", "))
 }
 
-fn list<'a>(list: &'a Option<Vec<String>>, key: &str, about: &(impl Debug + ?Sized)) -> &'a [String] {
+fn list<'a>(
+    list: &'a Option<Vec<String>>,
+    key: &str,
+    about: &(impl Debug + ?Sized),
+) -> &'a [String] {
     match list {
         None => &[],
         Some(list) => {

@@ -174,7 +174,9 @@ impl Commands {
                 Verdict::Allow(Permit::new(attempt, ruling.basis.clone()))
             }
             Decision::Ask
-                if ruling.by_default && doubt.is_none() && knowledge::reads_only(&attempt, &self.place) =>
+                if ruling.by_default
+                    && doubt.is_none()
+                    && knowledge::reads_only(&attempt, &self.place) =>
             {
                 Verdict::Allow(Permit::new(attempt, Basis::built_in("commands: it only reads")))
             }

@@ -90,7 +90,8 @@ pub(crate) fn findings(exec: &Exec, place: &Place) -> Vec<Finding> {
     for view in &views {
         for about in view.names.iter().flat_map(|name| About::of(name)) {
             let line = Line::parse(&view.arguments, about.grammar());
-            findings.extend(about.rows().filter_map(|row| rows::finding(row, &line, &exec.cwd, place)));
+            findings
+                .extend(about.rows().filter_map(|row| rows::finding(row, &line, &exec.cwd, place)));
         }
         findings.extend(pipes::findings(exec, view));
     }
@@ -112,7 +113,9 @@ pub(crate) fn findings(exec: &Exec, place: &Place) -> Vec<Finding> {
 /// are by a repository, is judged when it starts.
 pub(crate) fn reads_only(exec: &Exec, place: &Place) -> bool {
     let Some(program) = &exec.program else { return false };
-    let is_system = |path: &Path| path.parent().is_some_and(|parent| SYSTEM.iter().any(|system| parent == Path::new(system)));
+    let is_system = |path: &Path| {
+        path.parent().is_some_and(|parent| SYSTEM.iter().any(|system| parent == Path::new(system)))
+    };
     if !is_system(&exec.path) || !is_system(program) {
         return false;
     }
@@ -164,7 +167,9 @@ pub(crate) fn known_programs() -> BTreeSet<PathBuf> {
 
 /// Where a system keeps a program of this name.
 pub(crate) fn places_of(name: &str) -> impl Iterator<Item = PathBuf> + '_ {
-    ["/usr/bin", "/usr/sbin", "/usr/local/bin"].into_iter().map(move |place| Path::new(place).join(name))
+    ["/usr/bin", "/usr/sbin", "/usr/local/bin"]
+        .into_iter()
+        .map(move |place| Path::new(place).join(name))
 }
 
 /// Directories that a session does not write to. `/bin` and `/sbin` lead to those
@@ -177,12 +182,16 @@ fn unknown_program(exec: &Exec) -> Option<Finding> {
     let paths = [Some(&exec.path), exec.program.as_ref()];
     let mut paths = paths.into_iter().flatten().map(|path| path.as_os_str().as_bytes());
     let is_descriptor = |path: &[u8]| {
-        path.starts_with(b"/memfd:") || path.starts_with(b"/dev/fd/") || path.ends_with(b" (deleted)")
+        path.starts_with(b"/memfd:")
+            || path.starts_with(b"/dev/fd/")
+            || path.ends_with(b" (deleted)")
     };
     // Whatever stands between `/proc/` and these is a process.
     let by_process = |path: &[u8]| {
         path.starts_with(b"/proc/")
-            && ["/root/", "/fd/", "/map_files/"].iter().any(|part| words::holds(path, part.as_bytes()))
+            && ["/root/", "/fd/", "/map_files/"]
+                .iter()
+                .any(|part| words::holds(path, part.as_bytes()))
     };
     paths.any(|path| is_descriptor(path) || by_process(path)).then(|| Finding {
         class: "unknown-program".to_owned(),

@@ -8,21 +8,37 @@ use crate::filesystem::Place;
 
 /// Tests that single out files, rather than kinds of them.
 const TESTS: [&[u8]; 16] = [
-    b"-name", b"-iname", b"-path", b"-ipath", b"-wholename", b"-iwholename", b"-regex", b"-iregex",
-    b"-newer", b"-mtime", b"-mmin", b"-atime", b"-amin", b"-ctime", b"-empty", b"-size",
+    b"-name",
+    b"-iname",
+    b"-path",
+    b"-ipath",
+    b"-wholename",
+    b"-iwholename",
+    b"-regex",
+    b"-iregex",
+    b"-newer",
+    b"-mtime",
+    b"-mmin",
+    b"-atime",
+    b"-amin",
+    b"-ctime",
+    b"-empty",
+    b"-size",
 ];
 
 /// What `-delete`, or a deleting `-exec`, would hit: a starting point that is not
 /// to be deleted, or all of one because no test stands before it.
 pub(super) fn deletes(words: &[Word<'_>], cwd: &Path, place: &Place) -> Option<Target> {
     let is_expression = |word: &&Word<'_>| {
-        word.text.starts_with(b"-") && word.text.len() > 1 || [&b"("[..], b"!", b","].contains(&word.text)
+        word.text.starts_with(b"-") && word.text.len() > 1
+            || [&b"("[..], b"!", b","].contains(&word.text)
     };
     let settings = |word: &&Word<'_>| {
         [&b"-H"[..], b"-L", b"-P", b"--"].contains(&word.text) || word.text.starts_with(b"-O")
     };
     let start = words.iter().position(|word| !settings(&word)).unwrap_or(words.len());
-    let length = words[start..].iter().position(|word| is_expression(&word)).unwrap_or(words.len() - start);
+    let length =
+        words[start..].iter().position(|word| is_expression(&word)).unwrap_or(words.len() - start);
     let (points, expression) = words[start..].split_at(length);
     let at = expression.iter().enumerate().position(|(number, word)| {
         let next = expression.get(number + 1).map(|word| targets_name(word.text));
@@ -34,7 +50,8 @@ pub(super) fn deletes(words: &[Word<'_>], cwd: &Path, place: &Place) -> Option<T
         [] => vec![b"."],
         points => points.iter().map(|word| word.text).collect(),
     };
-    let loose = before.iter().any(|word| [&b"-o"[..], b"-or", b",", b"!", b"-not"].contains(&word.text));
+    let loose =
+        before.iter().any(|word| [&b"-o"[..], b"-or", b",", b"!", b"-not"].contains(&word.text));
     let tests = before.iter().enumerate().any(|(number, word)| {
         let value = before.get(number + 1).map_or(&b""[..], |word| word.text);
         TESTS.contains(&word.text) && (word.text == b"-empty" || !is_all(value))

@@ -37,7 +37,8 @@ pub(super) fn findings(exec: &Exec, view: &View<'_>) -> Vec<Finding> {
         findings.push(Finding {
             class: "download-and-run".to_owned(),
             risk: Risk::Medium,
-            reason: "it runs a script that is in no file, such as what a download prints".to_owned(),
+            reason: "it runs a script that is in no file, such as what a download prints"
+                .to_owned(),
             undo: None,
         });
     }
@@ -59,7 +60,8 @@ fn reads_its_script(arguments: &[&[u8]]) -> bool {
     for word in arguments {
         match *word {
             b"-" | b"-s" | b"/dev/stdin" | b"/dev/fd/0" | b"/proc/self/fd/0" => return true,
-            b"-c" | b"-e" | b"-E" | b"-m" | b"-p" | b"-r" | b"-n" | b"--eval" | b"--print" | b"--version" => {
+            b"-c" | b"-e" | b"-E" | b"-m" | b"-p" | b"-r" | b"-n" | b"--eval" | b"--print"
+            | b"--version" => {
                 return *word == b"-n" && arguments.len() == 1;
             }
             [b'-', b'-', ..] => {}
@@ -82,8 +84,11 @@ fn reads_its_script(arguments: &[&[u8]]) -> bool {
 fn runs_a_descriptor(arguments: &[&[u8]]) -> bool {
     let script = arguments.iter().find(|word| !word.starts_with(b"-"));
     let script = script.copied().unwrap_or_default();
-    let texts = arguments.iter().any(|word| matches!(*word, [b'-', rest @ ..] if rest.last() == Some(&b'c')));
-    let descriptor = script.starts_with(b"/dev/fd/") || (script.starts_with(b"/proc/") && super::words::holds(script, b"/fd/"));
+    let texts = arguments
+        .iter()
+        .any(|word| matches!(*word, [b'-', rest @ ..] if rest.last() == Some(&b'c')));
+    let descriptor = script.starts_with(b"/dev/fd/")
+        || (script.starts_with(b"/proc/") && super::words::holds(script, b"/fd/"));
     descriptor && !texts && !script.ends_with(b"/0")
 }
 

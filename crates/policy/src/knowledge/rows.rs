@@ -3,12 +3,12 @@
 use std::cmp::Reverse;
 use std::path::Path;
 
+use super::Finding;
 use super::find;
 use super::sed;
 use super::table::{Check, Reads, Row};
 use super::targets::{self, Target};
 use super::words::{Line, is_any, says};
-use super::Finding;
 use crate::filesystem::Place;
 
 /// What a row says about this command, if it is about it.
@@ -28,7 +28,9 @@ pub(super) fn finding(row: &Row, line: &Line<'_>, cwd: &Path, place: &Place) -> 
         Some(Check::Deletion) => targets::deleted(line.operands(behind), cwd, place)?,
         Some(Check::Find) => find::deletes(&line.words, cwd, place)?,
         Some(Check::Sed) => sed::runs(line).then(Target::default)?,
-        Some(Check::Abroad) => targets::abroad(line.values_of(row.options, row.globals), cwd, place)?,
+        Some(Check::Abroad) => {
+            targets::abroad(line.values_of(row.options, row.globals), cwd, place)?
+        }
     };
     Some(Finding {
         class: row.class.to_owned(),

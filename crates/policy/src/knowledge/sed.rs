@@ -51,10 +51,12 @@ fn read(script: &[u8]) -> Option<bool> {
             }
             b'a' | b'i' | b'c' => text_end(after),
             b'r' | b'R' | b'w' | b'W' | b'#' => line_end(after),
-            b'b' | b't' | b'T' | b':' | b'v' => past(after, |b| b != b'\n' && b != b';' && b != b'}'),
+            b'b' | b't' | b'T' | b':' | b'v' => {
+                past(after, |b| b != b'\n' && b != b';' && b != b'}')
+            }
             b'q' | b'Q' | b'l' | b'L' => end(past(after, |b| b.is_ascii_digit() || b == b' '))?,
-            b'd' | b'D' | b'g' | b'G' | b'h' | b'H' | b'n' | b'N' | b'p' | b'P' | b'x' | b'z' | b'='
-            | b'F' => end(after)?,
+            b'd' | b'D' | b'g' | b'G' | b'h' | b'H' | b'n' | b'N' | b'p' | b'P' | b'x' | b'z'
+            | b'=' | b'F' => end(after)?,
             b'{' | b'}' => after,
             _ => return None,
         };
@@ -118,15 +120,43 @@ mod tests {
 
     #[test]
     fn a_script_that_runs_something_is_told_from_one_that_edits() {
-        let check = |script: &str, expected| assert_eq!(read(script.as_bytes()), expected, "{script}");
+        let check =
+            |script: &str, expected| assert_eq!(read(script.as_bytes()), expected, "{script}");
         for script in [
-            "1,50p", "s/a/b/g", "s|a/b|c\\|d|", "/x/,/y/d", "$!N;P;D", "s/e/x/;s/x/e/", "/e/d", "y/e/f/",
-            "1a e", "a\\\nid\\\ne\np", ":a;N;$!ba;s/\\n/ /g", "/a/{s/b/c/;p}", "\\,e,Id", "2q", "1~2p",
-            "s/x/y/w e", "# e", "", "0,/x/s//y/",
+            "1,50p",
+            "s/a/b/g",
+            "s|a/b|c\\|d|",
+            "/x/,/y/d",
+            "$!N;P;D",
+            "s/e/x/;s/x/e/",
+            "/e/d",
+            "y/e/f/",
+            "1a e",
+            "a\\\nid\\\ne\np",
+            ":a;N;$!ba;s/\\n/ /g",
+            "/a/{s/b/c/;p}",
+            "\\,e,Id",
+            "2q",
+            "1~2p",
+            "s/x/y/w e",
+            "# e",
+            "",
+            "0,/x/s//y/",
         ] {
             check(script, Some(false));
         }
-        for script in ["e", "1e id", "s/.*/id/e", "s/a/b/ge", "/x/e", "p;e", "$!e id", "{e}", "a x\ne", "s,a,b,;1!e"] {
+        for script in [
+            "e",
+            "1e id",
+            "s/.*/id/e",
+            "s/a/b/ge",
+            "/x/e",
+            "p;e",
+            "$!e id",
+            "{e}",
+            "a x\ne",
+            "s,a,b,;1!e",
+        ] {
             check(script, Some(true));
         }
         for script in ["s/a", "s/a/b/k", "?", "pe", "y/a"] {

@@ -22,8 +22,8 @@ impl Variable {
     /// Whether, with this value, it changes what a program of these names does.
     pub(super) fn matters(&self, value: &OsStr, names: &[&[u8]]) -> bool {
         let value = value.as_bytes();
-        let theirs = self.programs.is_empty()
-            || names.iter().any(|name| is_one_of(name, self.programs));
+        let theirs =
+            self.programs.is_empty() || names.iter().any(|name| is_one_of(name, self.programs));
         let harmless = || {
             let mut words = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
             words.all(|word| is_any(word, self.harmless))

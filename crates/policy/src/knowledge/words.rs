@@ -46,12 +46,15 @@ impl<'a> Line<'a> {
                     ended = !grammar.never_ends;
                     Role::Value
                 }
-                [b'-', _, ..] if !ended && (grammar.single || text.starts_with(b"--")) => Role::Long,
+                [b'-', _, ..] if !ended && (grammar.single || text.starts_with(b"--")) => {
+                    Role::Long
+                }
                 [b'-', _, ..] if !ended => Role::Letters,
                 _ => Role::Operand { certain: !unsure },
             };
             let word = Word { text, role, early };
-            let options = if early && !grammar.globals.is_empty() { grammar.globals } else { grammar.values };
+            let options =
+                if early && !grammar.globals.is_empty() { grammar.globals } else { grammar.values };
             value_next = word.takes_next(options);
             let known = value_next || role == Role::Value || word.is_flag(&grammar);
             unsure = matches!(role, Role::Long | Role::Letters) && !known && !text.contains(&b'=');
@@ -127,7 +130,8 @@ impl<'a> Word<'a> {
         match self.role {
             Role::Long => {
                 let name = name_of(self.text);
-                !self.text.contains(&b'=') && values.iter().any(|option| name == name_of(option.as_bytes()))
+                !self.text.contains(&b'=')
+                    && values.iter().any(|option| name == name_of(option.as_bytes()))
             }
             Role::Letters => {
                 let letters = letters_of(self.text);
@@ -142,7 +146,8 @@ impl<'a> Word<'a> {
         match self.role {
             Role::Long => grammar.flags.iter().any(|flag| flag.as_bytes() == self.text),
             Role::Letters => {
-                let known = |letter| is_letter(letter, grammar.flags) || is_letter(letter, grammar.values);
+                let known =
+                    |letter| is_letter(letter, grammar.flags) || is_letter(letter, grammar.values);
                 letters_of(self.text).iter().all(|letter| known(*letter))
             }
             Role::Value | Role::Operand { .. } => false,
@@ -156,7 +161,8 @@ impl<'a> Word<'a> {
             Some((name, wanted)) => (name, Some(wanted)),
             None => (option, None),
         };
-        let fits = |value: &'a [u8]| wanted.is_none_or(|wanted| glob(wanted, value)).then_some(value);
+        let fits =
+            |value: &'a [u8]| wanted.is_none_or(|wanted| glob(wanted, value)).then_some(value);
         match self.role {
             Role::Long => {
                 let given = name_of(self.text);
@@ -169,7 +175,8 @@ impl<'a> Word<'a> {
                     }
                     (false, None) => false,
                 };
-                let inline = self.text.iter().position(|b| *b == b'=').map(|at| &self.text[at + 1..]);
+                let inline =
+                    self.text.iter().position(|b| *b == b'=').map(|at| &self.text[at + 1..]);
                 if is_it { fits(inline.unwrap_or(next)) } else { None }
             }
             Role::Letters => {
@@ -177,7 +184,8 @@ impl<'a> Word<'a> {
                 let letters = letters_of(self.text);
                 let end = letters.iter().position(|letter| is_letter(*letter, grammar.values));
                 // The values of letters without a dash follow one after the other.
-                let end = end.filter(|_| self.text.starts_with(b"-")).map_or(letters.len(), |at| at + 1);
+                let end =
+                    end.filter(|_| self.text.starts_with(b"-")).map_or(letters.len(), |at| at + 1);
                 let at = letters[..end].iter().position(|letter| letter == wanted_letter)?;
                 let rest = &letters[at + 1..];
                 let inline = rest.strip_prefix(b"=").unwrap_or(rest);
@@ -197,7 +205,9 @@ impl<'a> Word<'a> {
         }
         let given = name_of(text);
         if let Some(long) = option.strip_prefix("--") {
-            return text.starts_with(b"--") && !given.is_empty() && long.as_bytes().starts_with(given);
+            return text.starts_with(b"--")
+                && !given.is_empty()
+                && long.as_bytes().starts_with(given);
         }
         match option.as_bytes() {
             [b'-', letter] => !text.starts_with(b"--") && letters_of(text).contains(letter),
@@ -242,5 +252,7 @@ pub(super) fn says(text: &[u8], wanted: &[&str]) -> bool {
 }
 
 pub(super) fn holds(text: &[u8], wanted: &[u8]) -> bool {
-    text.windows(wanted.len()).any(|window| window == wanted)
+    let Some(first) = wanted.first() else { return true };
+    let starts = text.iter().enumerate().filter(|(_, byte)| *byte == first);
+    starts.into_iter().any(|(at, _)| text[at..].starts_with(wanted))
 }

@@ -61,7 +61,8 @@ fn of_a_days_ordinary_commands_at_most_three_in_a_hundred_ask() {
 fn no_harmful_command_is_allowed() {
     let by_default = policy("");
     let all = lines(HARMFUL).count();
-    let allowed: Vec<_> = lines(HARMFUL).filter(|line| judge(&by_default, line).0 == "allow").collect();
+    let allowed: Vec<_> =
+        lines(HARMFUL).filter(|line| judge(&by_default, line).0 == "allow").collect();
     println!("{} of {all} harmful commands are allowed", allowed.len());
     assert!(all >= 230, "{all} lines are too few");
     assert!(allowed.is_empty(), "{allowed:#?}");
@@ -74,9 +75,19 @@ fn where_commands_are_asked_about_those_that_only_read_are_not() {
     let asked = lines(ORDINARY).filter(|line| judge(&prompting, line).0 != "allow").count();
     println!("{asked} of {all} ordinary commands ask where that is the default");
     for line in [
-        "ls -la", "cat README.md", "git status --short", "git --no-pager log --oneline -10", "rg -n x src",
-        "grep -rn x src", "find . -name '*.rs'", "sed -n '1,200p' src/app.py", "wc -l src/main.rs", "jq .x p.json",
-        "git diff HEAD~1", "GIT_PAGER=cat git log -3", "awk '{print $1}' access.log",
+        "ls -la",
+        "cat README.md",
+        "git status --short",
+        "git --no-pager log --oneline -10",
+        "rg -n x src",
+        "grep -rn x src",
+        "find . -name '*.rs'",
+        "sed -n '1,200p' src/app.py",
+        "wc -l src/main.rs",
+        "jq .x p.json",
+        "git diff HEAD~1",
+        "GIT_PAGER=cat git log -3",
+        "awk '{print $1}' access.log",
     ] {
         let exec = parts(line).into_iter().last().expect("a command");
         let verdict = prompting.exec(exec, &Grants::default());
@@ -87,6 +98,51 @@ fn where_commands_are_asked_about_those_that_only_read_are_not() {
     }
     // What asks here and not by default is what builds, tests, writes or needs a shell.
     assert!(asked < all, "none of {all} only reads");
+}
+
+#[test]
+fn a_finding_gives_way_to_a_rule_of_its_force_and_a_variable_to_none() {
+    let rule = |words: &str| format!("prefix_rule(pattern={words}, decision='allow')\n");
+    let compiled =
+        |layer, words| crate::common::compile(&[crate::common::rules(layer, &rule(words))], None);
+    let of_user = compiled(Layer::User, "['git']");
+    let of_system = compiled(Layer::System, "['git']");
+    for (policy, line, expected) in [
+        (&of_user, "git reset --hard", "allow"),
+        (&of_user, "git push --force", "ask"),
+        (&of_system, "git push --force", "allow"),
+        (&of_user, "GIT_SSH_COMMAND=./x git fetch", "ask"),
+        (&of_system, "GIT_SSH_COMMAND=./x git fetch", "ask"),
+        (&of_system, "GIT_PAGER=cat git fetch", "allow"),
+    ] {
+        assert_eq!(judge(policy, line).0, expected, "{line}");
+    }
+}
+
+#[test]
+fn the_programs_whose_copies_matter_are_those_that_are_asked_about() {
+    let policy = crate::common::compile(
+        &[crate::common::rules(
+            Layer::User,
+            "prefix_rule(pattern=[['mytool', '/opt/x/tool']], decision='prompt')",
+        )],
+        None,
+    );
+    let known = policy.known_programs();
+    for path in [
+        "/usr/bin/git",
+        "/usr/bin/rm",
+        "/usr/local/bin/kubectl",
+        "/usr/sbin/iptables",
+        "/usr/bin/mytool",
+        "/opt/x/tool",
+    ] {
+        assert!(known.contains(Path::new(path)), "{path}");
+    }
+    for path in ["/usr/bin/ls", "/usr/bin/wc", "/opt/x/mytool"] {
+        assert!(!known.contains(Path::new(path)), "{path}");
+    }
+    assert!(known.iter().all(|path| path.is_absolute()) && known.len() < 3000, "{}", known.len());
 }
 
 /// Each program that a line starts, as the kernel would see it.
@@ -131,16 +187,22 @@ fn inner(outer: &Exec) -> Option<Exec> {
     Some(Exec { program: Some(path.clone()), path, argv, ..outer.clone() })
 }
 
-const RESERVED: [&str; 14] =
-    ["if", "then", "fi", "while", "do", "done", "for", "!", "[", "export", "source", "eval", "cd", "history"];
+const RESERVED: [&str; 14] = [
+    "if", "then", "fi", "while", "do", "done", "for", "!", "[", "export", "source", "eval", "cd",
+    "history",
+];
 
 fn command(tokens: &[Token], facts: &str) -> Option<Exec> {
     let mut words: Vec<String> = tokens.iter().map(|token| token.text().to_owned()).collect();
-    while words.first().is_some_and(|word| ["if", "then", "while", "do", "!"].contains(&word.as_str())) {
+    while words
+        .first()
+        .is_some_and(|word| ["if", "then", "while", "do", "!"].contains(&word.as_str()))
+    {
         words.remove(0);
     }
     let is_assignment = |word: &String| {
-        word.split_once('=').is_some_and(|(name, _)| !name.is_empty() && !name.contains(['-', '/', '.', ':']))
+        word.split_once('=')
+            .is_some_and(|(name, _)| !name.is_empty() && !name.contains(['-', '/', '.', ':']))
     };
     let at = words.iter().position(|word| !is_assignment(word))?;
     let argv = words.split_off(at);
@@ -161,7 +223,10 @@ fn exec(argv: &[String], facts: &str) -> Exec {
     let fact = |name: &str| {
         let at = facts.find(&format!("{name}="))? + name.len() + 1;
         let rest = &facts[at..];
-        let end = [" path=", " program=", " copy=", " cwd="].iter().filter_map(|next| rest.find(next)).min();
+        let end = [" path=", " program=", " copy=", " cwd="]
+            .iter()
+            .filter_map(|next| rest.find(next))
+            .min();
         Some(PathBuf::from(&rest[..end.unwrap_or(rest.len())]))
     };
     let path = fact("path").unwrap_or_else(|| match argv[0].contains('/') {
@@ -223,7 +288,8 @@ fn tokens(line: &str) -> Vec<Token> {
                 word.get_or_insert_default().push_str(&format!("${inner})"));
             }
             '<' | '>' => {
-                let number = word.as_ref().is_some_and(|text| text.chars().all(|c| c.is_ascii_digit()));
+                let number =
+                    word.as_ref().is_some_and(|text| text.chars().all(|c| c.is_ascii_digit()));
                 if number {
                     word = None;
                 }
