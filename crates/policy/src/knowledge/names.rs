@@ -59,29 +59,24 @@ pub(super) fn name_of(path: &Path) -> &[u8] {
 
 /// The module or script that an interpreter is given.
 fn carried<'a>(arguments: &[&'a [u8]]) -> Option<View<'a>> {
-    let mut words = arguments.iter().enumerate();
-    while let Some((number, word)) = words.next() {
-        let rest = arguments[number + 1..].to_vec();
+    let view = |name, rest: &[&'a [u8]]| View { names: vec![name], arguments: rest.to_vec() };
+    let mut rest = arguments;
+    while let Some((word, after)) = rest.split_first() {
+        rest = after;
         match *word {
-            b"-m" => {
-                let (module, rest) = rest.split_first()?;
-                return Some(View { names: vec![top(module)], arguments: rest.to_vec() });
-            }
-            // `-mtwine`, and Python's `-Im twine`.
-            [b'-', b'm', module @ ..] => {
-                return Some(View { names: vec![top(module)], arguments: rest });
+            // `-mtwine`; and `-m twine`, or `-Im twine`.
+            [b'-', b'm', module @ ..] if !module.is_empty() => {
+                return Some(view(top(module), rest));
             }
             [b'-', letters @ .., b'm'] if letters.iter().all(u8::is_ascii_alphabetic) => {
                 let (module, rest) = rest.split_first()?;
-                return Some(View { names: vec![top(module)], arguments: rest.to_vec() });
+                return Some(view(top(module), rest));
             }
-            [b'-', ..] if is_one_of(word, ASIDE) => {
-                words.next();
-            }
+            [b'-', ..] if is_one_of(word, ASIDE) => rest = rest.get(1..).unwrap_or_default(),
             [b'-', ..] => {}
             script => {
                 let name = name_of(Path::new(OsStr::from_bytes(script)));
-                return Some(View { names: vec![stem(name)], arguments: rest });
+                return Some(view(stem(name), rest));
             }
         }
     }

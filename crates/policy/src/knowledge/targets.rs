@@ -119,61 +119,69 @@ fn stands_for_all(name: &[u8]) -> bool {
     name.contains(&b'*') && !name.iter().any(|b| b.is_ascii_alphanumeric() || *b >= 0x80)
 }
 
-/// What of the arguments holds something to log in with.
+/// What of the arguments names something to log in with, the gravest only.
 pub(super) fn secrets(
     names: &[&[u8]],
     arguments: &[&[u8]],
     cwd: &Path,
     place: &Place,
-) -> Vec<Finding> {
-    let among =
-        |list: &[&str]| names.iter().any(|name| list.iter().any(|known| known.as_bytes() == *name));
+) -> Option<Finding> {
     let counts = |secret: &&Secret| match secret.readers {
         [] => !names.iter().all(|name| is_one_of(name, secret.users)),
-        readers => among(readers),
+        readers => names.iter().any(|name| is_one_of(name, readers)),
     };
     let secrets: Vec<_> = SECRETS.iter().filter(counts).collect();
-    let mut findings = Vec::new();
-    for secret in secrets {
-        let named = arguments
-            .iter()
-            .flat_map(|word| pieces(word))
-            .find(|piece| is_secret(piece, secret, cwd, place));
-        if let Some(piece) = named {
-            findings.push(Finding {
-                class: "credential-reading".to_owned(),
-                risk: secret.risk,
-                reason: format!("{} is named: {}", quoted(piece), secret.reason),
-                undo: Some("a secret that was read can only be replaced".to_owned()),
-            });
-        }
-    }
-    findings
+    let at_home = !cwd.starts_with(&place.workspace) || place.home.starts_with(&place.workspace);
+    let pieces = arguments.iter().flat_map(|word| pieces(word));
+    let named = pieces.filter_map(|piece| {
+        let path = (at_home || leaves(piece)).then(|| resolve(piece, cwd, place)).flatten();
+        let name = piece.rsplit(|b| *b == b'/').next().unwrap_or(piece);
+        let mut about = secrets.iter().filter(|secret| !is_any(name, secret.except));
+        let secret = about.find(|secret| secret.is(path.as_deref(), name, place))?;
+        Some((piece, secret))
+    });
+    let (piece, secret) = named.max_by_key(|(_, secret)| secret.risk)?;
+    Some(Finding {
+        class: "credential-reading".to_owned(),
+        risk: secret.risk,
+        reason: format!("{} is named: {}", quoted(piece), secret.reason),
+        undo: Some("a secret that was read can only be replaced".to_owned()),
+    })
 }
 
-/// A word, and what in it may be a path: behind `=`, `@` or `:`.
+impl Secret {
+    /// Whether a file is it, or below it: by its path, or by its last part alone.
+    fn is(&self, path: Option<&Path>, name: &[u8], place: &Place) -> bool {
+        self.paths.iter().any(|secret| {
+            if let Some(wanted) = secret.strip_prefix("**/") {
+                return glob(wanted, name);
+            }
+            let Some(path) = path else { return false };
+            match secret.strip_prefix("~/") {
+                Some(below) => {
+                    path.strip_prefix(&place.home).is_ok_and(|path| path.starts_with(below))
+                }
+                None => path.starts_with(secret),
+            }
+        })
+    }
+}
+
+/// Whether a path may lead out of the directory it is relative to.
+fn leaves(piece: &[u8]) -> bool {
+    piece.starts_with(b"/")
+        || piece.starts_with(b"~")
+        || piece.starts_with(b"$")
+        || holds(piece, b"..")
+}
+
+/// A word, and what in it may be a path: behind `=`, `@` or `:`, or behind the
+/// letter of an option.
 fn pieces(word: &[u8]) -> impl Iterator<Item = &[u8]> {
     let behind = |mark: u8| word.iter().position(|b| *b == mark).map(|at| &word[at + 1..]);
-    let options = word.strip_prefix(b"-").filter(|rest| rest.len() > 1).map(|rest| &rest[1..]);
-    [Some(word), behind(b'='), behind(b'@'), behind(b':'), options].into_iter().flatten()
-}
-
-fn is_secret(piece: &[u8], secret: &Secret, cwd: &Path, place: &Place) -> bool {
-    let mut paths = secret.paths.iter();
-    paths.any(|path| {
-        let last = path.rsplit('/').next().unwrap_or(path);
-        if path.starts_with("**/") {
-            let name = piece.rsplit(|b| *b == b'/').next().unwrap_or(piece);
-            return glob(last, name) && !is_any(name, secret.except);
-        }
-        // Most words hold nothing of the name, and are not looked at further.
-        let near =
-            holds(piece, last.as_bytes()) || holds(cwd.as_os_str().as_bytes(), last.as_bytes());
-        let Some(path) = near.then(|| place.resolve(path).ok()).flatten() else { return false };
-        let named = resolve(piece, cwd, place).is_some_and(|named| named.starts_with(&path));
-        let name = piece.rsplit(|b| *b == b'/').next().unwrap_or(piece);
-        named && !piece.starts_with(b"-") && !is_any(name, secret.except)
-    })
+    let letter = word.strip_prefix(b"-").filter(|rest| rest.len() > 1).map(|rest| &rest[1..]);
+    let whole = (!word.starts_with(b"-")).then_some(word);
+    [whole, behind(b'='), behind(b'@'), behind(b':'), letter].into_iter().flatten()
 }
 
 fn quoted(word: &[u8]) -> String {

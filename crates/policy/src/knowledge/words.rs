@@ -252,5 +252,7 @@ pub(super) fn says(text: &[u8], wanted: &[&str]) -> bool {
 }
 
 pub(super) fn holds(text: &[u8], wanted: &[u8]) -> bool {
-    text.windows(wanted.len()).any(|window| window == wanted)
+    let Some(first) = wanted.first() else { return true };
+    let starts = text.iter().enumerate().filter(|(_, byte)| *byte == first);
+    starts.into_iter().any(|(at, _)| text[at..].starts_with(wanted))
 }

@@ -100,6 +100,51 @@ fn where_commands_are_asked_about_those_that_only_read_are_not() {
     assert!(asked < all, "none of {all} only reads");
 }
 
+#[test]
+fn a_finding_gives_way_to_a_rule_of_its_force_and_a_variable_to_none() {
+    let rule = |words: &str| format!("prefix_rule(pattern={words}, decision='allow')\n");
+    let compiled =
+        |layer, words| crate::common::compile(&[crate::common::rules(layer, &rule(words))], None);
+    let of_user = compiled(Layer::User, "['git']");
+    let of_system = compiled(Layer::System, "['git']");
+    for (policy, line, expected) in [
+        (&of_user, "git reset --hard", "allow"),
+        (&of_user, "git push --force", "ask"),
+        (&of_system, "git push --force", "allow"),
+        (&of_user, "GIT_SSH_COMMAND=./x git fetch", "ask"),
+        (&of_system, "GIT_SSH_COMMAND=./x git fetch", "ask"),
+        (&of_system, "GIT_PAGER=cat git fetch", "allow"),
+    ] {
+        assert_eq!(judge(policy, line).0, expected, "{line}");
+    }
+}
+
+#[test]
+fn the_programs_whose_copies_matter_are_those_that_are_asked_about() {
+    let policy = crate::common::compile(
+        &[crate::common::rules(
+            Layer::User,
+            "prefix_rule(pattern=[['mytool', '/opt/x/tool']], decision='prompt')",
+        )],
+        None,
+    );
+    let known = policy.known_programs();
+    for path in [
+        "/usr/bin/git",
+        "/usr/bin/rm",
+        "/usr/local/bin/kubectl",
+        "/usr/sbin/iptables",
+        "/usr/bin/mytool",
+        "/opt/x/tool",
+    ] {
+        assert!(known.contains(Path::new(path)), "{path}");
+    }
+    for path in ["/usr/bin/ls", "/usr/bin/wc", "/opt/x/mytool"] {
+        assert!(!known.contains(Path::new(path)), "{path}");
+    }
+    assert!(known.iter().all(|path| path.is_absolute()) && known.len() < 3000, "{}", known.len());
+}
+
 /// Each program that a line starts, as the kernel would see it.
 fn parts(line: &str) -> Vec<Exec> {
     let (facts, line) = match line.strip_prefix('{').and_then(|rest| rest.split_once("} ")) {
