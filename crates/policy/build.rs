@@ -121,6 +121,39 @@ struct Requests {
     paths: Vec<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answers {
+    never: Vec<NeverRow>,
+    words: Vec<WordsRow>,
+    free: Vec<FreeRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NeverRow {
+    programs: Vec<String>,
+    #[serde(rename = "reason")]
+    _reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WordsRow {
+    programs: Vec<String>,
+    words: usize,
+    #[serde(rename = "reason")]
+    _reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FreeRow {
+    command: Vec<String>,
+    #[serde(rename = "reason")]
+    _reason: String,
+}
+
 fn main() {
     println!("cargo::rerun-if-changed=data");
     let mut out = String::new();
@@ -157,6 +190,22 @@ fn main() {
     write("calls.rs", &out);
     write("programs.rs", &programs());
     write("presets.rs", &presets());
+    write("answers.rs", &answers());
+}
+
+fn answers() -> String {
+    let Answers { never, words, free } = parse("answers.toml");
+    let never: Vec<_> = never.into_iter().flat_map(|row| row.programs).collect();
+    let mut out = format!("const NEVER_ROWS: &[&str] = &{never:?};\n");
+    out.push_str("const WORDS_ROWS: &[Words] = &[\n");
+    for WordsRow { programs, words, .. } in words {
+        let _ = writeln!(out, "    Words {{ programs: &{programs:?}, words: {words} }},");
+    }
+    out.push_str("];\nconst FREE_ROWS: &[Free] = &[\n");
+    for FreeRow { command, .. } in free {
+        let _ = writeln!(out, "    Free {{ command: &{command:?} }},");
+    }
+    out + "];\n"
 }
 
 fn programs() -> String {

@@ -25,11 +25,12 @@ const REST: Duration = Duration::from_millis(500);
 /// Longest note to the agent, in characters.
 const NOTE_LIMIT: usize = 500;
 
-const YESES: [(char, &str, Choice); 4] = [
+const YESES: [(char, &str, Choice); 5] = [
     ('o', "once", Choice::Once),
     ('s', "this session", Choice::Session),
     ('h', "this host", Choice::Host),
     ('d', "this domain", Choice::Domain),
+    ('p', "this project", Choice::Project),
 ];
 
 /// A question on the screen.
@@ -39,8 +40,8 @@ pub struct Popup {
     waiting: usize,
     /// Keys count from here on.
     awake_at: Instant,
-    /// The note being typed.
-    note: Option<String>,
+    /// The words being typed, and what they go with.
+    note: Option<(Choice, String)>,
     /// Whether what was drawn last shows enough to say yes to.
     readable: bool,
 }
@@ -49,7 +50,7 @@ pub struct Popup {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
     pub choice: Choice,
-    /// Words to the agent, on refusal.
+    /// Words to the agent with a no, the reason with a yes.
     pub note: Option<String>,
 }
 
@@ -78,8 +79,10 @@ impl Popup {
         self.waiting = waiting;
     }
 
-    /// Takes a key: `o` once, `s` this session, `h` this host, `d` this domain,
-    /// where they are offered; `r` or Ctrl-C refuse, `n` a note. In a note, Enter refuses with it and Esc goes back.
+    /// Takes a key: `o` once, `s` this session, `h` this host, `d` this domain, `p`
+    /// this project, where they are offered; `r` or Ctrl-C refuse, `n` a note, `x`
+    /// refuses and stops the session. A yes that needs a reason asks for it first.
+    /// In a note, Enter answers with it and Esc goes back.
     ///
     /// A yes needs a drawing that shows the question: in a window too small to
     /// read, and before the first [`Popup::draw`], only a refusal counts.
@@ -88,14 +91,17 @@ impl Popup {
             self.awake_at = now + REST;
             return None;
         }
-        let refused = |note| Some(Answered { choice: Choice::Refuse, note });
-        if let Some(note) = &mut self.note {
+        let refused = |choice| Some(Answered { choice, note: None });
+        if let Some((choice, note)) = &mut self.note {
             match key {
                 Key::Enter => {
-                    let note = note.trim().to_owned();
-                    return refused(Some(note).filter(|note| !note.is_empty()));
+                    let (choice, note) = (*choice, note.trim().to_owned());
+                    if choice.is_yes() && (note.is_empty() || !self.readable) {
+                        return None;
+                    }
+                    return Some(Answered { choice, note: Some(note).filter(|it| !it.is_empty()) });
                 }
-                Key::CtrlC => return refused(None),
+                Key::CtrlC => return refused(Choice::Refuse),
                 Key::Esc => self.note = None,
                 Key::Backspace => drop(note.pop()),
                 Key::Char(c) if note.chars().count() < NOTE_LIMIT => note.push(c),
@@ -104,17 +110,27 @@ impl Popup {
             return None;
         }
         match key {
-            Key::Char('r') | Key::CtrlC => refused(None),
+            Key::Char('r') | Key::CtrlC => refused(Choice::Refuse),
+            Key::Char('x') if self.stops() => refused(Choice::Stop),
             Key::Char('n') => {
-                self.note = Some(String::new());
+                self.note = Some((Choice::Refuse, String::new()));
                 None
             }
             Key::Char(key) if self.readable => {
-                let mut offered = self.yeses().filter(|(letter, ..)| *letter == key);
-                offered.next().map(|(_, _, choice)| Answered { choice, note: None })
+                let (_, _, choice) = self.yeses().find(|(letter, ..)| *letter == key)?;
+                if self.posed.reason {
+                    self.note = Some((choice, String::new()));
+                    return None;
+                }
+                Some(Answered { choice, note: None })
             }
             _ => None,
         }
+    }
+
+    /// Whether the session may be stopped by the answer.
+    fn stops(&self) -> bool {
+        self.posed.choices.contains(&Choice::Stop)
     }
 
     /// The key, the words and the meaning of each yes that is offered.

@@ -20,14 +20,21 @@ use crate::verdict::{Permit, Question, Refusal, Verdict};
 
 /// The beginning of a command: one or more places, each with its alternatives.
 /// The first is a program: a bare name, or a path. The others are arguments.
+///
+/// An exact one is about the whole command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pattern(Vec<Vec<String>>);
+pub(crate) struct Pattern(Vec<Vec<String>>, bool);
 
 impl Pattern {
     /// No pattern if a place, or the whole, is empty.
     pub(crate) fn new(places: Vec<Vec<String>>) -> Option<Self> {
         let full = !places.is_empty() && places.iter().all(|place| !place.is_empty());
-        full.then_some(Self(places))
+        full.then_some(Self(places, false))
+    }
+
+    /// The same, about commands that have no words behind these.
+    pub(crate) fn exact(self) -> Self {
+        Self(self.0, true)
     }
 
     fn programs(&self) -> &[String] {
@@ -51,7 +58,11 @@ impl Pattern {
     fn arguments_match(&self, argv: &[OsString]) -> bool {
         let places = &self.0[1..];
         let arguments = argv.get(1..).unwrap_or_default();
-        arguments.len() >= places.len()
+        let fits = match self.1 {
+            true => arguments.len() == places.len(),
+            false => arguments.len() >= places.len(),
+        };
+        fits
             && places.iter().zip(arguments).all(|(alternatives, argument)| {
                 alternatives.iter().any(|word| OsStr::new(word) == argument)
             })
@@ -67,7 +78,7 @@ impl fmt::Display for Pattern {
                 words => write!(f, "{gap}[{}]", words.join("|"))?,
             }
         }
-        Ok(())
+        if self.1 { f.write_str(" (exactly)") } else { Ok(()) }
     }
 }
 
@@ -192,6 +203,16 @@ impl Commands {
                 note: None,
             }),
         }
+    }
+
+    /// See [`crate::Policy::is_settled_by_a_choice`].
+    pub(crate) fn is_settled_by_a_choice(&self, attempt: &Exec) -> bool {
+        let (ruling, _) = self.judge(attempt);
+        let findings = knowledge::findings(attempt, &self.place);
+        // Beside a rule that asks, one that allows says nothing.
+        let open = ruling.decision == Decision::Allow
+            || ruling.decision == Decision::Ask && ruling.by_default;
+        open && !findings.iter().any(|finding| finding.asks_although(Some(Force::Choice)))
     }
 
     /// What the rules say, and how strong the strongest statement is that allows it

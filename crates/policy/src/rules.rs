@@ -211,11 +211,13 @@ fn vocabulary(builder: &mut GlobalsBuilder) {
         #[starlark(default = NoneOr::None)] r#match: NoneOr<Value<'v>>,
         #[starlark(default = NoneOr::None)] not_match: NoneOr<Value<'v>>,
         #[starlark(default = NoneOr::None)] justification: NoneOr<&'v str>,
+        #[starlark(default = false)] exact: bool,
         evaluator: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<NoneType> {
         let decision = self::decision(decision.into_option().unwrap_or("allow"), &[])?;
         let justification = self::justification(justification)?;
         let pattern = self::pattern(pattern)?;
+        let pattern = if exact { pattern.exact() } else { pattern };
         for example in examples("match", r#match)? {
             if !pattern.matches(&example) {
                 let example = shown(&example);

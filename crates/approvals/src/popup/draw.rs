@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use remit_policy::Basis;
+use remit_policy::{Basis, Choice};
 
 use super::{Area, Popup};
 use crate::words::{lookalikes, plain, shorten, width, wrap};
@@ -76,6 +76,9 @@ impl Popup {
         }
         let hint = match (&self.note, self.wakes_at(now)) {
             (_, Some(_)) => " keys wake when you pause typing ",
+            (Some((choice, _)), None) if choice.is_yes() => {
+                " Enter says yes with this reason, Esc goes back "
+            }
             (Some(_), None) if area.width < 60 => " Enter refuses, Esc goes back ",
             (Some(_), None) => " Enter refuses with this note, Esc goes back ",
             (None, None) => "",
@@ -124,6 +127,12 @@ impl Popup {
         facts.push(("rule".to_owned(), basis.rule.clone()));
         facts.push(("set by".to_owned(), set_by(basis)));
         facts.extend(posed.details.iter().cloned());
+        facts.extend(posed.proposal.iter().map(|rule| ("project".to_owned(), rule.clone())));
+        if posed.people > 1 {
+            let agreed = posed.agreed.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let agreed = if agreed.is_empty() { "nobody yet".to_owned() } else { agreed };
+            facts.push(("people".to_owned(), format!("{} must agree; {agreed}", posed.people)));
+        }
         if let Some(why) = &basis.justification {
             facts.push(("because".to_owned(), why.clone()));
         }
@@ -140,14 +149,15 @@ impl Popup {
     }
 
     fn choices(&self, inside: usize) -> Vec<String> {
-        if let Some(note) = &self.note {
+        if let Some((choice, note)) = &self.note {
             let note = plain(note);
             // The end is what is being typed.
-            let lines = wrap(&format!("note: {note}_"), inside);
+            let lines = wrap(&format!("{}: {note}_", typed(*choice)), inside);
             return lines[lines.len().saturating_sub(2)..].to_vec();
         }
         let noes = [('r', "refuse"), ('n', "refuse with note")];
-        let words = self.yeses().map(|(key, word, _)| (key, word)).chain(noes);
+        let stop = self.stops().then_some(('x', "refuse and stop"));
+        let words = self.yeses().map(|(key, word, _)| (key, word)).chain(noes).chain(stop);
         let mut lines = vec![String::new()];
         let mut used = 0;
         for (key, word) in words {
@@ -175,7 +185,9 @@ impl Popup {
         let keys = format!("{yeses}r/n? ");
         let keys = if self.readable { keys.as_str() } else { "r? (enlarge) " };
         let line = match &self.note {
-            Some(note) => shorten(&format!("note: {}_", plain(note)), cols),
+            Some((choice, note)) => {
+                shorten(&format!("{}: {}_", typed(*choice), plain(note)), cols)
+            }
             None => format!(
                 "{keys}{}",
                 shorten(&plain(&self.posed.summary), cols.saturating_sub(keys.len()))
@@ -187,6 +199,11 @@ impl Popup {
         out.push_str(&line);
         out.extend(std::iter::repeat_n(' ', cols.saturating_sub(width(&line))));
     }
+}
+
+/// What the words being typed are.
+fn typed(choice: Choice) -> &'static str {
+    if choice.is_yes() { "reason" } else { "note" }
 }
 
 /// The layer, and the file and line if there are any.
