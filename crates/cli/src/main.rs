@@ -115,7 +115,10 @@ fn main() -> ExitCode {
         Command::Doctor { json } => say::outcome(doctor::run(json)),
         Command::Approvals { command } => {
             let command = command.unwrap_or(approvals::ApprovalsCommand::List { json: false });
-            with_state(|state| say::outcome(approvals::run(command, &state)))
+            match Places::from_environment() {
+                Ok(places) => say::outcome(approvals::run(command, &places)),
+                Err(error) => say::outcome::<PlacesError>(Err(error)),
+            }
         }
         Command::Log { command } => with_state(|state| say::outcome(log::run(command, &state))),
         Command::Changes { command } => match Places::from_environment() {
@@ -165,6 +168,9 @@ fn run(arguments: Run) -> ExitCode {
         }
         if let Some(caution) = prepared.caution() {
             say::line(&format!("remit: {caution}"));
+        }
+        if let Some(reminder) = approvals::reminder(&prepared.places) {
+            say::line(&format!("remit: {reminder}"));
         }
         remit_supervisor::run(prepared)
     });

@@ -79,10 +79,12 @@ impl Relay {
     pub(super) fn answer(&mut self, id: QuestionId, answered: Answered) {
         let (by, people) = (self.by.clone(), [self.person.clone()].into());
         let answer = Answer { choice: answered.choice, by, people, note: answered.note };
-        // Someone elsewhere may have been faster; then that stands. What is still open
-        // comes again, as it is then.
-        let _ = self.shared.desk.answer(id, answer);
-        self.questions.remove(&id);
+        // Someone elsewhere may have been faster; then that stands. What takes another
+        // answer stays, and what more people must agree to comes again as it is then.
+        let heard = self.shared.desk.answer(id, answer);
+        if !heard.is_err_and(|why| why.is_still_open()) {
+            self.questions.remove(&id);
+        }
         self.settle();
     }
 }
