@@ -133,6 +133,13 @@ struct TooBroad {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Answers {
+    words: Vec<WordsRow>,
+    free: Vec<FreeRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct NeverRow {
     names: Vec<String>,
     reason: String,
@@ -143,6 +150,23 @@ struct NeverRow {
 struct ShortRow {
     words: Vec<String>,
     reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WordsRow {
+    programs: Vec<String>,
+    words: usize,
+    #[serde(rename = "reason")]
+    _reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FreeRow {
+    command: Vec<String>,
+    #[serde(rename = "reason")]
+    _reason: String,
 }
 
 fn main() {
@@ -184,6 +208,20 @@ fn main() {
     println!("cargo::rerun-if-changed=build");
     write("commands.rs", &commands::table());
     write("broad.rs", &too_broad());
+    write("answers.rs", &answers());
+}
+
+fn answers() -> String {
+    let Answers { words, free } = parse("answers.toml");
+    let mut out = String::from("const WORDS_ROWS: &[Words] = &[\n");
+    for WordsRow { programs, words, .. } in words {
+        let _ = writeln!(out, "    Words {{ programs: &{programs:?}, words: {words} }},");
+    }
+    out.push_str("];\nconst FREE_ROWS: &[Free] = &[\n");
+    for FreeRow { command, .. } in free {
+        let _ = writeln!(out, "    Free {{ command: &{command:?} }},");
+    }
+    out + "];\n"
 }
 
 fn programs() -> String {

@@ -33,8 +33,8 @@ pub struct Popup {
     waiting: usize,
     /// Keys count from here on.
     awake_at: Instant,
-    /// The note being typed.
-    note: Option<String>,
+    /// The words being typed, and what they go with.
+    note: Option<(Choice, String)>,
     /// What was pressed and waits to be confirmed: a yes to a high risk, or the end
     /// of the session.
     sure: Option<Choice>,
@@ -46,7 +46,7 @@ pub struct Popup {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
     pub choice: Choice,
-    /// Words to the agent, on refusal.
+    /// Words to the agent with a no, the reason with a yes.
     pub note: Option<String>,
 }
 
@@ -76,9 +76,10 @@ impl Popup {
     }
 
     /// Takes a key: those of [`letters`] where they are offered; `r` or Ctrl-C
-    /// refuse, `n` takes a note, `x` ends the session. In a note, Enter refuses with
-    /// it and Esc goes back. A yes to a high risk, and the end of the session, count
-    /// once Enter confirms them.
+    /// refuse, `n` takes a note, `x` refuses and stops the session. A yes that needs
+    /// a reason asks for it first. In a note, Enter answers with it and Esc goes back.
+    /// A yes to a high risk, and the end of the session, count once Enter confirms
+    /// them.
     ///
     /// A yes needs a drawing that shows the question: in a window too small to
     /// read, and before the first [`Popup::draw`], only a refusal counts.
@@ -87,14 +88,17 @@ impl Popup {
             self.awake_at = now + REST;
             return None;
         }
-        let refused = |note| Some(Answered { choice: Choice::Refuse, note });
-        if let Some(note) = &mut self.note {
+        let refused = |choice| Some(Answered { choice, note: None });
+        if let Some((choice, note)) = &mut self.note {
             match key {
                 Key::Enter => {
-                    let note = note.trim().to_owned();
-                    return refused(Some(note).filter(|note| !note.is_empty()));
+                    let (choice, note) = (*choice, note.trim().to_owned());
+                    if choice.is_yes() && (note.is_empty() || !self.readable) {
+                        return None;
+                    }
+                    return Some(Answered { choice, note: Some(note).filter(|it| !it.is_empty()) });
                 }
-                Key::CtrlC => return refused(None),
+                Key::CtrlC => return refused(Choice::Refuse),
                 Key::Esc => self.note = None,
                 Key::Backspace => drop(note.pop()),
                 Key::Char(c) if note.chars().count() < NOTE_LIMIT => note.push(c),
@@ -107,17 +111,18 @@ impl Popup {
             return is_meant.then_some(Answered { choice, note: None });
         }
         match key {
-            Key::Char('r') | Key::CtrlC => return refused(None),
-            Key::Char('n') => self.note = Some(String::new()),
-            Key::Char('x') if self.posed.choices.contains(&Choice::Stop) => {
-                self.confirm(Choice::Stop, now);
-            }
+            Key::Char('r') | Key::CtrlC => return refused(Choice::Refuse),
+            Key::Char('n') => self.note = Some((Choice::Refuse, String::new())),
+            Key::Char('x') if self.stops() => self.confirm(Choice::Stop, now),
             Key::Char(key) if self.readable => {
                 let choice = letters::yes(key, &self.posed.choices)?;
-                if !self.posed.needs_a_person {
+                if self.posed.reason {
+                    self.note = Some((choice, String::new()));
+                } else if self.posed.needs_a_person {
+                    self.confirm(choice, now);
+                } else {
                     return Some(Answered { choice, note: None });
                 }
-                self.confirm(choice, now);
             }
             _ => {}
         }
@@ -129,6 +134,11 @@ impl Popup {
     fn confirm(&mut self, choice: Choice, now: Instant) {
         self.sure = Some(choice);
         self.awake_at = now + REST;
+    }
+
+    /// Whether the session may be stopped by the answer.
+    fn stops(&self) -> bool {
+        self.posed.choices.contains(&Choice::Stop)
     }
 
     /// The key and the words of each yes that is offered.

@@ -1,11 +1,12 @@
 //! The life of a question, from posed to answered, expired or withdrawn.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use remit_policy::{Answer, Basis, Choice, Finding};
 use serde::{Deserialize, Serialize};
 
+use crate::quorum::{Heard, Quorum, Terms, count};
 use crate::words;
 
 /// Open questions at a time. Beyond that the caller refuses: an agent that
@@ -65,8 +66,10 @@ pub struct Ask {
     pub details: Vec<(String, String)>,
     /// Why it is asked.
     pub basis: Basis,
-    /// What may be answered, as [`remit_policy::Attempt::choices`] says it.
-    pub choices: Vec<Choice>,
+    /// What may be answered, and what it takes.
+    pub terms: Terms,
+    /// The same while the glass is broken.
+    pub in_break_glass: Terms,
     /// What is known about the attempt, gravest first.
     pub findings: Vec<Finding>,
     /// Whether only a person may say yes.
@@ -93,6 +96,12 @@ pub struct Posed {
     pub details: Vec<(String, String)>,
     pub basis: Basis,
     pub choices: Vec<Choice>,
+    /// How many different people must say yes.
+    pub people: u8,
+    /// Whether a yes needs words.
+    pub reason: bool,
+    /// Who said yes so far, where more than one must.
+    pub agreed: BTreeSet<String>,
     pub findings: Vec<Finding>,
     pub needs_a_person: bool,
     pub proposal: Option<String>,
@@ -116,6 +125,10 @@ pub enum NotOpen {
     Answered { id: QuestionId, choice: Choice, by: String },
     #[error("question {id} cannot be {choice}; it can be {}", words(.offered))]
     NotOffered { id: QuestionId, choice: Choice, offered: Vec<Choice> },
+    #[error("question {id} needs a reason with a yes; give one as a note")]
+    NeedsReason { id: QuestionId },
+    #[error("question {id} needs {more} more people, and has the yes of {by}")]
+    NeedsOthers { id: QuestionId, by: String, more: u8 },
     #[error("question {id} expired before anyone answered")]
     Expired { id: QuestionId },
     #[error("question {id} was withdrawn before anyone answered")]
@@ -133,13 +146,37 @@ fn words(choices: &[Choice]) -> String {
 #[derive(Debug)]
 pub struct Queue<W> {
     last: u32,
-    open: BTreeMap<QuestionId, (Posed, W)>,
+    open: BTreeMap<QuestionId, Open<W>>,
     closed: VecDeque<NotOpen>,
+    /// Whether the glass is broken.
+    broken: bool,
+}
+
+#[derive(Debug)]
+struct Open<W> {
+    posed: Posed,
+    terms: Terms,
+    in_break_glass: Terms,
+    quorum: Quorum,
+    waiter: W,
+}
+
+impl<W> Open<W> {
+    fn terms(&self, broken: bool) -> &Terms {
+        if broken { &self.in_break_glass } else { &self.terms }
+    }
+
+    /// Shows what holds now.
+    fn show(&mut self, broken: bool) {
+        let Terms { choices, people, reason } = self.terms(broken).clone();
+        let agreed = self.quorum.people();
+        self.posed = Posed { choices, people, reason, agreed, ..self.posed.clone() };
+    }
 }
 
 impl<W> Default for Queue<W> {
     fn default() -> Self {
-        Self { last: 0, open: BTreeMap::new(), closed: VecDeque::new() }
+        Self { last: 0, open: BTreeMap::new(), closed: VecDeque::new(), broken: false }
     }
 }
 
@@ -156,8 +193,9 @@ impl<W> Queue<W> {
         }
         self.last = self.last.checked_add(1).ok_or(full)?;
         let id = QuestionId(self.last);
-        let Ask { session, kind, summary, details, basis, choices, findings, .. } = ask;
-        let Ask { needs_a_person, proposal, digest, posed_at, expires_at, .. } = ask;
+        let Ask { session, kind, summary, details, basis, terms, in_break_glass, .. } = ask;
+        let Ask { findings, needs_a_person, proposal, digest, posed_at, expires_at, .. } = ask;
+        let Terms { choices, people, reason } = terms.clone();
         let text = |text| words::bound(text, TEXT_LIMIT);
         let details =
             details.into_iter().map(|(label, value)| (text(label), text(value))).collect();
@@ -170,6 +208,9 @@ impl<W> Queue<W> {
             details,
             basis,
             choices,
+            people,
+            reason,
+            agreed: BTreeSet::new(),
             findings,
             needs_a_person,
             proposal,
@@ -177,26 +218,49 @@ impl<W> Queue<W> {
             posed_at,
             expires_at,
         };
-        self.open.insert(id, (posed, waiter));
+        let quorum = Quorum::default();
+        let mut open = Open { posed, terms, in_break_glass, quorum, waiter };
+        open.show(self.broken);
+        self.open.insert(id, open);
         Ok(id)
     }
 
-    /// Closes a question with an answer and hands back who waits for it.
+    /// Hears an answer. A no closes the question; a yes does when enough different
+    /// people have said one.
     ///
     /// # Errors
     ///
-    /// [`NotOpen`] if it was closed before, for the first answer stands; or if
-    /// the choice is not offered, which leaves the question open.
-    pub fn answer(&mut self, id: QuestionId, answer: &Answer) -> Result<W, NotOpen> {
+    /// [`NotOpen`] if it was closed before, for the first answer stands. Also if the
+    /// choice is not offered, or a yes lacks its reason or has the same person's
+    /// before it, which leaves the question open.
+    pub fn answer(&mut self, id: QuestionId, answer: &Answer) -> Result<Heard<W>, NotOpen> {
+        let broken = self.broken;
+        let Some(open) = self.open.get_mut(&id) else { return Err(self.why_not(id)) };
+        let terms = open.terms(broken).clone();
         let choice = answer.choice;
-        if let Some(posed) = self.get(id).filter(|posed| !posed.choices.contains(&choice)) {
-            return Err(NotOpen::NotOffered { id, choice, offered: posed.choices.clone() });
+        if !terms.choices.contains(&choice) {
+            return Err(NotOpen::NotOffered { id, choice, offered: terms.choices });
         }
-        let by = answer.by.clone();
-        match self.close(NotOpen::Answered { id, choice: answer.choice, by }) {
-            Some(waiter) => Ok(waiter),
+        let says_why = answer.note.as_ref().is_some_and(|note| !note.trim().is_empty());
+        if choice.is_yes() && terms.reason && !says_why {
+            return Err(NotOpen::NeedsReason { id });
+        }
+        let Some(answer) = open.quorum.hear(id, answer, &terms)? else {
+            open.show(broken);
+            return Ok(Heard::Waits { more: terms.people - count(&open.quorum.people()) });
+        };
+        let (choice, by) = (answer.choice, answer.by.clone());
+        match self.close(NotOpen::Answered { id, choice, by }) {
+            Some(waiter) => Ok(Heard::Decided { waiter, answer }),
             None => Err(self.why_not(id)),
         }
+    }
+
+    /// Breaks the glass, or makes it whole: from now on other terms hold, for what
+    /// is open as well.
+    pub fn set_broken(&mut self, broken: bool) {
+        self.broken = broken;
+        self.open.values_mut().for_each(|open| open.show(broken));
     }
 
     /// Closes a question that nobody answered in time. None if it was closed.
@@ -212,16 +276,16 @@ impl<W> Queue<W> {
 
     /// The open questions, oldest first.
     pub fn open(&self) -> impl Iterator<Item = &Posed> {
-        self.open.values().map(|(posed, _)| posed)
+        self.open.values().map(|open| &open.posed)
     }
 
     /// The open question with this number.
     pub fn get(&self, id: QuestionId) -> Option<&Posed> {
-        self.open.get(&id).map(|(posed, _)| posed)
+        self.open.get(&id).map(|open| &open.posed)
     }
 
     fn close(&mut self, end: NotOpen) -> Option<W> {
-        let (_, waiter) = self.open.remove(&end.id())?;
+        let Open { waiter, .. } = self.open.remove(&end.id())?;
         if self.closed.len() == CLOSED_LIMIT {
             self.closed.pop_front();
         }
@@ -235,11 +299,21 @@ impl<W> Queue<W> {
 }
 
 impl NotOpen {
+    /// Whether the question is still open, and would take another answer.
+    pub fn is_still_open(&self) -> bool {
+        matches!(
+            self,
+            NotOpen::NotOffered { .. } | NotOpen::NeedsReason { .. } | NotOpen::NeedsOthers { .. }
+        )
+    }
+
     /// The question that took no answer.
     pub fn id(&self) -> QuestionId {
         match self {
             NotOpen::Answered { id, .. }
             | NotOpen::NotOffered { id, .. }
+            | NotOpen::NeedsReason { id }
+            | NotOpen::NeedsOthers { id, .. }
             | NotOpen::Expired { id }
             | NotOpen::Withdrawn { id }
             | NotOpen::Unknown { id } => *id,
@@ -258,7 +332,8 @@ mod tests {
             summary: summary.to_owned(),
             details: vec![("cwd".to_owned(), "/w".to_owned())],
             basis: Basis::built_in("test"),
-            choices: vec![Choice::Once, Choice::Session, Choice::Refuse],
+            terms: terms(&[Choice::Once, Choice::Session, Choice::Refuse], 1),
+            in_break_glass: terms(&[Choice::Once, Choice::Session, Choice::Refuse], 1),
             findings: Vec::new(),
             needs_a_person: false,
             proposal: None,
@@ -268,8 +343,61 @@ mod tests {
         }
     }
 
+    fn terms(choices: &[Choice], people: u8) -> Terms {
+        Terms { choices: choices.to_vec(), people, reason: false }
+    }
+
     fn answer(choice: Choice, by: &str) -> Answer {
-        Answer { choice, by: by.to_owned(), note: None }
+        let people = [by.to_owned()].into();
+        Answer { choice, by: by.to_owned(), people, note: None }
+    }
+
+    /// Who waited, if the answer closed the question.
+    fn decided<W>(heard: Result<Heard<W>, NotOpen>) -> Option<W> {
+        match heard {
+            Ok(Heard::Decided { waiter, .. }) => Some(waiter),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_yes_without_the_reason_it_needs_leaves_the_question_open() {
+        let mut queue = Queue::default();
+        let mut strict = ask("x");
+        strict.terms.reason = true;
+        let id = queue.pose(strict, 1).unwrap();
+        let yes = answer(Choice::Once, "alice");
+        let blank = Answer { note: Some("  ".to_owned()), ..yes.clone() };
+        for without in [&yes, &blank] {
+            assert_eq!(queue.answer(id, without), Err(NotOpen::NeedsReason { id }));
+        }
+        let with = Answer { note: Some("the release".to_owned()), ..yes };
+        assert_eq!(decided(queue.answer(id, &with)), Some(1));
+        let mut strict = ask("x");
+        strict.terms.reason = true;
+        let id = queue.pose(strict, 2).unwrap();
+        assert_eq!(decided(queue.answer(id, &answer(Choice::Refuse, "alice"))), Some(2));
+    }
+
+    #[test]
+    fn a_broken_glass_changes_the_terms_of_what_is_open_and_back() {
+        let mut queue = Queue::default();
+        let strict = || Ask { terms: terms(&[Choice::Once, Choice::Refuse], 2), ..ask("x") };
+        let (first, second) = (queue.pose(strict(), 1).unwrap(), queue.pose(strict(), 2).unwrap());
+        let alice = answer(Choice::Session, "alice");
+        assert!(queue.answer(first, &alice).is_err_and(|why| why.is_still_open()));
+        let once = answer(Choice::Once, "alice");
+        assert_eq!(queue.answer(first, &once), Ok(Heard::Waits { more: 1 }));
+        assert_eq!(queue.get(first).unwrap().agreed, ["alice".to_owned()].into());
+        queue.set_broken(true);
+        assert_eq!(decided(queue.answer(first, &alice)), Some(1));
+        let third = queue.pose(strict(), 3).unwrap();
+        assert_eq!(queue.get(third).unwrap().people, 1);
+        queue.set_broken(false);
+        for id in [second, third] {
+            assert_eq!(queue.get(id).unwrap().people, 2);
+            assert_eq!(queue.answer(id, &once), Ok(Heard::Waits { more: 1 }));
+        }
     }
 
     #[test]
@@ -283,14 +411,14 @@ mod tests {
              this session or refused"
         );
         assert_eq!(queue.open().count(), 1);
-        assert_eq!(queue.answer(id, &answer(Choice::Once, "alice")), Ok("waiter"));
+        assert_eq!(decided(queue.answer(id, &answer(Choice::Once, "alice"))), Some("waiter"));
     }
 
     #[test]
     fn the_first_answer_wins_and_later_ones_hear_who_it_was() {
         let mut queue = Queue::default();
         let id = queue.pose(ask("a"), "waiter").unwrap();
-        assert_eq!(queue.answer(id, &answer(Choice::Refuse, "alice")), Ok("waiter"));
+        assert_eq!(decided(queue.answer(id, &answer(Choice::Refuse, "alice"))), Some("waiter"));
         let late = queue.answer(id, &answer(Choice::Once, "bob")).unwrap_err();
         assert_eq!(late.to_string(), "question 1 was already refused by alice");
         assert_eq!(queue.expire(id), None);
@@ -301,7 +429,7 @@ mod tests {
     fn every_waiter_comes_out_exactly_once_whatever_closes_first() {
         type Close = fn(&mut Queue<u32>, QuestionId) -> Option<u32>;
         let ways: [Close; 3] = [
-            |queue, id| queue.answer(id, &answer(Choice::Once, "x")).ok(),
+            |queue, id| decided(queue.answer(id, &answer(Choice::Once, "x"))),
             |queue, id| queue.expire(id),
             |queue, id| queue.withdraw(id),
         ];

@@ -12,14 +12,15 @@ mod peer;
 mod server;
 
 use std::io::{self, BufRead, Read as _};
+use std::time::Duration;
 
 use remit_policy::{Answer, Choice};
 use serde::{Deserialize, Serialize};
 
 use crate::queue::{NotOpen, Posed, QuestionId};
 
-pub use client::{AnswerError, Client, ClientError};
-pub use peer::person;
+pub use client::{AnswerError, BreakError, Client, ClientError};
+pub use peer::{local, person};
 pub use server::{Server, serve};
 
 /// Where answers end up.
@@ -32,7 +33,34 @@ pub trait Desk: Send + Sync {
     /// # Errors
     ///
     /// [`NotOpen`] if it takes no answer any more.
-    fn answer(&self, id: QuestionId, answer: Answer) -> Result<(), NotOpen>;
+    fn answer(&self, id: QuestionId, answer: Answer) -> Result<Outcome, NotOpen>;
+
+    /// Lifts the limits on answers for a while. Returns when they hold again, RFC
+    /// 3339. The error says why not, in words for a person.
+    fn break_glass(&self, _: BreakGlass) -> Result<String, String> {
+        Err("nobody may break the glass here".to_owned())
+    }
+}
+
+/// What an answer that was taken came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The question is closed.
+    Decided,
+    /// So many more people must say yes.
+    Waits { more: u8 },
+}
+
+/// A wish to lift the limits on answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakGlass {
+    /// Who wishes it and where, as in an answer.
+    pub by: String,
+    /// The stable name.
+    pub person: String,
+    pub length: Duration,
+    pub reason: String,
 }
 
 /// Longest request, in bytes.
@@ -51,6 +79,10 @@ enum Request {
         #[serde(default)]
         note: Option<String>,
     },
+    BreakGlass {
+        seconds: u64,
+        reason: String,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -61,6 +93,14 @@ enum Reply {
     },
     Answered {
         id: QuestionId,
+        outcome: Outcome,
+    },
+    Broken {
+        until: String,
+    },
+    /// The glass stays whole.
+    NotBroken {
+        why: String,
     },
     NotOpen(NotOpen),
     /// The request was not understood.

@@ -5,8 +5,10 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex};
 
-use remit_approvals::wire::{AnswerError, Client, ClientError, Desk, Server, serve};
-use remit_approvals::{Ask, NotOpen, Posed, QuestionId, Queue};
+use remit_approvals::wire::{
+    AnswerError, BreakError, BreakGlass, Client, ClientError, Desk, Outcome, Server, local, serve,
+};
+use remit_approvals::{Ask, Heard, NotOpen, Posed, QuestionId, Queue, Terms};
 use remit_policy::{Answer, Basis, Choice};
 
 #[derive(Default)]
@@ -20,11 +22,26 @@ impl Desk for Room {
         self.queue.lock().unwrap().open().cloned().collect()
     }
 
-    fn answer(&self, id: QuestionId, answer: Answer) -> Result<(), NotOpen> {
-        self.queue.lock().unwrap().answer(id, &answer)?;
+    fn answer(&self, id: QuestionId, answer: Answer) -> Result<Outcome, NotOpen> {
+        let heard = self.queue.lock().unwrap().answer(id, &answer)?;
         self.answers.lock().unwrap().push(answer);
-        Ok(())
+        Ok(match heard {
+            Heard::Decided { .. } => Outcome::Decided,
+            Heard::Waits { more } => Outcome::Waits { more },
+        })
     }
+
+    fn break_glass(&self, wish: BreakGlass) -> Result<String, String> {
+        match wish.length.as_secs() {
+            600 => Ok(format!("later, for {} of {}", wish.reason, wish.person)),
+            _ => Err("at most 10m".to_owned()),
+        }
+    }
+}
+
+fn terms() -> Terms {
+    let choices = vec![Choice::Once, Choice::Session, Choice::Refuse];
+    Terms { choices, people: 1, reason: false }
 }
 
 struct World {
@@ -50,7 +67,8 @@ impl World {
             summary: summary.to_owned(),
             details: vec![("cwd".to_owned(), "/w".to_owned())],
             basis: Basis::built_in("test"),
-            choices: vec![Choice::Once, Choice::Session, Choice::Refuse],
+            terms: terms(),
+            in_break_glass: terms(),
             findings: Vec::new(),
             needs_a_person: false,
             proposal: None,
@@ -202,4 +220,17 @@ fn a_full_queue_of_the_longest_questions_can_be_listed() {
         world.pose(&"\\\"".repeat(100_000));
     }
     assert_eq!(world.client().list().unwrap().len(), 64);
+}
+
+#[test]
+fn the_glass_is_broken_by_whom_the_kernel_says() {
+    let world = World::new();
+    let mut client = world.client();
+    let long = std::time::Duration::from_secs(600);
+    let me = local(rustix::process::getuid().as_raw());
+    let until = client.break_glass(long, "the fire".to_owned()).unwrap();
+    assert_eq!(until, format!("later, for the fire of {me}"));
+    let refused = client.break_glass(long * 2, "the fire".to_owned()).unwrap_err();
+    assert!(matches!(&refused, BreakError::Refused(_)), "{refused}");
+    assert_eq!(refused.to_string(), "the glass stays whole: at most 10m");
 }

@@ -168,6 +168,52 @@ pub enum Kind {
         note: Option<String>,
         waited_ms: u64,
     },
+    /// A yes to a question that more people have to say yes to.
+    Agreed {
+        id: u32,
+        choice: Choice,
+        by: String,
+        note: Option<String>,
+        /// How many more it takes.
+        more: u8,
+    },
+    /// An answer to a question that takes none any more. It changed nothing.
+    LateAnswer {
+        id: u32,
+        choice: Choice,
+        by: String,
+        note: Option<String>,
+        /// What became of the question.
+        why: String,
+    },
+    /// Something came from elsewhere that is no answer to the question. It changed
+    /// nothing.
+    IgnoredAnswer { id: u32, from: String, why: String },
+    /// A yes for the project was written to the person's own rules.
+    AnswerKept {
+        attempt: u64,
+        file: Text,
+        /// Its number in the file.
+        number: u32,
+        rule: String,
+        /// The last day on which it holds, as `2026-12-31`.
+        until: String,
+    },
+    /// The limits on answers are lifted for a while. It has to be reviewed.
+    BreakGlass {
+        /// The review's id.
+        review: String,
+        by: String,
+        reason: String,
+        /// RFC 3339.
+        until: String,
+    },
+    /// They hold again.
+    BreakGlassEnded {
+        review: String,
+        /// Yeses that were said in the meantime.
+        yeses: u64,
+    },
     Refusal {
         attempt: u64,
         process: Process,
@@ -263,6 +309,8 @@ impl Kind {
     pub fn is_synced_at_once(&self) -> bool {
         match self {
             Kind::Answer { .. }
+            | Kind::BreakGlass { .. }
+            | Kind::BreakGlassEnded { .. }
             | Kind::LimitReached { .. }
             | Kind::PolicyChanged { .. }
             | Kind::SessionEnded { .. } => true,
@@ -288,6 +336,12 @@ impl Kind {
             Kind::ConnectEnded { .. } => "connect_ended",
             Kind::Question { .. } => "question",
             Kind::Answer { .. } => "answer",
+            Kind::Agreed { .. } => "agreed",
+            Kind::LateAnswer { .. } => "late_answer",
+            Kind::IgnoredAnswer { .. } => "ignored_answer",
+            Kind::AnswerKept { .. } => "answer_kept",
+            Kind::BreakGlass { .. } => "break_glass",
+            Kind::BreakGlassEnded { .. } => "break_glass_ended",
             Kind::Refusal { .. } => "refusal",
             Kind::Handoff { .. } => "handoff",
             Kind::Outcome { .. } => "outcome",

@@ -1,5 +1,7 @@
 //! `remit approvals`: the open questions of all running sessions, from
-//! another terminal.
+//! another terminal, and what yeses left behind.
+
+mod kept;
 
 mod screen;
 
@@ -7,12 +9,18 @@ use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use remit_approvals::wire::{AnswerError, Client, ClientError};
+use remit_approvals::wire::{AnswerError, BreakError, Client, ClientError, Outcome};
 use remit_approvals::words::{lookalikes, plain};
 use remit_approvals::{NotOpen, Posed, QuestionId};
 use remit_policy::Choice;
+use remit_supervisor::Places;
+use remit_supervisor::answers::AnswersError;
+use remit_supervisor::reviews::ReviewError;
+
+pub(crate) use kept::reminder;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApprovalsCommand {
@@ -28,9 +36,51 @@ pub(crate) enum ApprovalsCommand {
         id: String,
         #[command(flatten)]
         choice: ChoiceArgs,
-        /// Words to the agent, with --refuse
-        #[arg(long, value_name = "TEXT", conflicts_with_all = ["once", "session", "host", "domain", "project"])]
+        /// Words: to the agent with a no, the reason with a yes
+        #[arg(long, value_name = "TEXT")]
         note: Option<String>,
+    },
+    /// Show the yeses for projects that were written down
+    Rules {
+        /// As one JSON array, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a yes for a project back
+    Forget {
+        /// Its number, as `remit approvals rules` shows it
+        number: u32,
+    },
+    /// Lift the limits on answers for a while, where policy permits it
+    ///
+    /// It never lifts what a rule forbids. It is written down, said aloud, and has to be
+    /// reviewed.
+    BreakGlass {
+        /// The session, as `remit approvals list` or `remit log list` shows it
+        session: String,
+        /// For how long, such as `10m`
+        #[arg(long = "for", value_name = "TIME", value_parser = kept::length)]
+        length: Duration,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Show the times that the glass was broken and that nobody has reviewed
+    Reviews {
+        /// Those that were reviewed as well
+        #[arg(long)]
+        all: bool,
+        /// As one JSON array, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Close the review of a time that the glass was broken
+    Review {
+        /// The review, as listed
+        id: String,
+        /// What was done, and whether that was right
+        #[arg(long, value_name = "TEXT")]
+        note: String,
     },
 }
 
@@ -82,38 +132,74 @@ pub(crate) enum ApprovalsError {
     Client(#[from] ClientError),
     #[error("cannot show the queue; `remit approvals list` needs no screen")]
     Screen { source: io::Error },
+    #[error(
+        "no running session is called `{}`; `remit log list` shows their names",
+        plain(session)
+    )]
+    NoSession { session: String },
+    #[error(transparent)]
+    Break(#[from] BreakError),
+    #[error(transparent)]
+    Answers(#[from] AnswersError),
+    #[error(transparent)]
+    Review(#[from] ReviewError),
     #[error("cannot write the list")]
     Write { source: io::Error },
 }
 
-/// Lists or answers. `state` is the directory that holds `sessions/`.
+/// Lists or answers, or looks after what yeses left behind.
 ///
 /// Without a command it shows the queue on the whole screen, or lists where there
 /// is no terminal.
 pub(crate) fn run(
     command: Option<ApprovalsCommand>,
-    state: &Path,
+    places: &Places,
 ) -> Result<ExitCode, ApprovalsError> {
     let on_a_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     match command {
-        None if on_a_terminal => screen::run(state)?,
-        None => list(state, false, &mut io::stdout().lock())?,
-        Some(command) => return run_command(command, state),
+        None if on_a_terminal => screen::run(&places.state)?,
+        None => list(&places.state, false, &mut io::stdout().lock())?,
+        Some(command) => return run_command(command, places),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_command(command: ApprovalsCommand, state: &Path) -> Result<ExitCode, ApprovalsError> {
-    match command {
-        ApprovalsCommand::List { json } => list(state, json, &mut io::stdout().lock())?,
+fn run_command(command: ApprovalsCommand, places: &Places) -> Result<ExitCode, ApprovalsError> {
+    let state = places.state.as_path();
+    let said = match command {
+        ApprovalsCommand::List { json } => {
+            list(state, json, &mut io::stdout().lock())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        ApprovalsCommand::Rules { json } => return print(&kept::rules(places, json)?),
+        ApprovalsCommand::Reviews { all, json } => {
+            return print(&kept::reviews(places, all, json)?);
+        }
         ApprovalsCommand::Answer { id, choice, note } => {
             let choice = choice.chosen();
-            let id = answer(state, &id, choice, note)?;
-            // Telling is a courtesy; the answer has already counted.
-            let _ = writeln!(io::stderr(), "{id}: {choice}.");
+            let (id, outcome) = answer(state, &id, choice, note)?;
+            self::said(&id, choice, outcome)
+        }
+        ApprovalsCommand::Forget { number } => kept::forget(places, number)?,
+        ApprovalsCommand::BreakGlass { session, length, reason } => {
+            kept::break_glass(places, &session, length, reason)?
+        }
+        ApprovalsCommand::Review { id, note } => kept::review(places, &id, &note)?,
+    };
+    // Telling is a courtesy; it is done already.
+    let _ = writeln!(io::stderr(), "{said}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(text: &str) -> Result<ExitCode, ApprovalsError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever listened has heard enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        written => {
+            written.map_err(|source| ApprovalsError::Write { source }).map(|()| ExitCode::SUCCESS)
         }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 impl ChoiceArgs {
@@ -151,6 +237,14 @@ fn list(state: &Path, json: bool, out: &mut dyn Write) -> Result<(), ApprovalsEr
     }
 }
 
+/// What became of an answer.
+fn said(id: &str, choice: Choice, outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Decided => format!("{id}: {choice}."),
+        Outcome::Waits { more } => format!("{id}: heard; {more} more must agree."),
+    }
+}
+
 /// The open questions of all running sessions.
 fn open(state: &Path) -> Result<Vec<Posed>, ApprovalsError> {
     let mut questions = Vec::new();
@@ -173,6 +267,14 @@ fn row(posed: &Posed) -> serde_json::Value {
         "details": details,
         "basis": posed.basis,
         "choices": posed.choices,
+        "people": posed.people,
+        "agreed": posed.agreed,
+        "reason": posed.reason,
+        "findings": posed.findings,
+        "needs_a_person": posed.needs_a_person,
+        "proposal": posed.proposal,
+        "digest": posed.digest,
+        "expires_at": posed.expires_at,
         "posed_at": posed.posed_at,
     })
 }
@@ -194,6 +296,20 @@ fn describe(posed: &Posed) -> String {
     }
     for (label, value) in &posed.details {
         fact(label, value);
+    }
+    for finding in &posed.findings {
+        fact("known", &finding.reason);
+    }
+    if let Some(proposal) = &posed.proposal {
+        fact("project", proposal);
+    }
+    if posed.people > 1 {
+        let agreed = posed.agreed.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let agreed = if agreed.is_empty() { "nobody yet".to_owned() } else { agreed };
+        fact("people", &format!("{} must agree; {agreed}", posed.people));
+    }
+    if posed.reason {
+        fact("reason", "a yes needs one: --note TEXT");
     }
     fact("asked", &posed.posed_at);
     text
@@ -228,7 +344,7 @@ fn answer(
     text: &str,
     choice: Choice,
     note: Option<String>,
-) -> Result<String, ApprovalsError> {
+) -> Result<(String, Outcome), ApprovalsError> {
     let (session, number) = match text.rsplit_once('/') {
         Some((session, number)) => (Some(session), number),
         None => (None, text),
@@ -255,9 +371,9 @@ fn answer(
     let (id, socket) = found.pop().ok_or_else(nothing)?;
     let mut client = connect(&socket)?.ok_or_else(nothing)?;
     match client.answer(number, choice, note) {
-        Ok(()) => Ok(plain(&id)),
+        Ok(outcome) => Ok((plain(&id), outcome)),
         Err(AnswerError::NotOpen(NotOpen::Unknown { .. })) => Err(nothing()),
-        Err(AnswerError::NotOpen(source @ NotOpen::NotOffered { .. })) => {
+        Err(AnswerError::NotOpen(source)) if source.is_still_open() => {
             Err(ApprovalsError::NotOffered { source })
         }
         Err(AnswerError::NotOpen(source)) => Err(ApprovalsError::TooLate { source }),
@@ -318,7 +434,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use remit_approvals::wire::{Desk, Server, serve};
-    use remit_approvals::{Ask, Queue};
+    use remit_approvals::{Ask, Heard, Queue, Terms};
     use remit_policy::{Answer, Basis};
 
     use super::*;
@@ -331,8 +447,11 @@ mod tests {
             self.0.lock().unwrap().open().cloned().collect()
         }
 
-        fn answer(&self, id: QuestionId, answer: Answer) -> Result<(), NotOpen> {
-            self.0.lock().unwrap().answer(id, &answer)
+        fn answer(&self, id: QuestionId, answer: Answer) -> Result<Outcome, NotOpen> {
+            Ok(match self.0.lock().unwrap().answer(id, &answer)? {
+                Heard::Decided { .. } => Outcome::Decided,
+                Heard::Waits { more } => Outcome::Waits { more },
+            })
         }
     }
 
@@ -351,6 +470,8 @@ mod tests {
 
         fn session(&mut self, session: &str, summaries: &[&str]) -> Arc<Room> {
             let room = Arc::new(Room::default());
+            let choices = vec![Choice::Once, Choice::Session, Choice::Refuse];
+            let terms = Terms { choices, people: 1, reason: false };
             for summary in summaries {
                 let ask = Ask {
                     session: session.to_owned(),
@@ -358,7 +479,8 @@ mod tests {
                     summary: (*summary).to_owned(),
                     details: vec![("cwd".to_owned(), "/w".to_owned())],
                     basis: Basis::built_in("test"),
-                    choices: vec![Choice::Once, Choice::Session, Choice::Refuse],
+                    terms: terms.clone(),
+                    in_break_glass: terms.clone(),
                     findings: Vec::new(),
                     needs_a_person: false,
                     proposal: None,
@@ -382,7 +504,8 @@ mod tests {
         }
 
         fn answer(&self, id: &str) -> Result<String, String> {
-            answer(&self.state, id, Choice::Refuse, None).map_err(|error| error.to_string())
+            let answered = answer(&self.state, id, Choice::Refuse, None);
+            answered.map(|(id, _)| id).map_err(|error| error.to_string())
         }
     }
 

@@ -80,7 +80,7 @@ fn unreadable(error: &LoadError) -> Problem {
         message.push_str(&format!(": {cause}"));
     }
     let file = match error {
-        LoadError::Read { path, .. } => path,
+        LoadError::Read { path, .. } | LoadError::Answers { path, .. } => path,
         LoadError::NoPolicy(path)
         | LoadError::TooLarge(path)
         | LoadError::NotText(path)

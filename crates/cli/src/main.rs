@@ -135,9 +135,10 @@ fn main() -> ExitCode {
             Ok(places) => say::outcome(check::run(&check, &places)),
             Err(error) => say::outcome::<PlacesError>(Err(error)),
         },
-        Command::Approvals { command } => {
-            with_state(|state| say::outcome(approvals::run(command, &state)))
-        }
+        Command::Approvals { command } => match Places::from_environment() {
+            Ok(places) => say::outcome(approvals::run(command, &places)),
+            Err(error) => say::outcome::<PlacesError>(Err(error)),
+        },
         Command::Log { command } => with_state(|state| say::outcome(log::run(command, &state))),
         Command::Changes { command } => match Places::from_environment() {
             Ok(places) => say::outcome(changes::run(command, &places)),
@@ -188,6 +189,9 @@ fn run(arguments: Run) -> ExitCode {
         }
         if let Some(caution) = prepared.caution() {
             say::line(&format!("remit: {caution}"));
+        }
+        if let Some(reminder) = approvals::reminder(&prepared.places) {
+            say::line(&format!("remit: {reminder}"));
         }
         remit_supervisor::run(prepared)
     });

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::grant::{Choice, Grant, registrable};
+use crate::grant::{Choice, Grant, Proposal, of_connect, of_exec, registrable};
 use crate::host::{Host, HostName, Port};
+use crate::policy::Policy;
 use crate::show;
 use crate::writing::Change;
 
@@ -20,12 +21,18 @@ pub trait Attempt {
 
     /// What may be answered if this is asked, in the order in which it is offered.
     fn choices(&self) -> Vec<Choice> {
-        vec![Choice::Once, Choice::Session, Choice::Refuse]
+        vec![Choice::Once, Choice::Session, Choice::Refuse, Choice::Stop]
     }
 
     /// What a yes of this choice covers beyond this one time. None for a choice
     /// that covers nothing more, or that is not among [`choices`](Self::choices).
     fn grant(&self, choice: Choice) -> Option<Grant>;
+
+    /// The narrowest rule that allows the same again in this project, if a rule may
+    /// and can.
+    fn proposal(&self, _: &Policy) -> Option<Proposal> {
+        None
+    }
 
     /// Every grant that would cover this.
     fn covered_by(&self) -> Vec<Grant> {
@@ -81,7 +88,11 @@ impl Attempt for Exec {
     }
 
     fn grant(&self, choice: Choice) -> Option<Grant> {
-        (choice == Choice::Session).then(|| self.into())
+        matches!(choice, Choice::Session | Choice::Project).then(|| self.into())
+    }
+
+    fn proposal(&self, policy: &Policy) -> Option<Proposal> {
+        of_exec(self, policy)
     }
 }
 
@@ -135,17 +146,21 @@ impl Attempt for Connect {
         let domain = self.domain().map(|_| Choice::Domain);
         let mut choices = vec![Choice::Once, Choice::Session, Choice::Host];
         choices.extend(domain);
-        choices.push(Choice::Refuse);
+        choices.extend([Choice::Refuse, Choice::Stop]);
         choices
     }
 
     fn grant(&self, choice: Choice) -> Option<Grant> {
         match choice {
-            Choice::Session => Some(self.into()),
+            Choice::Session | Choice::Project => Some(self.into()),
             Choice::Host => Some(Grant::Host(self.host.clone())),
             Choice::Domain => self.domain().map(Grant::Domain),
-            Choice::Once | Choice::Project | Choice::Refuse | Choice::Stop => None,
+            Choice::Once | Choice::Refuse | Choice::Stop => None,
         }
+    }
+
+    fn proposal(&self, policy: &Policy) -> Option<Proposal> {
+        of_connect(self, policy)
     }
 }
 

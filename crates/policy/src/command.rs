@@ -180,6 +180,16 @@ impl Commands {
         }
     }
 
+    /// See [`crate::Policy::is_settled_by_a_choice`].
+    pub(crate) fn is_settled_by_a_choice(&self, attempt: &Exec) -> bool {
+        let Judged { ruling, .. } = self.judge(attempt);
+        let findings = knowledge::findings(attempt, &self.place);
+        // Beside a rule that asks, one that allows says nothing.
+        let open = ruling.decision == Decision::Allow
+            || ruling.decision == Decision::Ask && ruling.by_default;
+        open && !findings.iter().any(|finding| finding.asks_although(Some(Force::Choice)))
+    }
+
     /// What the rules say, how strong the strongest statement is that allows it in
     /// particular, and where it would run.
     fn judge(&self, attempt: &Exec) -> Judged<'_> {

@@ -1,9 +1,13 @@
 //! What a yes covers, and for how long.
 
-use std::collections::{BTreeSet, HashSet};
+mod escaped;
+mod proposal;
+
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +16,11 @@ use crate::host::{Host, HostName, Port};
 use crate::request::{Request, Scheme};
 use crate::tool::ToolCall;
 use crate::upload::Upload;
+pub use proposal::Proposal;
+pub(crate) use proposal::{TEXT as PROPOSALS, of_connect, of_exec, of_request};
 
 /// What a person may say to a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Choice {
     /// Yes, this one time.
@@ -33,6 +39,13 @@ pub enum Choice {
     Refuse,
     /// No, and the session ends.
     Stop,
+}
+
+impl Choice {
+    /// Whether it lets the attempt happen.
+    pub fn is_yes(self) -> bool {
+        !matches!(self, Choice::Refuse | Choice::Stop)
+    }
 }
 
 impl fmt::Display for Choice {
@@ -56,7 +69,12 @@ pub struct Answer {
     pub choice: Choice,
     /// Who answered and where, such as `alice at the session's terminal`.
     pub by: String,
-    /// Words to the agent; used on refusal.
+    /// The people whose answer it is, by names that stay the same wherever they
+    /// answer: the local user, or whom a signed answer names. Nobody, where no
+    /// person answered.
+    #[serde(default)]
+    pub people: BTreeSet<String>,
+    /// Words: to the agent with a no, the reason with a yes.
     #[serde(default)]
     pub note: Option<String>,
 }
@@ -140,26 +158,72 @@ pub(crate) fn registrable(host: &Host) -> Option<HostName> {
     HostName::parse(psl::domain_str(name.as_str())?).ok()
 }
 
-/// The yeses given so far in one session.
+/// The yeses given so far in one session. Moments are times since one that is the
+/// same for all of them, by a clock that does not run backwards.
 #[derive(Clone, Debug, Default)]
-pub struct Grants(HashSet<Grant>);
+pub struct Grants {
+    /// With the moment from which on it covers nothing, if there is one.
+    given: HashMap<Grant, Option<Duration>>,
+    /// The first of those moments.
+    next: Option<Duration>,
+}
 
 impl Grants {
     /// Remembers a yes; what it covers is then allowed until the session ends,
     /// unless a rule refuses it.
     pub fn add(&mut self, grant: Grant) {
-        self.0.insert(grant);
+        self.given.insert(grant, None);
+        self.reckon();
+    }
+
+    /// The same until a moment. Of two yeses for the same the last one counts.
+    pub fn add_until(&mut self, grant: Grant, until: Duration) {
+        self.given.insert(grant, Some(until));
+        self.reckon();
+    }
+
+    /// Forgets the yeses that do not hold any more. Call it before judging.
+    pub fn expire(&mut self, now: Duration) {
+        if self.next.is_none_or(|next| now < next) {
+            return;
+        }
+        self.given.retain(|_, until| until.is_none_or(|until| now < until));
+        self.reckon();
+    }
+
+    fn reckon(&mut self) {
+        self.next = self.given.values().flatten().min().copied();
     }
 
     /// Whether a yes covers this attempt.
     pub fn cover(&self, attempt: &impl Attempt) -> bool {
-        !self.0.is_empty() && attempt.covered_by().iter().any(|grant| self.0.contains(grant))
+        !self.given.is_empty()
+            && attempt.covered_by().iter().any(|grant| self.given.contains_key(grant))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_yes_that_ends_covers_nothing_from_its_moment_on() {
+        let attempt = Connect::parse("api.example:443").expect("a host");
+        let seconds = Duration::from_secs;
+        let mut grants = Grants::default();
+        grants.add_until((&attempt).into(), seconds(10));
+        grants.add_until(Grant::Host(attempt.host.clone()), seconds(20));
+        for (now, covered) in
+            [(0, true), (9, true), (10, true), (19, true), (20, false), (5, false)]
+        {
+            grants.expire(seconds(now));
+            assert_eq!(grants.cover(&attempt), covered, "at {now}");
+        }
+        grants.add_until((&attempt).into(), seconds(30));
+        grants.add((&attempt).into());
+        grants.expire(Duration::MAX);
+        assert!(grants.cover(&attempt), "the last yes counts");
+    }
 
     #[test]
     fn a_domain_is_what_somebody_registered() {

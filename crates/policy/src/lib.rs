@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod approvals;
 pub mod attempt;
 pub mod basis;
 mod calls;
@@ -41,6 +42,7 @@ mod upload;
 pub mod verdict;
 pub mod writing;
 
+pub use approvals::{AnswerLimits, ApprovalSettings, Notify, Webhook};
 pub use attempt::{Attempt, Connect, Exec, FileWrite, Stdin};
 pub use basis::{Basis, Layer, Origin};
 pub use calls::{calls_with_words, refused_call};
@@ -51,14 +53,12 @@ pub use egress::ProxySettings;
 pub use environment::{DefaultVariable, Environment};
 pub use error::PolicyError;
 pub use filesystem::{Access, Filesystem, PathRule, Place, Unwritable};
-pub use grant::{Answer, Choice, Grant, Grants};
+pub use grant::{Answer, Choice, Grant, Grants, Proposal};
 pub use host::{Host, HostName, Port};
 pub use knowledge::{Finding, Risk, is_telling};
 pub use layers::Decision;
 pub use limits::{Limit, Limits, Resource};
-pub use policy::{
-    AgentNeeds, ApprovalSettings, OWN_LOOPBACK, Policy, PolicyText, RecordSettings, TextKind,
-};
+pub use policy::{AgentNeeds, OWN_LOOPBACK, Policy, PolicyText, RecordSettings, TextKind};
 pub use request::{Handling, Method, Request, RequestError, Scheme, Target};
 pub use settings::Sync;
 pub use statements::Statement;

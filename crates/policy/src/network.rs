@@ -146,6 +146,13 @@ impl Network {
         }
     }
 
+    /// See [`crate::Policy::is_settled_by_a_choice`].
+    pub(crate) fn is_connection_settled_by_a_choice(&self, attempt: &Connect) -> bool {
+        let attempt = canonical(attempt.clone());
+        let judged = self.judge(&attempt);
+        judged.decision() == Decision::Ask && judged.ruling.by_default
+    }
+
     /// Judges one address that a permitted connection would be dialled at.
     pub(crate) fn address(&self, permitted: &Connect, answer: IpAddr) -> Result<(), Refusal> {
         let permitted = canonical(permitted.clone());

@@ -1,14 +1,13 @@
 //! The policy: texts of all layers in, one judge out.
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use crate::attempt::{Connect, Exec};
+use crate::approvals::{ApprovalSettings, ApprovalsSaid};
+use crate::attempt::{Attempt, Connect, Exec};
 use crate::basis::{Basis, Layer};
 use crate::command::Commands;
 use crate::credentials::{self, Credential, CredentialSaid, CredentialSource};
@@ -18,7 +17,7 @@ use crate::egress::{Egress, EgressSaid, ProxySettings};
 use crate::environment::{self, Environment};
 use crate::error::PolicyError;
 use crate::filesystem::{self, FilesSaid, Filesystem, Place};
-use crate::grant::Grants;
+use crate::grant::{Choice, Grants};
 use crate::host::Port;
 use crate::knowledge::{self, Finding};
 use crate::layers::{Decision, Force, Said, Settled, Voice};
@@ -35,7 +34,7 @@ use crate::statements::{self, Statement};
 use crate::tiers::{Tier, Tiers};
 use crate::tool::{ToolCall, Tools};
 use crate::upload::Upload;
-use crate::verdict::{Permit, Refusal, Verdict};
+use crate::verdict::{Permit, Question, Refusal, Verdict};
 use crate::writing::Git;
 
 /// Everything that was said, checked and combined. Judging takes no lock,
@@ -56,6 +55,7 @@ pub struct Policy {
     record: RecordSettings,
     approvals: ApprovalSettings,
     limits: Limits,
+    place: Place,
     profile: String,
     canonical: String,
 }
@@ -100,13 +100,6 @@ pub struct AgentNeeds {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordSettings {
     pub sync: Sync,
-}
-
-/// How questions are asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ApprovalSettings {
-    /// How long a question waits before silence is a no: one second to a day.
-    pub patience: Duration,
 }
 
 impl Policy {
@@ -213,6 +206,41 @@ impl Policy {
     /// What is known about a command, gravest first, whatever the verdict on it.
     pub fn findings(&self, attempt: &Exec) -> Vec<Finding> {
         self.commands.findings(attempt)
+    }
+
+    /// Says which answers a question takes: those that fit what is asked and that
+    /// the policy has, and what a yes for this project would write. `broken`: the
+    /// glass is, so that limits on answers are lifted.
+    pub fn offer<A: Attempt>(&self, question: Question<A>, broken: bool) -> Question<A> {
+        let limits = match broken {
+            true => &self.approvals.in_break_glass,
+            false => &self.approvals.limits,
+        };
+        let proposal = (!question.needs_a_person() && limits.yeses.contains(&Choice::Project))
+            .then(|| question.attempt().proposal(self))
+            .flatten();
+        question.limited(limits, proposal)
+    }
+
+    /// Whether one more statement of the user's that allows it would let it happen
+    /// without a question.
+    pub(crate) fn is_settled_by_a_choice(&self, attempt: &Exec) -> bool {
+        self.commands.is_settled_by_a_choice(attempt)
+    }
+
+    /// The same of a connection.
+    pub(crate) fn is_connection_settled_by_a_choice(&self, attempt: &Connect) -> bool {
+        self.network.is_connection_settled_by_a_choice(attempt)
+    }
+
+    /// The same of a request.
+    pub(crate) fn is_request_settled_by_a_choice(&self, attempt: &Request) -> bool {
+        self.network.is_request_settled_by_a_choice(attempt)
+    }
+
+    /// Whether the session can make or change what is there.
+    pub(crate) fn can_write(&self, path: &Path) -> bool {
+        self.filesystem.is_writable(path, &self.place)
     }
 
     /// The programs whose copies and other names the policy has to know: absolute
@@ -350,8 +378,9 @@ impl Policy {
         self.record
     }
 
-    pub fn approvals(&self) -> ApprovalSettings {
-        self.approvals
+    /// How questions are asked, and what may be answered.
+    pub fn approvals(&self) -> &ApprovalSettings {
+        &self.approvals
     }
 
     /// What the session may take of the machine.
@@ -393,7 +422,7 @@ pub(crate) struct Everything {
     pub(crate) credentials: Vec<Said<CredentialSaid>>,
     pub(crate) commands: Vec<Said<Decision>>,
     pub(crate) tools: Vec<Said<Decision>>,
-    pub(crate) patience: Vec<Said<Reverse<Duration>>>,
+    pub(crate) approvals: ApprovalsSaid,
     pub(crate) sync: Vec<Said<Sync>>,
     pub(crate) limits: LimitsSaid,
     pub(crate) rules: RulesSaid,
@@ -440,13 +469,7 @@ impl Everything {
         self.credentials.extend(stated.credentials);
         self.commands.extend(stated.commands);
         self.tools.extend(stated.tools);
-        // Silence refuses, so the shorter wait is the stricter.
-        let patience = stated.patience;
-        self.patience.extend(patience.map(|said| Said {
-            value: Reverse(said.value),
-            force: said.force,
-            basis: said.basis,
-        }));
+        self.approvals.add(stated.approvals);
         self.sync.extend(stated.sync);
         self.limits.add(stated.limits);
     }
@@ -524,6 +547,7 @@ impl Everything {
             rules: self.rules.files,
         };
         let tools = Settled::new(self.tools).expect(complete);
+        let approvals = self.approvals.settle(&credentials)?;
         let commands = Settled::new(self.commands).expect(complete);
         let filesystem = Filesystem::reconcile(files, place)?;
         check_programs(&hosts, &filesystem, place)?;
@@ -546,10 +570,9 @@ impl Everything {
             environment,
             tiers: Tiers::settle(&self.tiers),
             record: RecordSettings { sync: Settled::new(self.sync).expect(complete).value() },
-            approvals: ApprovalSettings {
-                patience: Settled::new(self.patience).expect(complete).value().0,
-            },
+            approvals,
             limits: self.limits.settle(),
+            place: place.clone(),
             profile: profile.to_owned(),
             canonical,
         })
@@ -614,5 +637,6 @@ fn canonical(texts: &[PolicyText], profile: &str, agent: &AgentNeeds) -> String 
     part("built-in environment", environment::PASS);
     part("built-in presets", presets::TEXT);
     part("built-in programs", crate::network::programs::TEXT);
+    part("built-in answers", crate::grant::PROPOSALS);
     out
 }

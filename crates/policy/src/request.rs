@@ -6,7 +6,8 @@ use std::fmt;
 
 use crate::attempt::{Attempt, Connect};
 use crate::data::Cache;
-use crate::grant::{Choice, Grant};
+use crate::grant::{Choice, Grant, Proposal, of_request};
+use crate::policy::Policy;
 use crate::show;
 
 /// A request about to be sent upstream.
@@ -167,7 +168,11 @@ impl Attempt for Request {
     }
 
     fn grant(&self, choice: Choice) -> Option<Grant> {
-        (choice == Choice::Session).then(|| self.into())
+        matches!(choice, Choice::Session | Choice::Project).then(|| self.into())
+    }
+
+    fn proposal(&self, policy: &Policy) -> Option<Proposal> {
+        of_request(self, policy)
     }
 }
 

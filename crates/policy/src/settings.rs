@@ -3,6 +3,7 @@
 //! An unknown key, a wrong type or an impossible value refuses the whole file
 //! and names file, line and key.
 
+mod approvals;
 mod credentials;
 mod network;
 
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::approvals::ApprovalsSaid;
 use crate::credentials::CredentialSaid;
 use crate::error::{PolicyError, nearest};
 use crate::filesystem::{Access, Place, Reading, protected_name};
@@ -23,6 +25,7 @@ use crate::layers::{Decision, Force, Said, Voice};
 use crate::limits::{LimitsSaid, LimitsText};
 use crate::tiers::Tier;
 use crate::writing::Git;
+use approvals::ApprovalsText;
 use credentials::CredentialText;
 use network::NetworkText;
 pub(crate) use network::{NetworkSaid, method};
@@ -51,7 +54,7 @@ pub(crate) struct Stated {
     pub(crate) credentials: Vec<Said<CredentialSaid>>,
     pub(crate) commands: Option<Said<Decision>>,
     pub(crate) tools: Option<Said<Decision>>,
-    pub(crate) patience: Option<Said<Duration>>,
+    pub(crate) approvals: ApprovalsSaid,
     pub(crate) sync: Option<Said<Sync>>,
     pub(crate) limits: LimitsSaid,
 }
@@ -97,12 +100,6 @@ struct CommandsText {
 #[serde(deny_unknown_fields, default)]
 struct ToolsText {
     default: Option<Spanned<String>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ApprovalsText {
-    patience: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -176,7 +173,7 @@ impl SettingsText {
             credentials: self.credentials(&speaker)?,
             commands: speaker.choice("commands.default", &commands.default, &decides)?,
             tools: speaker.choice("tools.default", &tools.default, &decides)?,
-            patience: speaker.single("approvals.patience", &approvals.patience, duration)?,
+            approvals: approvals.state(&speaker)?,
             sync: speaker.choice("record.sync", &record.sync, &syncs)?,
             limits: limits.state(&speaker)?,
         })

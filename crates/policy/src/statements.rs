@@ -5,8 +5,10 @@
 //! apart by name, so that a new kind of statement does not compile before it has
 //! its place here.
 
+use std::cmp::Reverse;
 use std::path::Path;
 
+use crate::approvals::ApprovalsSaid;
 use crate::basis::Basis;
 use crate::filesystem::{Filesystem, PathRule};
 use crate::layers::{Decision, Said, Settled};
@@ -47,7 +49,7 @@ pub(crate) fn of(said: Everything, files: &Filesystem) -> Vec<Statement> {
         credentials,
         commands,
         tools,
-        patience,
+        approvals,
         sync,
         limits,
         rules,
@@ -84,12 +86,43 @@ pub(crate) fn of(said: Everything, files: &Filesystem) -> Vec<Statement> {
     paths(&mut list, &files.hidden);
     paths(&mut list, &files.protected);
     each(&mut list, "sandbox", environment, |_| Some(Decision::Allow));
-    single(&mut list, "approvals", patience, |_| None);
+    of_approvals(&mut list, approvals);
     single(&mut list, "record", sync, |_| None);
     for one in limits.0 {
         single(&mut list, "limits", one, |_| None);
     }
     list
+}
+
+fn of_approvals(list: &mut Vec<Statement>, said: ApprovalsSaid) {
+    let ApprovalsSaid {
+        patience,
+        answers,
+        reason,
+        session_expiry,
+        project_expiry,
+        people,
+        people_high,
+        break_glass,
+        notify,
+        webhook,
+    } = said;
+    // Silence refuses, so the shorter is the stricter; and of yeses the shorter one.
+    for shorter in [patience, session_expiry, project_expiry, break_glass] {
+        single(list, "approvals", reversed(shorter), |_| None);
+    }
+    single(list, "approvals", reason, |_| None);
+    single(list, "approvals", people, |_| None);
+    single(list, "approvals", people_high, |_| None);
+    each(list, "approvals", answers, |_| None);
+    each(list, "approvals", notify, |_| None);
+    each(list, "approvals", webhook, |_| None);
+}
+
+fn reversed<T>(said: Vec<Said<T>>) -> Vec<Said<Reverse<T>>> {
+    let reverse =
+        |said: Said<T>| Said { value: Reverse(said.value), force: said.force, basis: said.basis };
+    said.into_iter().map(reverse).collect()
 }
 
 fn statement(section: &'static str, decides: Option<Decision>, basis: Basis) -> Statement {

@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::approvals::AnswerLimits;
 use crate::attempt::Attempt;
 use crate::basis::{Basis, Layer};
-use crate::grant::{Answer, Choice};
+use crate::grant::{Answer, Choice, Proposal};
 use crate::knowledge::{Finding, Risk};
 
 /// Proof that an attempt was judged and may happen. Spent on use.
@@ -95,11 +96,32 @@ pub struct Question<A> {
     basis: Basis,
     place: Option<Arc<str>>,
     findings: Vec<Finding>,
+    choices: Vec<Choice>,
+    proposal: Option<Proposal>,
+    people: u8,
+    reason: bool,
 }
 
 impl<A: Attempt> Question<A> {
     pub(crate) fn new(attempt: A, basis: Basis) -> Self {
-        Self { attempt, basis, place: None, findings: Vec::new() }
+        let choices = attempt.choices();
+        let (findings, proposal) = (Vec::new(), None);
+        Self { attempt, basis, place: None, findings, choices, proposal, people: 1, reason: false }
+    }
+
+    /// The same, as far as limits on answers go. A proposal is offered before the
+    /// noes.
+    pub(crate) fn limited(mut self, limits: &AnswerLimits, proposal: Option<Proposal>) -> Self {
+        self.choices = self.attempt.choices();
+        self.choices.retain(|choice| !choice.is_yes() || limits.yeses.contains(choice));
+        if proposal.is_some() {
+            let noes = self.choices.iter().position(|choice| !choice.is_yes());
+            self.choices.insert(noes.unwrap_or(self.choices.len()), Choice::Project);
+        }
+        self.people = limits.people_for(self.needs_a_person());
+        self.reason = limits.reason;
+        self.proposal = proposal;
+        self
     }
 
     /// A yes lets it happen under the profile of this name.
@@ -137,16 +159,34 @@ impl<A: Attempt> Question<A> {
 
     /// What may be answered, in the order in which it is offered.
     pub fn choices(&self) -> Vec<Choice> {
-        self.attempt.choices()
+        self.choices.clone()
+    }
+
+    /// The rule that a yes for this project writes, if that is offered.
+    pub fn proposal(&self) -> Option<&Proposal> {
+        self.proposal.as_ref()
+    }
+
+    /// How many different people must say yes.
+    pub fn people(&self) -> u8 {
+        self.people
+    }
+
+    /// Whether a yes needs words.
+    pub fn needs_a_reason(&self) -> bool {
+        self.reason
     }
 
     /// Turns an answer into a permit or a refusal. A choice that was not offered
-    /// is a refusal: a yes is never taken for another yes.
+    /// is a refusal: a yes is never taken for another yes. So is a yes of fewer
+    /// people than it takes, and one without words where it needs them.
     ///
     /// The answer comes back through policy because a person cannot mint a
     /// permit either.
     pub fn settle(self, answer: &Answer) -> Result<Permit<A>, Refusal> {
-        let offered = self.choices().contains(&answer.choice);
+        let offered = self.choices.contains(&answer.choice);
+        let backed = self.people < 2 || answer.people.len() >= usize::from(self.people);
+        let says_why = answer.note.as_ref().is_some_and(|note| !note.trim().is_empty());
         match answer.choice {
             Choice::Refuse | Choice::Stop => {
                 let mut refusal = self.unanswered("another way that needs no approval");
@@ -158,6 +198,18 @@ impl<A: Attempt> Question<A> {
                 let mut refusal = self.unanswered("to ask again; this answer does not fit it");
                 refusal.basis.rule =
                     format!("{}, answered `{choice}` by {}", refusal.basis.rule, answer.by);
+                Err(refusal)
+            }
+            choice if !backed => {
+                let mut refusal = self.unanswered("to ask again; more people have to agree");
+                refusal.basis.rule =
+                    format!("{}, {choice} by {} alone", refusal.basis.rule, answer.by);
+                Err(refusal)
+            }
+            choice if self.reason && !says_why => {
+                let mut refusal = self.unanswered("to ask again; a yes needs a reason");
+                refusal.basis.rule =
+                    format!("{}, {choice} by {} without a reason", refusal.basis.rule, answer.by);
                 Err(refusal)
             }
             choice => {

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use remit_policy::{Layer, PolicyText, TextKind};
 use rustix::fs::OFlags;
 
+use crate::answers::{self, Answers};
+
 /// The directories of one person on one machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
@@ -68,6 +70,8 @@ pub enum LoadError {
         .0.display()
     )]
     Open(PathBuf),
+    #[error("answers `{}` line {line}: {why}", path.display())]
+    Answers { path: PathBuf, line: usize, why: String },
 }
 
 /// A text larger than this is no policy.
@@ -88,6 +92,7 @@ pub fn load(places: &Places, workspace: &Path) -> Result<Loaded, LoadError> {
     load_layer(Layer::System, &places.system, &mut loaded)?;
     load_layer(Layer::User, &places.config, &mut loaded)?;
     load_layer(Layer::Project, &workspace.join(".remit"), &mut loaded)?;
+    loaded.narrow_answers(places, workspace)?;
     Ok(loaded)
 }
 
@@ -121,6 +126,18 @@ pub fn texts_at(path: &Path, layer: Layer) -> Result<Vec<PolicyText>, LoadError>
 }
 
 impl Loaded {
+    /// Of the person's yeses for projects, those for this one that are not over.
+    fn narrow_answers(&mut self, places: &Places, workspace: &Path) -> Result<(), LoadError> {
+        let path = Answers::of(places).path().to_path_buf();
+        let file = remit_policy::show::line(&path.to_string_lossy());
+        let today = jiff::Zoned::now().date();
+        for text in self.texts.iter_mut().filter(|text| text.file == file) {
+            text.text = answers::in_force(&text.text, workspace, today)
+                .map_err(|(line, why)| LoadError::Answers { path: path.clone(), line, why })?;
+        }
+        Ok(())
+    }
+
     fn add(&mut self, layer: Layer, kind: TextKind, path: PathBuf, text: String) {
         let file = remit_policy::show::line(&path.to_string_lossy());
         self.texts.push(PolicyText { layer, kind, file, text });

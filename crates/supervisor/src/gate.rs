@@ -3,30 +3,34 @@
 //! INVARIANT: every attempt passes here exactly once, and its event is written
 //! before its permit leaves. What cannot be written down is refused.
 
+mod asking;
 mod connection;
+mod glass;
 mod in_force;
+mod kept;
 mod masked;
 mod uploads;
 mod way;
 
+pub(crate) use asking::Asked;
 pub(crate) use connection::Connection;
+pub(crate) use kept::Keeper;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::Duration;
 
-use remit_approvals::{Ask, QuestionId};
 use remit_audit::{AppendError, Kind, Text, Tried, event};
 use remit_policy::{
-    Answer, Attempt, Basis, Choice, Connect, Exec, Grants, Permit, Policy, Question, Refusal,
-    Request, Verdict,
+    Attempt, Basis, Connect, Exec, Grants, Permit, Policy, Refusal, Request, Verdict,
 };
 use remit_proxy::Credentials;
+use remit_sandbox::Control;
 use tokio::sync::watch;
 
-use crate::desk::{CannotAsk, Questions, Waiting};
-use crate::journal::Journal;
+use crate::desk::Questions;
+use crate::journal::{self, Journal};
 use crate::lineage::Lineage;
 use crate::process::Facts;
 use crate::teach::Taught;
@@ -52,6 +56,13 @@ pub(crate) struct Gate {
     asked: Mutex<HashSet<String>>,
     /// What the agent was told so far.
     pub(crate) taught: Taught,
+    /// Where yeses for the project are written.
+    keeper: OnceLock<Keeper>,
+    glass: glass::Glass,
+    /// What ends the session.
+    control: OnceLock<Arc<Control>>,
+    /// Who stopped the session by an answer.
+    stopped: OnceLock<String>,
 }
 
 /// What came of judging an attempt.
@@ -60,23 +71,6 @@ pub(crate) enum Judged<A> {
     Permitted { attempt: u64, permit: Permit<A> },
     Refused { attempt: u64, refusal: Refusal },
     Asked(Box<Asked<A>>),
-}
-
-/// An attempt that waits for a person. Await [`Gate::settle`].
-#[derive(Debug)]
-pub(crate) struct Asked<A> {
-    pub(crate) attempt: u64,
-    question: Question<A>,
-    facts: Facts,
-    waiting: Waiting,
-    since: Instant,
-}
-
-impl<A> Asked<A> {
-    /// The number of its question.
-    pub(crate) fn id(&self) -> QuestionId {
-        self.waiting.id
-    }
 }
 
 /// What the gate must know of an attempt besides its verdict.
@@ -116,7 +110,24 @@ impl Gate {
             lineage: Lineage::default(),
             asked: Mutex::default(),
             taught: Taught::default(),
+            keeper: OnceLock::new(),
+            glass: glass::Glass::default(),
+            control: OnceLock::new(),
+            stopped: OnceLock::new(),
         }
+    }
+
+    /// From now on yeses for the project are written down there, and an answer can
+    /// end the session.
+    pub(crate) fn serve(&self, keeper: Keeper, control: Arc<Control>) {
+        // There is one of each in a session; a second is not taken.
+        let _ = self.keeper.set(keeper);
+        let _ = self.control.set(control);
+    }
+
+    /// Who ended the session by an answer, if anybody did.
+    pub(crate) fn stopped(&self) -> Option<&str> {
+        self.stopped.get().map(String::as_str)
     }
 
     /// What the policy says to an attempt, given the yeses so far. The verdict goes
@@ -175,148 +186,6 @@ impl Gate {
         }
     }
 
-    fn ask<A: Recorded>(
-        &self,
-        facts: &Facts,
-        attempt: u64,
-        question: Question<A>,
-    ) -> Result<Judged<A>, AppendError> {
-        let summary = question.attempt().summary();
-        let mut details = question.attempt().particulars(facts);
-        if matches!(A::TRIED, Tried::Connect | Tried::Request | Tried::Upload) {
-            details.push(label("seen", self.seen(&summary)));
-        }
-        for (_, value) in &mut details {
-            *value = self.credentials.masked(value);
-        }
-        let now = jiff::Timestamp::now();
-        let ask = Ask {
-            session: self.session.clone(),
-            kind: match A::TRIED {
-                Tried::Exec => "exec".to_owned(),
-                Tried::Connect => "connect".to_owned(),
-                Tried::Request => "request".to_owned(),
-                Tried::Upload => "upload".to_owned(),
-                Tried::Write => "write".to_owned(),
-                Tried::Call => "call".to_owned(),
-            },
-            summary: self.credentials.masked(&summary),
-            details,
-            basis: question.basis().clone(),
-            choices: question.choices(),
-            findings: question.findings().to_vec(),
-            needs_a_person: question.needs_a_person(),
-            proposal: None,
-            digest: String::new(),
-            posed_at: now.to_string(),
-            expires_at: (now + self.policy().approvals().patience).to_string(),
-        };
-        match self.questions.put(ask) {
-            Ok(waiting) => {
-                self.write(Kind::Question {
-                    id: waiting.id.into(),
-                    attempt,
-                    process: facts.event(),
-                    summary,
-                    basis: question.basis().clone(),
-                    findings: question.findings().to_vec(),
-                })?;
-                let since = Instant::now();
-                Ok(Judged::Asked(Box::new(Asked {
-                    attempt,
-                    question,
-                    facts: facts.clone(),
-                    waiting,
-                    since,
-                })))
-            }
-            Err(why) => {
-                let detail = question.attempt().detail();
-                let refusal = question.unanswered(match why {
-                    CannotAsk::Nobody => {
-                        "this needs approval and nobody can be asked; run in a terminal or with --approvals queue"
-                    }
-                    CannotAsk::TooMany => {
-                        "this needs approval and too many questions wait already; try again later"
-                    }
-                });
-                self.record_refusal::<A>(facts, attempt, detail, &refusal)?;
-                Ok(Judged::Refused { attempt, refusal })
-            }
-        }
-    }
-
-    /// Waits for the answer and takes it back through the policy.
-    ///
-    /// Silence is a refusal, and so is an answer that cannot be written down. A
-    /// policy that was changed to refuse it needs no answer.
-    pub(crate) async fn settle<A: Recorded>(&self, asked: Asked<A>) -> Result<Permit<A>, Refusal> {
-        let Asked { attempt, question, facts, waiting, since } = asked;
-        let Waiting { id, answer } = waiting;
-        let patience = self.policy().approvals().patience;
-        let (answer, refused) = tokio::select! {
-            biased;
-            refusal = self.refusing(question.attempt()) => {
-                self.questions.withdraw(id);
-                (nobody("nobody (the policy was changed)"), Some(refusal))
-            }
-            answer = tokio::time::timeout(patience, answer) => match answer {
-                Ok(Ok(answer)) => (answer, None),
-                Ok(Err(_)) => (nobody("nobody (withdrawn)"), None),
-                Err(_) => {
-                    self.questions.expire(id);
-                    (nobody("nobody (timed out)"), None)
-                }
-            },
-        };
-        let detail = question.attempt().detail();
-        let written = self.write(Kind::Answer {
-            id: id.into(),
-            attempt,
-            choice: answer.choice,
-            by: answer.by.clone(),
-            note: answer.note.clone(),
-            waited_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
-        });
-        if written.is_err() {
-            return Err(
-                question.unanswered("the answer could not be written down; the session ends")
-            );
-        }
-        match refused.map_or_else(|| question.settle(&answer), Err) {
-            Ok(permit) => {
-                if let Some(grant) = permit.attempt().grant(answer.choice) {
-                    self.grants().add(grant);
-                }
-                Ok(permit)
-            }
-            Err(refusal) => {
-                // Refused either way; a record that fails here ends the session.
-                let _ = self.record_refusal::<A>(&facts, attempt, detail, &refusal);
-                Err(refusal)
-            }
-        }
-    }
-
-    /// The same, unless the one who asked is `gone` first, who needs no answer any
-    /// more. That is written down, too.
-    pub(crate) async fn settle_unless<A: Recorded>(
-        &self,
-        asked: Asked<A>,
-        gone: impl Future<Output = ()>,
-    ) -> Result<Permit<A>, Refusal> {
-        let id = asked.id();
-        let outcome = self.settle(asked);
-        tokio::pin!(outcome);
-        tokio::select! {
-            outcome = &mut outcome => outcome,
-            () = gone => {
-                self.questions.withdraw(id);
-                outcome.await
-            }
-        }
-    }
-
     /// Writes down a refusal that came after, or without, a verdict of the policy.
     pub(crate) fn record_refusal<A: Recorded>(
         &self,
@@ -354,31 +223,18 @@ impl Gate {
         self.write(event).map_err(std::io::Error::other)
     }
 
-    /// Whether this session has asked the same before, in words.
-    fn seen(&self, summary: &str) -> &'static str {
-        // A set that only grows.
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked.contains(summary) {
-            return "asked before in this session";
-        }
-        if asked.len() >= MOST_ASKED {
-            return "too much was asked in this session to tell";
-        }
-        asked.insert(summary.to_owned());
-        "for the first time in this session"
-    }
-
+    /// The yeses that hold now.
     fn grants(&self) -> MutexGuard<'_, Grants> {
-        // A set that only grows.
-        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+        // Every change of it is one call.
+        let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        grants.expire(now());
+        grants
     }
 }
 
-/// How many different questions are remembered. A person answers fewer.
-const MOST_ASKED: usize = 4096;
-
-fn nobody(by: &str) -> Answer {
-    Answer { choice: Choice::Refuse, by: by.to_owned(), note: None }
+/// Time that does not run backwards, since the machine was started.
+fn now() -> Duration {
+    Duration::from_nanos(journal::now().mono_ns)
 }
 
 impl Recorded for Exec {

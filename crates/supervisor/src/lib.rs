@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod agents;
+pub mod answers;
 mod calls;
 pub mod changes;
 mod connect;
@@ -34,6 +35,7 @@ mod process;
 mod publish;
 mod repository;
 mod resolve;
+pub mod reviews;
 mod scratch;
 pub mod secrets;
 pub mod session;

@@ -138,6 +138,7 @@ impl Live {
                 followed = Some(look.clone());
             }
             last = Some(look);
+            self.gate.tend();
             self.count(names);
         }
     }
@@ -259,7 +260,12 @@ fn later(start: &Policy, now: &Policy) -> Vec<&'static str> {
     let limits = |policy: &Policy| Resource::ALL.map(|it| policy.limits().of(it).most);
     let was_read = |it| start.credentials().iter().any(|read| secrets::is_same(read, it));
     let new_ssh = || now.ssh_hosts().iter().any(|host| !start.ssh_hosts().contains(host));
+    let outlets = |policy: &Policy| {
+        let approvals = policy.approvals();
+        (approvals.webhook.clone(), approvals.notify)
+    };
     let sections = [
+        ("approvals.webhook and approvals.notify", outlets(start) != outlets(now)),
         ("sandbox", files(start) != files(now)),
         ("limits", limits(start) != limits(now)),
         ("sandbox.environment", start.environment() != now.environment()),

@@ -6,12 +6,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use remit_policy::{Basis, Environment, Policy, Port, Roots};
+use remit_approvals::webhook::Webhook;
+use remit_approvals::wire;
+use remit_policy::{Basis, Environment, Notify, Policy, Port, Roots};
 use remit_proxy::Credentials;
 use remit_sandbox::{Plan, Tier};
 
 use crate::agents::{Adapter, Missing};
 use crate::changes::{self, Layer};
+use crate::desk::Elsewhere;
 use crate::files::{self, Places};
 use crate::limits;
 use crate::live::Source;
@@ -52,6 +55,8 @@ pub struct Prepared {
     /// private `/tmp`.
     pub(crate) scratch: Option<PathBuf>,
     program: Command,
+    /// Who hears of questions beside the terminals.
+    pub(crate) elsewhere: Elsewhere,
     /// Where the policy came from.
     pub(crate) source: Source,
     /// The files that policy of the user and the system was read from.
@@ -89,6 +94,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
     let bindings = Bindings::default();
     let credentials = secrets::load(policy.credentials(), &bindings)?;
     secrets::dress(&mut environment, &credentials);
+    let elsewhere = elsewhere(&policy)?;
     if let Some(scratch) = &scratch {
         shared::dress(&mut environment, scratch);
     }
@@ -113,6 +119,7 @@ pub fn prepare(request: Request) -> Result<Prepared, RunError> {
         tier,
         scratch,
         program: command,
+        elsewhere,
         source: Source { places, purpose, texts, bindings },
         policy_files: trusted,
         agent,
@@ -135,6 +142,19 @@ impl Prepared {
         let lines: String = lines.collect();
         if lines.is_empty() { lines } else { format!("published\n{lines}") }
     }
+}
+
+/// Who hears of questions beside the terminals, as the policy says.
+fn elsewhere(policy: &Policy) -> Result<Elsewhere, RunError> {
+    let approvals = policy.approvals();
+    let webhook = approvals.webhook.as_ref().map(|webhook| {
+        let secret = secrets::own(policy.credentials(), &webhook.credential)?;
+        let requester = wire::person(rustix::process::getuid().as_raw());
+        let made = Webhook::new(&webhook.url, &secret, webhook.timeout, requester)?;
+        Ok::<_, RunError>(Arc::new(made))
+    });
+    let desktop = approvals.notify == Notify::Desktop;
+    Ok(Elsewhere { webhook: webhook.transpose()?, desktop })
 }
 
 /// Variables that name a proxy, in any case. They do not pass unless the policy

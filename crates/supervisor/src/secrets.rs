@@ -115,6 +115,14 @@ pub(crate) fn load(
     Ok(Credentials::new(loaded, &entropy)?)
 }
 
+/// Reads one secret that Remit itself uses, and that is put into no request.
+pub(crate) fn own(named: &[Credential], name: &str) -> Result<String, CredentialError> {
+    let failed = |source| CredentialError::Source { name: name.to_owned(), source };
+    let credential = named.iter().find(|credential| credential.name == name);
+    let credential = credential.ok_or_else(|| failed(SourceError::Unset(name.to_owned())))?;
+    read(&credential.source).map_err(failed)
+}
+
 /// Takes secrets out of an environment and puts placeholders in.
 ///
 /// Where a variable that passes has a secret in its value, the placeholder stands

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use remit_approvals::webhook::{Hook, WebhookError};
 use remit_approvals::wire;
 use remit_audit::{AppendError, CreateError, Kind, Record, SessionId, Status, Text, event};
 use remit_policy::{PolicyError, Port, Refusal, Writing};
@@ -23,7 +24,7 @@ use crate::changes::{Changed, Kept, OverlayError};
 use crate::connect::Connector;
 use crate::desk::{Desk, Questions};
 use crate::files::{LoadError, PlacesError};
-use crate::gate::{Connection, Gate};
+use crate::gate::{Connection, Gate, Keeper};
 use crate::guard::{Guard, HostView};
 use crate::journal::Journal;
 use crate::limits::{Limited, Watch};
@@ -138,6 +139,10 @@ pub enum RunError {
     Publish { port: Port, source: io::Error },
     #[error(transparent)]
     Means(#[from] MeansError),
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
+    #[error("the session was stopped by {by}, who answered so")]
+    Stopped { by: String },
     #[error("cannot {doing}")]
     System { doing: &'static str, source: io::Error },
 }
@@ -194,7 +199,7 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         prepared.policy,
         prepared.credentials,
         journal,
-        Questions::new(prepared.queue),
+        Questions::new(prepared.queue, prepared.elsewhere),
         session.to_string(),
     ));
     gate.taught.more_at(teach::file(prepared.scratch.as_deref()));
@@ -202,12 +207,14 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     let view = HostView::of(&plan, launched.terminal.as_ref())
         .map_err(system("look at the session's terminal"))?;
     let guard = Guard::new(Arc::clone(&gate), writing, known, view, turn);
+    let keeper =
+        Keeper { places: prepared.source.places.clone(), purpose: prepared.source.purpose.clone() };
     let mut live = Live::new(&gate, prepared.source, terminal.is_some());
     let mut watch = Watch::new(&limited, &gate, launched.system_v.take());
     for port in &published {
         port.record(&gate).map_err(unwritten)?;
     }
-    let outside = Outside { terminal, published, directory, means };
+    let outside = Outside { terminal, published, directory, means, keeper };
     let eyes = Eyes { watch: &mut watch, live: &mut live };
     let served = serve(&gate, guard, launched, eyes, changes, outside);
     let outcome = served.and_then(|event| {
@@ -216,7 +223,8 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
         if let Some(changed) = changed {
             changed.tell();
         }
-        reached.map_or(Ok(status), Err)
+        let stopped = gate.stopped().map(|by| RunError::Stopped { by: by.to_owned() });
+        reached.or(stopped).map_or(Ok(status), Err)
     });
     streams.finish();
     live.tell();
@@ -355,6 +363,8 @@ struct Outside {
     /// The session's own, below the state directory.
     directory: PathBuf,
     means: Means,
+    /// Where what outlives it is written.
+    keeper: Keeper,
 }
 
 /// Who looks at what while the session runs.
@@ -374,9 +384,11 @@ fn serve(
 ) -> Result<ChildEvent, RunError> {
     let system = |doing| move |source| RunError::System { doing, source };
     let Launched { notifications, control, sockets, terminal: master, .. } = launched;
-    let Outside { terminal: outer, published, directory, means } = outside;
+    let Outside { terminal: outer, published, directory, means, keeper } = outside;
     let control = Arc::new(control);
+    gate.serve(keeper, Arc::clone(&control));
     let desk = Arc::new(Desk::new(Arc::clone(gate), Arc::clone(&control)));
+    gate.questions.listen(Arc::clone(&desk) as Arc<dyn Hook>);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -459,6 +471,7 @@ fn serve(
             }
         };
         control.end();
+        gate.make_whole();
         drop((stop, unwatch, unfollow));
         event
     });

@@ -84,6 +84,7 @@ struct Shared {
 
 enum Message {
     Ask(Posed),
+    Say(String),
     Withdraw(QuestionId),
     Suspended,
     Finish,
@@ -141,12 +142,21 @@ impl Drop for Terminal {
 }
 
 impl Handle {
-    /// Shows a question, after older ones. If the terminal is gone, the
+    /// Shows a question, after older ones; one that is shown already is shown as it
+    /// is now. If the terminal is gone, the
     /// question is refused at once, through the desk.
     pub fn ask(&self, posed: Posed) {
         let id = posed.id;
         if !self.send(Message::Ask(posed)) {
             refuse(self.shared.desk.as_ref(), id);
+        }
+    }
+
+    /// Says a line of our own, when neither a popup nor a full-screen program is on
+    /// the screen.
+    pub fn say(&self, words: String) {
+        if !self.send(Message::Say(words.clone())) {
+            let _ = writeln!(io::stderr().lock(), "remit: {words}");
         }
     }
 
@@ -204,6 +214,9 @@ impl Handle {
             match message {
                 Message::Ask(posed) => refuse(self.shared.desk.as_ref(), posed.id),
                 Message::Suspended => self.shared.desk.resume(),
+                Message::Say(words) => {
+                    let _ = writeln!(io::stderr().lock(), "remit: {words}");
+                }
                 Message::Withdraw(_) | Message::Finish => {}
             }
         }
@@ -223,7 +236,7 @@ impl std::fmt::Debug for Handle {
 fn refuse(desk: &dyn TerminalDesk, id: QuestionId) {
     let by = "the terminal went away".to_owned();
     // If someone answered elsewhere, that stands.
-    let _ = desk.answer(id, Answer { choice: Choice::Refuse, by, note: None });
+    let _ = desk.answer(id, Answer { choice: Choice::Refuse, by, people: [].into(), note: None });
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

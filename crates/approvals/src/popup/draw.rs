@@ -81,6 +81,9 @@ impl Popup {
         }
         let hint = match (&self.note, self.wakes_at(now)) {
             (_, Some(_)) => " keys wake when you pause typing ",
+            (Some((choice, _)), None) if choice.is_yes() => {
+                " Enter says yes with this reason, Esc goes back "
+            }
             (Some(_), None) if area.width < 60 => " Enter refuses, Esc goes back ",
             (Some(_), None) => " Enter refuses with this note, Esc goes back ",
             (None, None) => "",
@@ -138,6 +141,11 @@ impl Popup {
         facts.push(("rule".to_owned(), basis.rule.clone()));
         facts.push(("set by".to_owned(), set_by(basis)));
         facts.extend(posed.details.iter().cloned());
+        if posed.people > 1 {
+            let agreed = posed.agreed.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let agreed = if agreed.is_empty() { "nobody yet".to_owned() } else { agreed };
+            facts.push(("people".to_owned(), format!("{} must agree; {agreed}", posed.people)));
+        }
         let said = |why: &String| posed.findings.iter().any(|finding| finding.reason == *why);
         if let Some(why) = basis.justification.as_ref().filter(|why| !said(why)) {
             facts.push(("because".to_owned(), why.clone()));
@@ -162,10 +170,10 @@ impl Popup {
     }
 
     fn choices(&self, inside: usize) -> Vec<String> {
-        if let Some(note) = &self.note {
+        if let Some((choice, note)) = &self.note {
             let note = plain(note);
             // The end is what is being typed.
-            let lines = wrap(&format!("note: {note}_"), inside);
+            let lines = wrap(&format!("{}: {note}_", typed(*choice)), inside);
             return lines[lines.len().saturating_sub(2)..].to_vec();
         }
         if let Some(choice) = self.sure {
@@ -177,8 +185,7 @@ impl Popup {
             return wrap(&sure, inside).into_iter().chain(wrap(keys, inside)).collect();
         }
         let noes = [('r', "refuse"), ('n', "refuse with note")];
-        let stops = self.posed.choices.contains(&Choice::Stop);
-        let stop = stops.then_some(('x', "stop the session"));
+        let stop = self.stops().then_some(('x', "stop the session"));
         let words = self.yeses().chain(noes).chain(stop);
         let mut lines = vec![String::new()];
         let mut used = 0;
@@ -211,7 +218,7 @@ impl Popup {
             None => "r? (enlarge) ",
         };
         let line = match &self.note {
-            Some(note) => shorten(&format!("note: {}_", plain(note)), cols),
+            Some((choice, note)) => shorten(&format!("{}: {}_", typed(*choice), plain(note)), cols),
             None => format!(
                 "{keys}{}",
                 shorten(&plain(&self.posed.summary), cols.saturating_sub(keys.len()))
@@ -227,6 +234,11 @@ impl Popup {
 
 fn posed_high(posed: &Posed) -> bool {
     posed.findings.iter().any(|finding| finding.risk == Risk::High)
+}
+
+/// What the words being typed are.
+fn typed(choice: Choice) -> &'static str {
+    if choice.is_yes() { "reason" } else { "note" }
 }
 
 /// The layer, and the file and line if there are any.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use remit_policy::Choice;
 use rustix::fs::{Mode, OFlags};
 
-use super::{REPLY_LIMIT, Reply, Request, read_line, to_line};
+use super::{Outcome, REPLY_LIMIT, Reply, Request, read_line, to_line};
 use crate::queue::{NotOpen, Posed, QuestionId};
 
 /// How long a session may take to reply.
@@ -46,6 +46,15 @@ pub enum AnswerError {
     /// It came too late.
     #[error(transparent)]
     NotOpen(#[from] NotOpen),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+/// The glass was not broken.
+#[derive(Debug, thiserror::Error)]
+pub enum BreakError {
+    #[error("the glass stays whole: {}", remit_policy::show::line(.0))]
+    Refused(String),
     #[error(transparent)]
     Client(#[from] ClientError),
 }
@@ -89,10 +98,20 @@ impl Client {
         id: QuestionId,
         choice: Choice,
         note: Option<String>,
-    ) -> Result<(), AnswerError> {
+    ) -> Result<Outcome, AnswerError> {
         match self.ask(&Request::Answer { id, choice, note })? {
-            Reply::Answered { id: answered } if answered == id => Ok(()),
+            Reply::Answered { id: answered, outcome } if answered == id => Ok(outcome),
             Reply::NotOpen(not_open) => Err(not_open.into()),
+            reply => Err(self.unexpected(reply).into()),
+        }
+    }
+
+    /// Lifts the limits on answers for a while, in whole seconds. Returns when they
+    /// hold again, RFC 3339.
+    pub fn break_glass(&mut self, length: Duration, reason: String) -> Result<String, BreakError> {
+        match self.ask(&Request::BreakGlass { seconds: length.as_secs(), reason })? {
+            Reply::Broken { until } => Ok(until),
+            Reply::NotBroken { why } => Err(BreakError::Refused(why)),
             reply => Err(self.unexpected(reply).into()),
         }
     }

@@ -7,6 +7,15 @@ use std::os::unix::net::UnixStream;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Pid, geteuid};
 
+/// Who is at the other end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Peer {
+    /// With the place.
+    pub(super) by: String,
+    /// See [`local`].
+    pub(super) person: String,
+}
+
 /// Names the peer, such as `alice at another terminal (pid 4711)`.
 ///
 /// # Errors
@@ -14,7 +23,7 @@ use rustix::process::{Pid, geteuid};
 /// If the peer is another user, or lives in other user or pid namespaces than
 /// we do. The second is a second fence: a confined process cannot reach the
 /// socket, and if it could, it would not be a person.
-pub(super) fn identify(stream: &UnixStream) -> io::Result<String> {
+pub(super) fn identify(stream: &UnixStream) -> io::Result<Peer> {
     let peer = socket_peercred(stream)?;
     let denied = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned()));
     if peer.uid != geteuid() {
@@ -23,11 +32,9 @@ pub(super) fn identify(stream: &UnixStream) -> io::Result<String> {
     if is_elsewhere(Pid::as_raw(Some(peer.pid)))? {
         return denied("a confined process connected");
     }
-    Ok(format!(
-        "{} at another terminal (pid {})",
-        person(peer.uid.as_raw()),
-        Pid::as_raw(Some(peer.pid))
-    ))
+    let (uid, pid) = (peer.uid.as_raw(), Pid::as_raw(Some(peer.pid)));
+    let by = format!("{} at another terminal (pid {pid})", person(uid));
+    Ok(Peer { by, person: local(uid) })
 }
 
 /// Whether a process lives in other namespaces than we do, by what everybody may
@@ -47,6 +54,11 @@ fn is_elsewhere(process: i32) -> io::Result<bool> {
 fn is_of_our_numbers(status: &str) -> bool {
     let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
     line.is_some_and(|numbers| numbers.split_whitespace().count() == 1)
+}
+
+/// A local user's stable name, the same at every terminal and in a signed answer.
+pub fn local(uid: u32) -> String {
+    person(uid).to_lowercase()
 }
 
 /// A user's name as `/etc/passwd` has it, else `uid 1000`.

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use remit_policy::Answer;
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::{Desk, REQUEST_LIMIT, Reply, Request, peer, read_line, to_line};
+use super::peer::Peer;
+use super::{BreakGlass, Desk, REQUEST_LIMIT, Reply, Request, peer, read_line, to_line};
 
 /// Connections at a time; more are closed at once.
 const CONNECTIONS: usize = 16;
@@ -120,13 +121,21 @@ fn converse(stream: &UnixStream, desk: &dyn Desk) -> io::Result<()> {
     }
 }
 
-fn answer(line: &[u8], by: &str, desk: &dyn Desk) -> Reply {
+fn answer(line: &[u8], peer: &Peer, desk: &dyn Desk) -> Reply {
+    let Peer { by, person } = peer.clone();
     match serde_json::from_slice(line) {
         Ok(Request::List {}) => Reply::Open { questions: desk.open() },
         Ok(Request::Answer { id, choice, note }) => {
-            match desk.answer(id, Answer { choice, by: by.to_owned(), note }) {
-                Ok(()) => Reply::Answered { id },
+            match desk.answer(id, Answer { choice, by, people: [person].into(), note }) {
+                Ok(outcome) => Reply::Answered { id, outcome },
                 Err(not_open) => Reply::NotOpen(not_open),
+            }
+        }
+        Ok(Request::BreakGlass { seconds, reason }) => {
+            let length = Duration::from_secs(seconds);
+            match desk.break_glass(BreakGlass { by, person, length, reason }) {
+                Ok(until) => Reply::Broken { until },
+                Err(why) => Reply::NotBroken { why },
             }
         }
         Err(error) => Reply::Rejected { reason: error.to_string() },

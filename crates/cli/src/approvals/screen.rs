@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use remit_approvals::Posed;
 
-use super::{ApprovalsError, answer, open};
+use super::{ApprovalsError, answer, open, said};
 use board::{Act, Board, Press};
 use history::History;
 
@@ -62,9 +62,8 @@ fn show(
             match press(&event).and_then(|press| board.press(press, burst, Instant::now())) {
                 Some(Act::Leave) => return Ok(()),
                 Some(Act::Answer { id, choice, note }) => {
-                    let said = answer(state, &id, choice, note);
-                    board.told(match said {
-                        Ok(id) => format!("{id}: {choice}."),
+                    board.told(match answer(state, &id, choice, note) {
+                        Ok((id, outcome)) => said(&id, choice, outcome),
                         Err(error) => in_full(&error),
                     });
                     board.refresh(open(state)?, Instant::now());

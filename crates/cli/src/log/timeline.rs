@@ -264,6 +264,30 @@ impl Teller<'_> {
                 );
                 row(Mark::None, 0, text).note(units::count(*asked, "lookup"))
             }
+            Kind::Agreed { id, choice, by, note, more } => {
+                let row = row(Mark::Asked, 0, format!("question {id}: {choice} by {by}"))
+                    .note(format!("{more} more must agree"));
+                note.iter().fold(row, |row, note| row.note(format!("reason: {note}")))
+            }
+            Kind::LateAnswer { choice, by, why, .. } => {
+                row(Mark::Warning, 0, format!("too late: {choice} by {by}")).note(why.clone())
+            }
+            Kind::IgnoredAnswer { id, from, why } => {
+                row(Mark::Warning, 0, format!("question {id}: no answer from {from}"))
+                    .note(why.clone())
+            }
+            Kind::AnswerKept { file, number, rule, until, .. } => {
+                let text = format!("kept for this project until {until} as answer {number}");
+                row(Mark::None, 0, text).note(rule).note(format!("in {}", file.escaped()))
+            }
+            Kind::BreakGlass { by, reason, until, review } => {
+                let text = format!("the glass was broken by {by} until {until}");
+                row(Mark::Warning, 0, text).warning(reason).note(format!("review {review}"))
+            }
+            Kind::BreakGlassEnded { yeses, .. } => {
+                let text = format!("the glass is whole again; times somebody said yes: {yeses}");
+                row(Mark::Warning, 0, text)
+            }
             Kind::Degraded { what, why } => {
                 row(Mark::Warning, 0, format!("not in force: {what}")).note(why.clone())
             }

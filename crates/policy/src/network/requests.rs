@@ -50,6 +50,13 @@ impl Network {
         }
     }
 
+    /// See [`crate::Policy::is_settled_by_a_choice`].
+    pub(crate) fn is_request_settled_by_a_choice(&self, attempt: &Request) -> bool {
+        let connect = canonical(attempt.connect.clone());
+        let Decided { decision, basis } = self.decide(&Request { connect, ..attempt.clone() });
+        decision == Decision::Ask && basis == *self.default.basis()
+    }
+
     /// How a permitted connection is to be treated.
     pub(crate) fn handling(&self, permitted: &Connect) -> Handling {
         let permitted = canonical(permitted.clone());

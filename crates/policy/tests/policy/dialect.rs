@@ -135,8 +135,12 @@ fn placed(policy: &Policy, line: &str) -> Option<String> {
     match policy.exec(exec(line), &Grants::default()) {
         Verdict::Allow(permit) => permit.place().map(|place| place.to_string()),
         Verdict::Ask(question) => {
-            let answer =
-                remit_policy::Answer { choice: Choice::Once, by: "alice".into(), note: None };
+            let answer = remit_policy::Answer {
+                choice: Choice::Once,
+                by: "alice".into(),
+                people: Default::default(),
+                note: None,
+            };
             let permit = question.settle(&answer).expect("a yes");
             permit.place().map(|place| place.to_string())
         }

@@ -317,7 +317,7 @@ fn a_yes_covers_what_it_says_and_no_more() {
 #[test]
 fn a_choice_that_was_not_offered_is_a_no() {
     let policy = policy("");
-    let answer = |choice| Answer { choice, by: "alice".to_owned(), note: None };
+    let answer = |choice| Answer { choice, by: "alice".to_owned(), people: [].into(), note: None };
     let settled = |host: &str, choice| match policy.connect(connect(host), &Grants::default()) {
         Verdict::Ask(question) => question.settle(&answer(choice)).is_ok(),
         other => panic!("{other:?}"),

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use remit_approvals::keys::Decoder;
 use remit_approvals::popup::{Area, Popup};
-use remit_approvals::wire::person;
+use remit_approvals::wire::{local, person};
+use remit_approvals::words::plain;
 use remit_approvals::{Posed, QuestionId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -58,6 +59,10 @@ pub(super) struct Relay {
     shared: Arc<Shared>,
     /// How the person is named in an answer.
     by: String,
+    /// Their stable name.
+    person: String,
+    /// Lines of ours that wait for the screen.
+    unsaid: Vec<String>,
     screen: Screen,
     pastes: Pastes,
     decoder: Decoder,
@@ -107,6 +112,8 @@ impl Relay {
         let now = Instant::now();
         let mut relay = Self {
             by: format!("{} at the session's terminal", person(rustix::process::getuid().as_raw())),
+            person: local(rustix::process::getuid().as_raw()),
+            unsaid: Vec::new(),
             screen: Screen::new(size.ws_col, size.ws_row),
             outer,
             master,
@@ -142,6 +149,7 @@ impl Relay {
                 self.reenter();
             }
             self.settle();
+            self.speak();
             if self.is_done() {
                 break;
             }
@@ -158,6 +166,17 @@ impl Relay {
         self.outer.restore();
     }
 
+    /// Says what waits to be said, where it spoils no picture.
+    fn speak(&mut self) {
+        if self.shown.is_some() || self.outer_gone || self.background || self.screen.is_alternate()
+        {
+            return;
+        }
+        for words in std::mem::take(&mut self.unsaid) {
+            self.forward(format!("\r\nremit: {}\r\n", plain(&words)).as_bytes());
+        }
+    }
+
     /// Takes back what the session left on in the terminal, and waits a moment
     /// until it is said.
     fn leave(&mut self) {
@@ -165,6 +184,9 @@ impl Relay {
             return;
         }
         self.to_outer.extend(self.screen.leave());
+        for words in std::mem::take(&mut self.unsaid) {
+            self.to_outer.extend(format!("\r\nremit: {}\r\n", plain(&words)).into_bytes());
+        }
         self.drain(Instant::now() + LAST_WORDS);
     }
 
@@ -188,6 +210,7 @@ impl Relay {
             match message {
                 Message::Ask(posed) if self.outer_gone => self.refuse(posed.id),
                 Message::Ask(posed) => drop(self.questions.insert(posed.id, posed)),
+                Message::Say(words) => self.unsaid.push(words),
                 Message::Withdraw(id) => drop(self.questions.remove(&id)),
                 Message::Suspended => self.suspend(),
                 Message::Finish => {

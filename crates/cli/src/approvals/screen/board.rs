@@ -49,8 +49,8 @@ pub(super) enum View {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     Keys,
-    /// Words to the agent, to refuse with.
-    Note(String),
+    /// Words that go with an answer: to the agent with a no, a reason with a yes.
+    Note(Choice, String),
     /// A yes to a high risk is said twice.
     Sure(Choice),
 }
@@ -151,7 +151,7 @@ impl Board {
         self.message.clear();
         let asleep = self.sleeps(now);
         match (&mut self.mode, press) {
-            (Mode::Note(_), _) => self.typed(press),
+            (Mode::Note(..), _) => self.typed(press),
             (Mode::Sure(_), _) if asleep || burst => {
                 self.awake_at = Some(now + REST);
                 None
@@ -195,11 +195,15 @@ impl Board {
         match key {
             'r' => self.answer(Choice::Refuse, None),
             'n' => {
-                self.mode = Mode::Note(String::new());
+                self.mode = Mode::Note(Choice::Refuse, String::new());
                 None
             }
             'x' if posed.choices.contains(&Choice::Stop) => self.confirm(Choice::Stop, now),
             key => match yes(key, &posed.choices) {
+                Some(choice) if posed.reason => {
+                    self.mode = Mode::Note(choice, String::new());
+                    None
+                }
                 Some(choice) if posed.needs_a_person => self.confirm(choice, now),
                 Some(choice) => self.answer(choice, None),
                 None => None,
@@ -215,11 +219,14 @@ impl Board {
     }
 
     fn typed(&mut self, press: Press) -> Option<Act> {
-        let Mode::Note(note) = &mut self.mode else { return None };
+        let Mode::Note(choice, note) = &mut self.mode else { return None };
         match press {
             Press::Enter => {
-                let note = note.trim().to_owned();
-                return self.answer(Choice::Refuse, Some(note).filter(|note| !note.is_empty()));
+                let (choice, note) = (*choice, note.trim().to_owned());
+                if choice.is_yes() && note.is_empty() {
+                    return None;
+                }
+                return self.answer(choice, Some(note).filter(|note| !note.is_empty()));
             }
             Press::Escape | Press::Interrupt => self.mode = Mode::Keys,
             Press::Backspace => drop(note.pop()),
@@ -292,6 +299,9 @@ pub(super) mod tests {
             choices: vec![Choice::Once, Choice::Session, Choice::Refuse, Choice::Stop],
             findings: Vec::new(),
             needs_a_person: false,
+            reason: false,
+            people: 1,
+            agreed: Default::default(),
             proposal: None,
             digest: "ab".repeat(32),
             posed_at: format!("2026-01-01T00:00:0{id}Z"),
@@ -389,6 +399,18 @@ pub(super) mod tests {
         let note = Some("no, soq".to_owned());
         let id = "20261121-041500-123-k3v9qr/1".to_owned();
         assert_eq!(act, Some(Act::Answer { id, choice: Choice::Refuse, note }));
+    }
+
+    #[test]
+    fn a_yes_that_needs_a_reason_gets_one() {
+        let (mut board, later) = awake(vec![Posed { reason: true, ..posed(1, "run `a`") }]);
+        assert_eq!(board.press(Press::Char('o'), false, later), None);
+        assert_eq!(board.press(Press::Enter, false, later), None, "no words, no yes");
+        "as planned".chars().for_each(|c| drop(board.press(Press::Char(c), true, later)));
+        let act = board.press(Press::Enter, false, later);
+        let id = "20261121-041500-123-k3v9qr/1".to_owned();
+        let note = Some("as planned".to_owned());
+        assert_eq!(act, Some(Act::Answer { id, choice: Choice::Once, note }));
     }
 
     #[test]

@@ -165,6 +165,11 @@ fn full(posed: &Posed, closed: &[Closed], room: usize) -> Vec<Line<'static>> {
     if let Some(proposal) = &posed.proposal {
         fact("project", proposal);
     }
+    if posed.people > 1 {
+        let agreed = posed.agreed.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let agreed = if agreed.is_empty() { "nobody yet" } else { &agreed };
+        fact("people", &format!("{} must agree; {agreed}", posed.people));
+    }
     if !posed.digest.is_empty() {
         fact("digest", &posed.digest);
     }
@@ -236,12 +241,12 @@ fn foot(board: &Board, now: Instant) -> Vec<Line<'static>> {
     };
     let message = Line::from(format!(" {}", plain(board.message())));
     let keys = match (board.mode(), board.view(), board.question()) {
-        (Mode::Note(note), ..) => {
-            let note = format!(" note: {}_", plain(note));
-            return vec![
-                Line::from(note),
-                Line::from(" Enter refuses with this note, Esc goes back"),
-            ];
+        (Mode::Note(choice, note), ..) => {
+            let (label, hint) = match choice.is_yes() {
+                true => ("reason", " Enter says yes with this reason, Esc goes back"),
+                false => ("note", " Enter refuses with this note, Esc goes back"),
+            };
+            return vec![Line::from(format!(" {label}: {}_", plain(note))), Line::from(hint)];
         }
         (Mode::Sure(choice), ..) => {
             let sure = match choice {

@@ -14,10 +14,10 @@ impl Relay {
         let oldest = self.questions.keys().next().copied();
         if let Some(shown) = &mut self.shown {
             let id = shown.popup.posed().id;
-            if self.questions.contains_key(&id) {
+            if self.questions.get(&id) == Some(shown.popup.posed()) {
                 shown.popup.set_waiting(self.questions.len() - 1);
             } else if oldest.is_some() {
-                // The next one takes its place.
+                // The next one takes its place, or the same as it is now.
                 let area = shown.area;
                 self.shown = None;
                 self.to_outer.extend(self.screen.wipe(area));
@@ -77,10 +77,14 @@ impl Relay {
     }
 
     pub(super) fn answer(&mut self, id: QuestionId, answered: Answered) {
-        let answer = Answer { choice: answered.choice, by: self.by.clone(), note: answered.note };
-        // Someone elsewhere may have been faster; then that stands.
-        let _ = self.shared.desk.answer(id, answer);
-        self.questions.remove(&id);
+        let (by, people) = (self.by.clone(), [self.person.clone()].into());
+        let answer = Answer { choice: answered.choice, by, people, note: answered.note };
+        // Someone elsewhere may have been faster; then that stands. What takes another
+        // answer stays, and what more people must agree to comes again as it is then.
+        let heard = self.shared.desk.answer(id, answer);
+        if !heard.is_err_and(|why| why.is_still_open()) {
+            self.questions.remove(&id);
+        }
         self.settle();
     }
 }
