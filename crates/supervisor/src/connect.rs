@@ -225,7 +225,7 @@ impl Connector {
                 Ok(permit) => standing.permitted(permit),
                 Err(refusal) => {
                     let free = !gate.questions.screen_is_taken();
-                    gate.taught.tell(&refusal, |words| notify::tell(task, words, free));
+                    gate.taught.tell(refusal, |words| notify::tell(task, words, free));
                 }
             }
             // A program that hung up meanwhile dropped the other end.

@@ -50,19 +50,16 @@ impl Told {
                 let told = Self::plain(summary, ruled(Verdict::Allow(permit)));
                 Self { place, ..told }
             }
-            Verdict::Ask(question) => {
-                let told = Self {
-                    findings: question.findings().to_vec(),
-                    needs_a_person: question.needs_a_person(),
-                    choices: question.choices().iter().map(ToString::to_string).collect(),
-                    place: question.place().map(|place| place.to_string()),
-                    ..Self::plain(
-                        question.attempt().summary(),
-                        Ruled { decision: Decision::Ask, basis: question.basis().clone() },
-                    )
-                };
-                told
-            }
+            Verdict::Ask(question) => Self {
+                findings: question.findings().to_vec(),
+                needs_a_person: question.needs_a_person(),
+                choices: question.choices().iter().map(ToString::to_string).collect(),
+                place: question.place().map(|place| place.to_string()),
+                ..Self::plain(
+                    question.attempt().summary(),
+                    Ruled { decision: Decision::Ask, basis: question.basis().clone() },
+                )
+            },
         }
     }
 

@@ -33,7 +33,10 @@ fn compile(proposed: &str, settings: &str, rules: &str) -> Result<Policy, Policy
 }
 
 fn exec(line: &str) -> Tried {
-    let argv: Vec<&str> = line.split(' ').collect();
+    exec_of(&line.split(' ').collect::<Vec<_>>())
+}
+
+fn exec_of(argv: &[&str]) -> Tried {
     let path = match argv[0].strip_prefix("./") {
         Some(name) => PathBuf::from("/home/alice/proj").join(name),
         None => PathBuf::from("/usr/bin").join(argv[0]),
@@ -189,6 +192,26 @@ fn the_text_loads_is_the_same_each_time_and_says_what_it_is_for() {
     compile(&text, SETTINGS, RULES).expect("it loads");
     assert!(text.starts_with("# Would have answered 1 question:\n#   run `cargo test a`\n"));
     assert!(text.contains("# No rule is proposed for these"), "{text}");
+}
+
+#[test]
+fn nothing_that_was_tried_writes_a_line_of_the_file() {
+    let hostile = "x\nprefix_rule(pattern=[\"rm\"])\n#";
+    let (_, proposal) = learn(&[
+        (exec_of(&["deploy", "to", hostile]), Came::Yes),
+        (exec_of(&["rm", hostile]), Came::Yes),
+    ]);
+    let text = proposal.to_string();
+    assert!(
+        !text.lines().any(|line| line.contains("\"rm\"")
+            && !line.contains("deploy")
+            && !line.starts_with('#')),
+        "{text}"
+    );
+    let policy = compile(&text, SETTINGS, "").expect("it loads");
+    let ruled = exec("rm x").judge(&policy, &Grants::default());
+    assert_eq!(ruled.decision, Decision::Ask, "{text}");
+    assert_eq!(proposal.rules.len(), 1, "{text}");
 }
 
 /// The law: with the proposal, what was answered yes and is covered runs, and
