@@ -7,6 +7,7 @@
 mod told;
 mod way;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 
 use remit_approvals::words;
 use remit_policy::request::RequestError;
-use remit_policy::{Connect, Decision, Method, Request, Scheme, Target, past};
+use remit_policy::{Connect, Decision, Grants, Method, Request, Scheme, Target, ToolCall, past};
 use remit_supervisor::session::RunError;
 use remit_supervisor::{Standpoint, View};
 
@@ -82,6 +83,25 @@ enum Tried {
     Read { path: PathBuf },
     /// Make a file, or write to it
     Write { path: PathBuf },
+    /// Call a tool of an MCP server
+    Tool {
+        server: String,
+        tool: String,
+        /// The arguments, one JSON object
+        #[arg(value_name = "JSON", default_value = "{}")]
+        arguments: String,
+    },
+}
+
+/// The arguments of a tool: a text as it is, anything else as JSON without blanks.
+fn arguments(text: &str) -> Result<BTreeMap<String, String>, ExplainError> {
+    let wrong = |source| ExplainError::Arguments { text: text.to_owned(), source };
+    let object: BTreeMap<String, serde_json::Value> = serde_json::from_str(text).map_err(wrong)?;
+    let word = |value| match value {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    };
+    Ok(object.into_iter().map(|(name, value)| (name, word(value))).collect())
 }
 
 /// Why it cannot be told.
@@ -95,6 +115,8 @@ pub(crate) enum ExplainError {
     Address(String),
     #[error("cannot read the request `{}`", words::plain(text))]
     Request { text: String, source: RequestError },
+    #[error("`{}` is not a JSON object of arguments", words::plain(text))]
+    Arguments { text: String, source: serde_json::Error },
     #[error("cannot write to standard output")]
     Write(#[from] io::Error),
 }
@@ -135,6 +157,11 @@ impl Tried {
             }
             Self::Read { path } => Ok(read(stand, &path)),
             Self::Write { path } => Ok(Told::of(stand.write(&path))),
+            Self::Tool { server, tool, arguments } => {
+                let arguments = self::arguments(&arguments)?;
+                let call = ToolCall { server, tool, arguments };
+                Ok(Told::of(stand.policy.tool(call, &Grants::default())))
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a policy promises, tried through its public face.
 #![forbid(unsafe_code)]
 
+mod answers;
 mod commands;
 mod common;
 mod corpus;

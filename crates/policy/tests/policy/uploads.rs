@@ -37,7 +37,7 @@ fn a_yes_for_the_session_is_to_this_kind_and_this_host_and_port() {
     let Verdict::Ask(question) = policy.upload(token("https://forge.example:443"), &grants) else {
         panic!("it asks")
     };
-    assert_eq!(question.choices(), [Choice::Once, Choice::Session, Choice::Refuse]);
+    assert_eq!(question.choices(), [Choice::Once, Choice::Session, Choice::Refuse, Choice::Stop]);
     let answer =
         Answer { choice: Choice::Session, by: "alice".into(), people: [].into(), note: None };
     let permit = question.settle(&answer).expect("a yes");
