@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
+    "grammars",
     "reading",
     "arguments",
     "deletion",

@@ -132,7 +132,7 @@ pub(crate) fn reads_only(exec: &Exec, place: &Place) -> bool {
     });
     !exec.argv.is_empty()
         && !changed
-        && names.iter().all(|name| reads(&name))
+        && names.iter().all(reads)
         && findings(exec, place).iter().all(|finding| finding.risk == Risk::Low)
 }
 
@@ -140,6 +140,9 @@ pub(crate) fn reads_only(exec: &Exec, place: &Place) -> bool {
 /// things than its arguments say, so that a permission for the command is none for
 /// this.
 pub(crate) fn is_poisoned(exec: &Exec, counts: impl Fn(&OsStr) -> bool) -> bool {
+    if exec.environment.is_empty() {
+        return false;
+    }
     let views = names::views(exec);
     let names: Vec<_> = views.iter().flat_map(|view| view.names.iter().copied()).collect();
     exec.environment.iter().filter(|(name, _)| counts(name)).any(|(name, value)| {

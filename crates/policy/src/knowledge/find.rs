@@ -41,9 +41,10 @@ pub(super) fn deletes(words: &[Word<'_>], cwd: &Path, place: &Place) -> Option<T
         words[start..].iter().position(|word| is_expression(&word)).unwrap_or(words.len() - start);
     let (points, expression) = words[start..].split_at(length);
     let at = expression.iter().enumerate().position(|(number, word)| {
-        let next = expression.get(number + 1).map(|word| targets_name(word.text));
+        let next = expression.get(number + 1).map(|word| last_part(word.text));
         let runs = [&b"-exec"[..], b"-execdir", b"-ok", b"-okdir"].contains(&word.text);
-        word.text == b"-delete" || (runs && next.is_some_and(|name| DELETERS.contains(&name)))
+        [&b"-delete"[..], b"-rm"].contains(&word.text)
+            || (runs && next.is_some_and(|name| DELETERS.contains(&name)))
     })?;
     let before = &expression[..at];
     let points: Vec<&[u8]> = match points {
@@ -64,7 +65,7 @@ pub(super) fn deletes(words: &[Word<'_>], cwd: &Path, place: &Place) -> Option<T
 
 const DELETERS: [&[u8]; 3] = [b"rm", b"shred", b"unlink"];
 
-fn targets_name(text: &[u8]) -> &[u8] {
+fn last_part(text: &[u8]) -> &[u8] {
     text.rsplit(|b| *b == b'/').next().unwrap_or(text)
 }
 

@@ -61,7 +61,11 @@ pub(super) fn grave(word: &[u8], cwd: &Path, place: &Place) -> Option<Target> {
     let own = OWN.iter().any(|own| path.starts_with(own) && path != Path::new(own));
     if path.starts_with(&place.workspace) {
         let inside = path.strip_prefix(&place.workspace).unwrap_or(&path);
-        let of_git = |part: Component<'_>| part.as_os_str().eq_ignore_ascii_case(".git");
+        let of_git = |part: Component<'_>| {
+            let name = part.as_os_str();
+            name.eq_ignore_ascii_case(".git")
+                || name.to_str().is_some_and(|name| glob(name, b".git"))
+        };
         // What Git leaves behind when it is interrupted, and asks people to remove.
         let lock = path.extension() == Some(OsStr::new("lock"));
         return if inside.components().any(of_git) && !lock {
@@ -114,9 +118,15 @@ pub(super) fn resolve(word: &[u8], cwd: &Path, place: &Place) -> Option<PathBuf>
     path.is_absolute().then_some(path)
 }
 
-/// A pattern that says nothing about the name it stands for: `*`, `.*`, `[!.]*`.
+/// A pattern that says next to nothing about the name it stands for: `*`, `.*`,
+/// `[!.]*`, `[a-z]*`.
 fn stands_for_all(name: &[u8]) -> bool {
-    name.contains(&b'*') && !name.iter().any(|b| b.is_ascii_alphanumeric() || *b >= 0x80)
+    let mut inside = false;
+    let says = name.iter().any(|b| {
+        inside = (inside || *b == b'[') && *b != b']';
+        !inside && (b.is_ascii_alphanumeric() || *b >= 0x80)
+    });
+    name.contains(&b'*') && !says
 }
 
 /// What of the arguments names something to log in with, the gravest only.
@@ -175,13 +185,13 @@ fn leaves(piece: &[u8]) -> bool {
         || holds(piece, b"..")
 }
 
-/// A word, and what in it may be a path: behind `=`, `@` or `:`, or behind the
-/// letter of an option.
+/// A word, and what in it may be a path: behind `=`, `@`, `:` or `<`, or behind
+/// the letter of an option.
 fn pieces(word: &[u8]) -> impl Iterator<Item = &[u8]> {
     let behind = |mark: u8| word.iter().position(|b| *b == mark).map(|at| &word[at + 1..]);
     let letter = word.strip_prefix(b"-").filter(|rest| rest.len() > 1).map(|rest| &rest[1..]);
     let whole = (!word.starts_with(b"-")).then_some(word);
-    [whole, behind(b'='), behind(b'@'), behind(b':'), letter].into_iter().flatten()
+    [whole, behind(b'='), behind(b'@'), behind(b':'), behind(b'<'), letter].into_iter().flatten()
 }
 
 fn quoted(word: &[u8]) -> String {
@@ -241,6 +251,12 @@ mod tests {
         }
         for word in [".git", ".git/", "./.GIT/refs", "sub/.git", "x/../.git/objects"] {
             check(word, here, Some("history"));
+        }
+        for word in [".git*", ".g?t/x", "sub/.gi*"] {
+            check(word, here, Some("history"));
+        }
+        for word in ["[a-z]*", "[!.]*", "?*", "./[a-z]*"] {
+            check(word, here, Some("the workspace itself"));
         }
         check(".git/index.lock", here, None);
         check("x", "/tmp/y", None);

@@ -406,6 +406,10 @@ fn what_only_reads_is_known_where_the_system_keeps_it() {
         "go env -w X=y",
         "cat x ; id -o /etc/shadow /etc/shadow",
         "python3 --version x",
+        "as -V",
+        "nm --plugin ./x.so a.o",
+        "getent hosts x.example",
+        "bfs . -rm",
     ] {
         check_reads(line, false);
     }
