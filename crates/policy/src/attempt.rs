@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::grant::{Choice, Grant, registrable};
 use crate::host::{Host, HostName, Port};
+use crate::precedent::Case;
 use crate::show;
 use crate::writing::Change;
 
@@ -24,6 +25,12 @@ pub trait Attempt {
     /// What a yes of this choice covers beyond this one time. None for a choice
     /// that covers nothing more, or that is not among [`choices`](Self::choices).
     fn grant(&self, choice: Choice) -> Option<Grant>;
+
+    /// What it is compared with others as, reviewed and appealed. None for a kind
+    /// that a person alone answers.
+    fn case(&self) -> Option<Case> {
+        None
+    }
 
     /// Every grant that would cover this.
     fn covered_by(&self) -> Vec<Grant> {
@@ -79,6 +86,10 @@ impl Attempt for Exec {
 
     fn grant(&self, choice: Choice) -> Option<Grant> {
         (choice == Choice::Session).then(|| self.into())
+    }
+
+    fn case(&self) -> Option<Case> {
+        Some(Case::Exec(self.clone()))
     }
 }
 
@@ -143,6 +154,10 @@ impl Attempt for Connect {
             Choice::Domain => self.domain().map(Grant::Domain),
             Choice::Once | Choice::Project | Choice::Refuse | Choice::Stop => None,
         }
+    }
+
+    fn case(&self) -> Option<Case> {
+        Some(Case::Connect(self.clone()))
     }
 }
 

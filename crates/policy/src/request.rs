@@ -7,6 +7,7 @@ use std::fmt;
 use crate::attempt::{Attempt, Connect};
 use crate::data::Cache;
 use crate::grant::{Choice, Grant};
+use crate::precedent::Case;
 use crate::show;
 
 /// A request about to be sent upstream.
@@ -168,6 +169,10 @@ impl Attempt for Request {
 
     fn grant(&self, choice: Choice) -> Option<Grant> {
         (choice == Choice::Session).then(|| self.into())
+    }
+
+    fn case(&self) -> Option<Case> {
+        Some(Case::Request(self.clone()))
     }
 }
 

@@ -130,6 +130,16 @@ impl<A: Attempt> Question<A> {
         self.findings.iter().any(|finding| finding.risk == Risk::High)
     }
 
+    /// The profile that a yes lets it happen under, if another than the session's.
+    pub fn place(&self) -> Option<&Arc<str>> {
+        self.place.as_ref()
+    }
+
+    /// Settles it without an answer of its own.
+    pub(crate) fn permit(self, basis: Basis) -> Permit<A> {
+        Permit::new(self.attempt, basis).placed(self.place)
+    }
+
     /// What may be answered, in the order in which it is offered.
     pub fn choices(&self) -> Vec<Choice> {
         self.attempt.choices()
