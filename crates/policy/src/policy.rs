@@ -26,6 +26,7 @@ use crate::network::{About, Network, Say};
 use crate::pattern::HostPattern;
 use crate::profiles::Profiles;
 use crate::request::{Handling, Request};
+use crate::review::{ReviewSaid, ReviewSettings};
 use crate::rules::{self, RulesSaid};
 use crate::settings::{SettingsText, Source, Stated, Sync};
 use crate::tiers::{Tier, Tiers};
@@ -46,6 +47,7 @@ pub struct Policy {
     tiers: Tiers,
     record: RecordSettings,
     approvals: ApprovalSettings,
+    review: ReviewSettings,
     limits: Limits,
     profile: String,
     canonical: String,
@@ -292,6 +294,11 @@ impl Policy {
         self.approvals
     }
 
+    /// Whether a reviewer model answers what a person would be asked.
+    pub fn review(&self) -> &ReviewSettings {
+        &self.review
+    }
+
     /// What the session may take of the machine.
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -331,6 +338,7 @@ struct Everything {
     credentials: Vec<Said<CredentialSaid>>,
     commands: Vec<Said<Decision>>,
     patience: Vec<Said<Reverse<Duration>>>,
+    review: ReviewSaid,
     sync: Vec<Said<Sync>>,
     limits: LimitsSaid,
     rules: RulesSaid,
@@ -359,6 +367,7 @@ impl Everything {
             force: said.force,
             basis: said.basis,
         }));
+        self.review.add(stated.review);
         self.sync.extend(stated.sync);
         self.limits.add(stated.limits);
     }
@@ -446,6 +455,7 @@ impl Everything {
             ),
             network: Network::new(default, self.data.settle(), hosts),
             egress: self.egress.settle(&credentials)?,
+            review: self.review.settle(&credentials)?,
             credentials,
             filesystem,
             environment,

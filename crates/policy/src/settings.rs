@@ -5,6 +5,7 @@
 
 mod credentials;
 mod network;
+mod review;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Display};
@@ -21,11 +22,13 @@ use crate::error::{PolicyError, nearest};
 use crate::filesystem::{Access, Place, Reading, protected_name};
 use crate::layers::{Decision, Force, Said, Voice};
 use crate::limits::{LimitsSaid, LimitsText};
+use crate::review::ReviewSaid;
 use crate::tiers::Tier;
 use crate::writing::Git;
 use credentials::CredentialText;
 use network::NetworkText;
 pub(crate) use network::{NetworkSaid, method};
+use review::ReviewText;
 
 /// When events reach the disk, weakest promise first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +54,7 @@ pub(crate) struct Stated {
     pub(crate) credentials: Vec<Said<CredentialSaid>>,
     pub(crate) commands: Option<Said<Decision>>,
     pub(crate) patience: Option<Said<Duration>>,
+    pub(crate) review: ReviewSaid,
     pub(crate) sync: Option<Said<Sync>>,
     pub(crate) limits: LimitsSaid,
 }
@@ -65,6 +69,7 @@ pub(crate) struct SettingsText {
     credentials: BTreeMap<Spanned<String>, CredentialText>,
     commands: CommandsText,
     approvals: ApprovalsText,
+    review: ReviewText,
     record: RecordText,
     limits: LimitsText,
     pub(crate) profiles: BTreeMap<Spanned<String>, SettingsText>,
@@ -140,7 +145,7 @@ impl SettingsText {
         place: &Place,
     ) -> Result<Stated, PolicyError> {
         let speaker = Speaker { source, voice, place };
-        let Self { sandbox, commands, approvals, record, limits, .. } = self;
+        let Self { sandbox, commands, approvals, review, record, limits, .. } = self;
         speaker.widens("sandbox.write", &sandbox.write)?;
         speaker.widens("sandbox.environment", &sandbox.environment)?;
         let decides = [
@@ -168,6 +173,7 @@ impl SettingsText {
             credentials: self.credentials(&speaker)?,
             commands: speaker.choice("commands.default", &commands.default, &decides)?,
             patience: speaker.single("approvals.patience", &approvals.patience, duration)?,
+            review: review.state(&speaker)?,
             sync: speaker.choice("record.sync", &record.sync, &syncs)?,
             limits: limits.state(&speaker)?,
         })

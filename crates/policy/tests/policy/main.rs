@@ -10,5 +10,6 @@ mod loading;
 mod network;
 mod reference;
 mod requests;
+mod review;
 mod tiers;
 mod uploads;
