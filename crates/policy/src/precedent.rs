@@ -42,7 +42,8 @@ pub struct Matter {
     pub basis: Basis,
     /// Gravest first.
     pub findings: Vec<Finding>,
-    place: Option<Arc<str>>,
+    /// The profile that a yes lets it happen under, if another than the session's.
+    pub place: Option<Arc<str>>,
 }
 
 /// The matters that a person permitted for longer than once in one session, each
