@@ -33,6 +33,16 @@ pub trait Desk: Send + Sync {
     ///
     /// [`NotOpen`] if it takes no answer any more.
     fn answer(&self, id: QuestionId, answer: Answer) -> Result<(), NotOpen>;
+
+    /// Puts a question that a reviewer refused to a person, once. Returns the number
+    /// it has now.
+    ///
+    /// # Errors
+    ///
+    /// [`NotOpen::NotAppealed`] if no reviewer refused it, or it was appealed before.
+    fn appeal(&self, id: QuestionId) -> Result<QuestionId, NotOpen> {
+        Err(NotOpen::NotAppealed { id })
+    }
 }
 
 /// Longest request, in bytes.
@@ -51,6 +61,9 @@ enum Request {
         #[serde(default)]
         note: Option<String>,
     },
+    Appeal {
+        id: QuestionId,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -60,6 +73,10 @@ enum Reply {
         questions: Vec<Posed>,
     },
     Answered {
+        id: QuestionId,
+    },
+    /// A question that a reviewer refused is open again under this number.
+    Appealed {
         id: QuestionId,
     },
     NotOpen(NotOpen),

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use remit_approvals::keys::Piece;
 use remit_approvals::{Ask, NotOpen, Posed, QuestionId, Queue, wire};
 use remit_policy::Answer;
 use remit_sandbox::Control;
@@ -50,19 +51,33 @@ impl Questions {
 
     /// Puts a question to whoever can answer.
     pub(crate) fn put(&self, ask: Ask) -> Result<Waiting, CannotAsk> {
-        if self.terminal.get().is_none() && !self.queued {
+        if !self.has_person() {
             return Err(CannotAsk::Nobody);
         }
+        let waiting = self.hold(ask)?;
+        self.show(waiting.id);
+        Ok(waiting)
+    }
+
+    /// Whether a person can be asked without looking for questions.
+    pub(crate) fn has_person(&self) -> bool {
+        self.terminal.get().is_some() || self.queued
+    }
+
+    /// Opens a question without showing it. It is in the list, and who answers first
+    /// answers it.
+    pub(crate) fn hold(&self, ask: Ask) -> Result<Waiting, CannotAsk> {
         let (waiter, answer) = oneshot::channel();
-        let (id, posed) = {
-            let mut queue = self.queue();
-            let id = queue.pose(ask, waiter).map_err(|_| CannotAsk::TooMany)?;
-            (id, queue.get(id).cloned())
-        };
+        let id = self.queue().pose(ask, waiter).map_err(|_| CannotAsk::TooMany)?;
+        Ok(Waiting { id, answer })
+    }
+
+    /// Shows an open question to the person.
+    pub(crate) fn show(&self, id: QuestionId) {
+        let posed = self.queue().get(id).cloned();
         if let (Some(terminal), Some(posed)) = (self.terminal.get(), posed) {
             terminal.ask(posed);
         }
-        Ok(Waiting { id, answer })
     }
 
     /// Nobody answered in time.
@@ -148,9 +163,17 @@ impl TerminalDesk for Desk {
     fn signalled(&self, signal: i32) {
         self.signal(signal);
     }
+
+    fn typed(&self, pieces: &[Piece]) {
+        self.gate.reviewing.heard(pieces);
+    }
 }
 
 impl wire::Desk for Desk {
+    fn appeal(&self, id: QuestionId) -> Result<QuestionId, NotOpen> {
+        self.gate.appeal(id)
+    }
+
     fn open(&self) -> Vec<Posed> {
         self.gate.questions.open()
     }

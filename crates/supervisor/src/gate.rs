@@ -6,10 +6,12 @@
 mod connection;
 mod in_force;
 mod masked;
+mod review;
 mod uploads;
 mod way;
 
 pub(crate) use connection::Connection;
+pub(crate) use review::About;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -29,6 +31,7 @@ use crate::desk::{CannotAsk, Questions, Waiting};
 use crate::journal::Journal;
 use crate::lineage::Lineage;
 use crate::process::Facts;
+use review::{Decider, Review, Reviewing};
 
 /// The one place through which everything goes.
 #[derive(Debug)]
@@ -49,6 +52,8 @@ pub(crate) struct Gate {
     pub(crate) lineage: Lineage,
     /// What was asked about so far.
     asked: Mutex<HashSet<String>>,
+    /// Who decides before a person has to.
+    pub(crate) reviewing: Reviewing,
 }
 
 /// What came of judging an attempt.
@@ -66,6 +71,8 @@ pub(crate) struct Asked<A> {
     question: Question<A>,
     facts: Facts,
     waiting: Waiting,
+    /// Where a reviewer is asked first.
+    review: Option<Review>,
     since: Instant,
 }
 
@@ -112,6 +119,7 @@ impl Gate {
             command: OnceLock::new(),
             lineage: Lineage::default(),
             asked: Mutex::default(),
+            reviewing: Reviewing::default(),
         }
     }
 
@@ -144,6 +152,7 @@ impl Gate {
         verdict: Verdict<A>,
     ) -> Result<Judged<A>, AppendError> {
         let attempt = self.journal.attempt();
+        let verdict = self.by_precedent(verdict);
         let said = event::Verdict::from(&verdict);
         match verdict {
             Verdict::Allow(permit) => {
@@ -171,8 +180,9 @@ impl Gate {
     ) -> Result<Judged<A>, AppendError> {
         let summary = question.attempt().summary();
         let mut details = question.attempt().particulars(facts);
+        let seen = self.seen(&summary);
         if matches!(A::TRIED, Tried::Connect | Tried::Request | Tried::Upload) {
-            details.push(label("seen", self.seen(&summary)));
+            details.push(label("seen", seen));
         }
         for (_, value) in &mut details {
             *value = self.credentials.masked(value);
@@ -199,7 +209,15 @@ impl Gate {
             posed_at: now.to_string(),
             expires_at: (now + self.policy().approvals().patience).to_string(),
         };
-        match self.questions.put(ask) {
+        if let Some((id, answer)) = self.on_appeal(&question, &ask) {
+            return self.allowed_on_appeal(facts, attempt, question, id, &answer);
+        }
+        let review = self.for_review(&question, facts, attempt, &ask, seen);
+        let put = match &review {
+            Some(_) => self.questions.hold(ask),
+            None => self.questions.put(ask),
+        };
+        match put {
             Ok(waiting) => {
                 self.write(Kind::Question {
                     id: waiting.id.into(),
@@ -215,6 +233,7 @@ impl Gate {
                     question,
                     facts: facts.clone(),
                     waiting,
+                    review,
                     since,
                 })))
             }
@@ -228,6 +247,35 @@ impl Gate {
                         "this needs approval and too many questions wait already; try again later"
                     }
                 });
+                self.reviewing.settled(Decider::Nobody);
+                self.record_refusal::<A>(facts, attempt, detail, &refusal)?;
+                Ok(Judged::Refused { attempt, refusal })
+            }
+        }
+    }
+
+    /// Settles a question by what a person said on appeal, once that is written down.
+    fn allowed_on_appeal<A: Recorded>(
+        &self,
+        facts: &Facts,
+        attempt: u64,
+        question: Question<A>,
+        id: QuestionId,
+        answer: &Answer,
+    ) -> Result<Judged<A>, AppendError> {
+        self.write(Kind::Answer {
+            id: id.into(),
+            attempt,
+            choice: answer.choice,
+            by: answer.by.clone(),
+            note: answer.note.clone(),
+            waited_ms: 0,
+        })?;
+        self.reviewing.settled(Decider::Person);
+        let detail = question.attempt().detail();
+        match question.settle(answer) {
+            Ok(permit) => Ok(Judged::Permitted { attempt, permit }),
+            Err(refusal) => {
                 self.record_refusal::<A>(facts, attempt, detail, &refusal)?;
                 Ok(Judged::Refused { attempt, refusal })
             }
@@ -239,25 +287,27 @@ impl Gate {
     /// Silence is a refusal, and so is an answer that cannot be written down. A
     /// policy that was changed to refuse it needs no answer.
     pub(crate) async fn settle<A: Recorded>(&self, asked: Asked<A>) -> Result<Permit<A>, Refusal> {
-        let Asked { attempt, question, facts, waiting, since } = asked;
+        let Asked { attempt, question, facts, waiting, review, since } = asked;
         let Waiting { id, answer } = waiting;
         let patience = self.policy().approvals().patience;
-        let (answer, refused) = tokio::select! {
+        let answered = self.answered(id, answer, review);
+        let ((answer, decider), refused) = tokio::select! {
             biased;
             refusal = self.refusing(question.attempt()) => {
                 self.questions.withdraw(id);
-                (nobody("nobody (the policy was changed)"), Some(refusal))
+                ((nobody("nobody (the policy was changed)"), Decider::Nobody), Some(refusal))
             }
-            answer = tokio::time::timeout(patience, answer) => match answer {
-                Ok(Ok(answer)) => (answer, None),
-                Ok(Err(_)) => (nobody("nobody (withdrawn)"), None),
+            answered = tokio::time::timeout(patience, answered) => match answered {
+                Ok(Ok(answered)) => (answered, None),
+                Ok(Err(_)) => ((nobody("nobody (withdrawn)"), Decider::Nobody), None),
                 Err(_) => {
                     self.questions.expire(id);
-                    (nobody("nobody (timed out)"), None)
+                    ((nobody("nobody (timed out)"), Decider::Nobody), None)
                 }
             },
         };
-        let detail = question.attempt().detail();
+        self.reviewing.settled(decider);
+        let (detail, matter) = (question.attempt().detail(), question.matter());
         let written = self.write(Kind::Answer {
             id: id.into(),
             attempt,
@@ -276,6 +326,7 @@ impl Gate {
                 if let Some(grant) = permit.attempt().grant(answer.choice) {
                     self.grants().add(grant);
                 }
+                self.remember(attempt, matter, &answer);
                 Ok(permit)
             }
             Err(refusal) => {

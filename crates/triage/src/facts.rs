@@ -43,6 +43,9 @@ pub struct Session<'s> {
 pub enum Trust {
     /// The person's who started the session. They can authorise.
     Person,
+    /// Pasted by that person, and written by anybody. They authorise only what the
+    /// person's own words take up.
+    Pasted,
     /// A file's of the project, which an agent or a stranger may have written. They
     /// explain; they authorise nothing.
     Project,

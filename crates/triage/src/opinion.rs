@@ -1,5 +1,7 @@
 //! What a reviewer says, and what that is worth.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// What a reviewer answers by schema. Anything beside or missing is no answer.
@@ -38,6 +40,28 @@ pub enum Authorization {
 pub enum Outcome {
     Allow,
     Deny,
+}
+
+impl fmt::Display for Risk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Risk::Low => "low",
+            Risk::Medium => "medium",
+            Risk::High => "high",
+            Risk::Critical => "critical",
+        })
+    }
+}
+
+impl fmt::Display for Authorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Authorization::Unknown => "unknown",
+            Authorization::Low => "low",
+            Authorization::Medium => "medium",
+            Authorization::High => "high",
+        })
+    }
 }
 
 /// What an opinion comes to.

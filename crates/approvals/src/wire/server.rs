@@ -129,6 +129,10 @@ fn answer(line: &[u8], by: &str, desk: &dyn Desk) -> Reply {
                 Err(not_open) => Reply::NotOpen(not_open),
             }
         }
+        Ok(Request::Appeal { id }) => match desk.appeal(id) {
+            Ok(id) => Reply::Appealed { id },
+            Err(not_open) => Reply::NotOpen(not_open),
+        },
         Err(error) => Reply::Rejected { reason: error.to_string() },
     }
 }
