@@ -38,6 +38,7 @@ mod live;
 mod network;
 mod overlay;
 mod races;
+mod review;
 mod story;
 mod supervisor;
 mod terminal;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         capture::all(),
         commands::all(),
         races::all(),
+        review::all(),
         handover::all(),
         overlay::all(),
         approvals::all(),
