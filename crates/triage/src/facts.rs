@@ -254,8 +254,7 @@ pub(crate) mod tests {
             OsString::from("key=hunter2"),
         ];
         let facts = Facts::of(&matter(&argv), session(), &|text| text.replace("hunter2", "****"));
-        let expected =
-            json!(["tool", r"a\u{202e}b\u{1b}[2J\u{a}", r"x\xff", "key=****"]);
+        let expected = json!(["tool", r"a\u{202e}b\u{1b}[2J\u{a}", r"x\xff", "key=****"]);
         assert_eq!(facts.told["action"]["argv"], expected);
         assert!(facts.in_full);
         assert_eq!(facts.told["asked_because"]["rule_of"], "user");

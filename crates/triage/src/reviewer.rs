@@ -50,11 +50,7 @@ pub enum NoAnswer {
 impl Reviewer {
     /// `proxy` is the proxy that connections leave by, as `http://host:port`. None if
     /// the settings name no reviewer.
-    pub fn new(
-        settings: &ReviewSettings,
-        key: Option<Key>,
-        proxy: Option<String>,
-    ) -> Option<Self> {
+    pub fn new(settings: &ReviewSettings, key: Option<Key>, proxy: Option<String>) -> Option<Self> {
         let named = settings.reviewer.clone()?;
         Some(Self { named, settings: settings.clone(), key, proxy })
     }
@@ -86,9 +82,9 @@ impl Reviewer {
     /// Posts until there is an answer, what went wrong will not pass, or attempts or
     /// time are used up.
     fn ask(&self, body: &[u8], deadline: Instant) -> Result<Vec<u8>, CallError> {
-        let own = wire::headers(self.named.format).iter().map(|(name, value)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
-        });
+        let own = wire::headers(self.named.format)
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         let key = self.key.iter().map(|key| (key.name.clone(), key.value.clone()));
         let headers: Vec<_> = own.chain(key).collect();
         let proxy = self.proxy.as_deref().filter(|_| !self.named.url.is_here());

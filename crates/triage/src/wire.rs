@@ -186,10 +186,9 @@ mod tests {
         with(|it| it["stop_reason"] = "refusal".into());
         with(|it| it["content"][0]["input"]["more"] = 1.into());
         check(ReviewFormat::Anthropic, &openai(GOOD), false);
-        let twice = anthropic(GOOD).to_string().replace(
-            r#""outcome":"allow""#,
-            r#""outcome":"deny","outcome":"allow""#,
-        );
+        let twice = anthropic(GOOD)
+            .to_string()
+            .replace(r#""outcome":"allow""#, r#""outcome":"deny","outcome":"allow""#);
         assert!(opinion(ReviewFormat::Anthropic, twice.as_bytes()).is_err());
     }
 

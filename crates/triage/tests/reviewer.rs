@@ -8,9 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use remit_policy::{
-    Exec, Grants, Layer, Matter, Place, Policy, PolicyText, TextKind, Verdict,
-};
+use remit_policy::{Exec, Grants, Layer, Matter, Place, Policy, PolicyText, TextKind, Verdict};
 use remit_triage::{Decision, Facts, Key, NoAnswer, Opinion, Reviewer, Session, Trust, Words};
 
 const KEY: &str = "sk-test-0123456789";
@@ -178,7 +176,8 @@ fn a_refusal_counts() {
 fn anthropics_format_goes_to_its_own_path_with_its_version() {
     let input: serde_json::Value =
         serde_json::from_str(&opinion("low", "high", "allow")).expect("JSON");
-    let block = serde_json::json!({ "type": "tool_use", "id": "1", "name": "review", "input": input });
+    let block =
+        serde_json::json!({ "type": "tool_use", "id": "1", "name": "review", "input": input });
     let body = serde_json::json!({ "content": [block], "stop_reason": "tool_use" }).to_string();
     let mock = Mock::answering("200 OK", body);
     let reviewer = reviewer(&format!(
@@ -206,7 +205,11 @@ fn whatever_is_no_opinion_is_no_answer() {
     check(completion(&opinion("critical", "high", "allow")));
     check(completion(&opinion("high", "low", "allow")));
     check(completion(&opinion("none", "high", "allow")));
-    check(completion(&format!("{}{}", opinion("low", "high", "allow"), opinion("high", "low", "deny"))));
+    check(completion(&format!(
+        "{}{}",
+        opinion("low", "high", "allow"),
+        opinion("high", "low", "deny")
+    )));
 }
 
 #[test]
@@ -241,7 +244,11 @@ fn a_reviewer_that_stalls_drips_or_breaks_off_is_waited_for_no_longer_than_was_s
         "in time",
     );
     check(
-        |stream| while stream.write_all(b"x").is_ok() { thread::sleep(Duration::from_millis(20)) },
+        |stream| {
+            while stream.write_all(b"x").is_ok() {
+                thread::sleep(Duration::from_millis(20))
+            }
+        },
         "",
     );
     check(
@@ -254,15 +261,13 @@ fn a_reviewer_that_stalls_drips_or_breaks_off_is_waited_for_no_longer_than_was_s
     );
     check(
         |stream| {
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabc");
+            let _ =
+                stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabc");
         },
         "",
     );
     check(|_| {}, "reached");
-    check(
-        |stream| while stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").is_ok() {},
-        "",
-    );
+    check(|stream| while stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").is_ok() {}, "");
 }
 
 #[test]
@@ -275,7 +280,8 @@ fn a_huge_answer_is_not_read_to_its_end() {
     no_answer(huge.review(""), "longer than", since);
     let head = Mock::new(|stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
-        while stream.write_all(b"x-more: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n").is_ok() {}
+        while stream.write_all(b"x-more: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n").is_ok() {
+        }
     });
     no_answer(head.review("timeout = \"2s\"\n"), "", since);
 }
@@ -311,12 +317,11 @@ fn what_may_pass_is_tried_again_as_often_as_was_said_and_nothing_else_is() {
     assert_eq!(tries("204 No Content", 3), 1);
     // A second try that goes well counts.
     let tried = std::sync::atomic::AtomicU8::new(0);
-    let mock = Mock::new(move |stream| {
-        match tried.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+    let mock =
+        Mock::new(move |stream| match tried.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
             0 => respond(stream, "500 Internal", ""),
             _ => respond(stream, "200 OK", &completion(&opinion("low", "high", "allow"))),
-        }
-    });
+        });
     assert_eq!(mock.review("attempts = 2\n").expect("an answer").0, Decision::Allow);
 }
 
@@ -336,9 +341,8 @@ fn a_reviewer_that_cannot_prove_its_name_is_no_answer() {
     // Whatever speaks there, it is no TLS.
     let mock = Mock::answering("200 OK", completion(&opinion("low", "high", "allow")));
     let url = format!("https://127.0.0.1:{}/v1/x", mock.port);
-    let reviewer = reviewer(&format!(
-        "[review]\nreviewer = \"openai\"\nurl = \"{url}\"\nmodel = \"m\"\n"
-    ));
+    let reviewer =
+        reviewer(&format!("[review]\nreviewer = \"openai\"\nurl = \"{url}\"\nmodel = \"m\"\n"));
     let outcome = reviewer.review(&facts(&["a"]), &words(), "00ff");
     no_answer(outcome, "cannot be reached", Instant::now());
     let asked = mock.asked.try_iter().collect::<String>();

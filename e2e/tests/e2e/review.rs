@@ -121,7 +121,8 @@ fn completion(content: &str) -> String {
 
 fn opinion(risk: &str, outcome: &str) -> String {
     let reason = "the reviewer's own reason";
-    json!({ "risk": risk, "authorization": "low", "outcome": outcome, "reason": reason }).to_string()
+    json!({ "risk": risk, "authorization": "low", "outcome": outcome, "reason": reason })
+        .to_string()
 }
 
 /// A session in which nobody but the reviewer can be asked.
@@ -383,6 +384,7 @@ fn a_session_says_who_decided_how_often(world: &World) {
     assert_eq!([count("reviewer"), count("person"), count("nobody")], [1, 0, 1], "{tiers}");
     assert!(count("rule") >= 1 && count("precedent") == 0, "{tiers}");
     let listed = world.remit(&["log", "list", "--json"]).succeeds().out;
-    let listed: Value = serde_json::from_str(listed.lines().next().expect("a session")).expect("JSON");
+    let listed: Value =
+        serde_json::from_str(listed.lines().next().expect("a session")).expect("JSON");
     assert_eq!(listed["tiers"], tiers);
 }

@@ -39,7 +39,8 @@ impl ReviewText {
         }
         let timeout = speaker.single("review.timeout", &self.timeout, |text| {
             let within = seconds(text).filter(|it| (1..=90).contains(it));
-            let seconds = within.ok_or_else(|| format!("`{text}` is not between `1s` and `90s`"))?;
+            let seconds =
+                within.ok_or_else(|| format!("`{text}` is not between `1s` and `90s`"))?;
             Ok(Reverse(std::time::Duration::from_secs(seconds)))
         })?;
         let attempts = speaker.raw("review.attempts", &self.attempts, |attempts| {
@@ -79,14 +80,16 @@ impl ReviewText {
         let wrong = |why: &str| speaker.wrong("review.reviewer", text.span(), why);
         let (format, address) = match text.get_ref().as_str() {
             "off" => {
-                return Ok(Some(speaker.says(None, "review.reviewer = \"off\"".into(), text.span())));
+                return Ok(Some(speaker.says(
+                    None,
+                    "review.reviewer = \"off\"".into(),
+                    text.span(),
+                )));
             }
             "openai" => (ReviewFormat::OpenAi, "https://api.openai.com/v1/chat/completions"),
             "anthropic" => (ReviewFormat::Anthropic, "https://api.anthropic.com/v1/messages"),
             other => {
-                return Err(wrong(&format!(
-                    "it is `off`, `openai` or `anthropic`, not `{other}`"
-                )));
+                return Err(wrong(&format!("it is `off`, `openai` or `anthropic`, not `{other}`")));
             }
         };
         speaker.widens("review.reviewer", &self.reviewer)?;

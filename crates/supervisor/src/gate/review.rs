@@ -308,9 +308,8 @@ impl Gate {
             None => None,
             Some(name) => {
                 let header = self.credentials.header(name);
-                let (name, value) = header.ok_or_else(|| {
-                    no("its credential was not there when the session started")
-                })?;
+                let (name, value) = header
+                    .ok_or_else(|| no("its credential was not there when the session started"))?;
                 Some(Key::new(name, value))
             }
         };
@@ -320,7 +319,8 @@ impl Gate {
         }
         let proxy = proxy.map(|proxy| format!("http://{}:{}", proxy.host, proxy.port));
         let reviewer = Reviewer::new(&settings, key, proxy).ok_or_else(|| no("there is none"))?;
-        let (about, _) = self.reviewing.session.get().ok_or_else(|| no("the session has not begun"))?;
+        let (about, _) =
+            self.reviewing.session.get().ok_or_else(|| no("the session has not begun"))?;
         let mut words = about.heard.words();
         for word in &mut words {
             word.text = self.credentials.masked(&word.text);
@@ -441,7 +441,8 @@ impl Gate {
         let Refusable { ask, matter, attempt, .. } = refusable;
         let waited_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         let Answer { choice, by, note } = answer;
-        let event = Kind::Answer { id: id.into(), attempt, choice, by: by.clone(), note, waited_ms };
+        let event =
+            Kind::Answer { id: id.into(), attempt, choice, by: by.clone(), note, waited_ms };
         if self.write(event).is_err() || choice != Choice::Once {
             return;
         }
