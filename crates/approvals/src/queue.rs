@@ -133,6 +133,11 @@ pub enum NotOpen {
     Expired { id: QuestionId },
     #[error("question {id} was withdrawn before anyone answered")]
     Withdrawn { id: QuestionId },
+    #[error(
+        "question {id} cannot be appealed: no reviewer refused it, it was appealed before, or too \
+         many questions are open"
+    )]
+    NotAppealed { id: QuestionId },
     #[error("there is no question {id}, or it closed long ago")]
     Unknown { id: QuestionId },
 }
@@ -316,6 +321,7 @@ impl NotOpen {
             | NotOpen::NeedsOthers { id, .. }
             | NotOpen::Expired { id }
             | NotOpen::Withdrawn { id }
+            | NotOpen::NotAppealed { id }
             | NotOpen::Unknown { id } => *id,
         }
     }

@@ -35,6 +35,16 @@ pub trait Desk: Send + Sync {
     /// [`NotOpen`] if it takes no answer any more.
     fn answer(&self, id: QuestionId, answer: Answer) -> Result<Outcome, NotOpen>;
 
+    /// Puts a question that a reviewer refused to a person, once. Returns the number
+    /// it has now.
+    ///
+    /// # Errors
+    ///
+    /// [`NotOpen::NotAppealed`] if no reviewer refused it, or it was appealed before.
+    fn appeal(&self, id: QuestionId) -> Result<QuestionId, NotOpen> {
+        Err(NotOpen::NotAppealed { id })
+    }
+
     /// Lifts the limits on answers for a while. Returns when they hold again, RFC
     /// 3339. The error says why not, in words for a person.
     fn break_glass(&self, _: BreakGlass) -> Result<String, String> {
@@ -83,6 +93,9 @@ enum Request {
         seconds: u64,
         reason: String,
     },
+    Appeal {
+        id: QuestionId,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -101,6 +114,10 @@ enum Reply {
     /// The glass stays whole.
     NotBroken {
         why: String,
+    },
+    /// A question that a reviewer refused is open again under this number.
+    Appealed {
+        id: QuestionId,
     },
     NotOpen(NotOpen),
     /// The request was not understood.

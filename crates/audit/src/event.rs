@@ -295,6 +295,17 @@ pub enum Kind {
         warned: Vec<String>,
         attempt: u64,
     },
+    /// How often each tier decided about what the agent tried.
+    Tiers {
+        /// Rules, defaults and what is known, without a question.
+        rule: u64,
+        /// A yes that a person gave before, to the same or to more.
+        precedent: u64,
+        reviewer: u64,
+        person: u64,
+        /// Questions that nobody answered, which refuses.
+        nobody: u64,
+    },
     /// The last word of a record.
     SessionEnded {
         /// How many events there are, this one included.
@@ -353,6 +364,7 @@ impl Kind {
             Kind::ChangesKept { .. } => "changes_kept",
             Kind::ReviewStarted { .. } => "review_started",
             Kind::ChangeApplied { .. } => "change_applied",
+            Kind::Tiers { .. } => "tiers",
             Kind::SessionEnded { .. } => "session_ended",
         }
     }

@@ -30,6 +30,13 @@ pub(crate) enum ApprovalsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Ask again, of a person, what a reviewer refused
+    ///
+    /// A yes is for the next attempt that is exactly the same, once.
+    Appeal {
+        /// The refused question, as the refusal names it: SESSION/N
+        id: String,
+    },
     /// Answer a question
     Answer {
         /// The question, as listed: SESSION/N, or N alone if only one session has it
@@ -126,6 +133,8 @@ pub(crate) enum ApprovalsError {
     Ambiguous { number: QuestionId, ids: Vec<String> },
     #[error("your answer came too late")]
     TooLate { source: NotOpen },
+    #[error("it cannot be put to a person again")]
+    NotAppealed { source: NotOpen },
     #[error("the question is still open, and does not take this answer")]
     NotOffered { source: NotOpen },
     #[error(transparent)]
@@ -179,6 +188,13 @@ fn run_command(command: ApprovalsCommand, places: &Places) -> Result<ExitCode, A
             let choice = choice.chosen();
             let (id, outcome) = answer(state, &id, choice, note)?;
             self::said(&id, choice, outcome)
+        }
+        ApprovalsCommand::Appeal { id } => {
+            let id = appeal(state, &id)?;
+            format!(
+                "It is question {id} now. Answer it with `remit approvals answer {id}` and \
+                 `--once` or `--refuse`; after a yes the agent has to try the same again."
+            )
         }
         ApprovalsCommand::Forget { number } => kept::forget(places, number)?,
         ApprovalsCommand::BreakGlass { session, length, reason } => {
@@ -336,6 +352,24 @@ fn option(choice: Choice) -> &'static str {
 
 fn name(posed: &Posed) -> String {
     format!("{}/{}", posed.session, posed.id)
+}
+
+/// Has the question that `text` names put to a person and returns the name that it
+/// has then. A refused question is not open, so the session has to be named.
+fn appeal(state: &Path, text: &str) -> Result<String, ApprovalsError> {
+    let not_an_id = || ApprovalsError::NotAnId { text: text.to_owned() };
+    let (session, number) = text.rsplit_once('/').ok_or_else(not_an_id)?;
+    let number: QuestionId =
+        number.parse::<u32>().ok().and_then(|n| n.try_into().ok()).ok_or_else(not_an_id)?;
+    let nothing = || ApprovalsError::NoQuestion { text: text.to_owned() };
+    let sockets = sessions(state)?;
+    let socket = sockets.iter().find(|socket| session_of(socket) == Some(session));
+    let mut client = connect(socket.ok_or_else(nothing)?)?.ok_or_else(nothing)?;
+    match client.appeal(number) {
+        Ok(number) => Ok(plain(&format!("{session}/{number}"))),
+        Err(AnswerError::NotOpen(source)) => Err(ApprovalsError::NotAppealed { source }),
+        Err(AnswerError::Client(error)) => Err(error.into()),
+    }
 }
 
 /// Answers the question that `text` names and returns its full name.

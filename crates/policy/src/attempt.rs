@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::grant::{Choice, Grant, Proposal, of_connect, of_exec, registrable};
 use crate::host::{Host, HostName, Port};
 use crate::policy::Policy;
+use crate::precedent::Case;
 use crate::show;
 use crate::writing::Change;
 
@@ -27,6 +28,12 @@ pub trait Attempt {
     /// What a yes of this choice covers beyond this one time. None for a choice
     /// that covers nothing more, or that is not among [`choices`](Self::choices).
     fn grant(&self, choice: Choice) -> Option<Grant>;
+
+    /// What it is compared with others as, reviewed and appealed. None for a kind
+    /// that a person alone answers.
+    fn case(&self) -> Option<Case> {
+        None
+    }
 
     /// The narrowest rule that allows the same again in this project, if a rule may
     /// and can.
@@ -94,6 +101,10 @@ impl Attempt for Exec {
     fn proposal(&self, policy: &Policy) -> Option<Proposal> {
         of_exec(self, policy)
     }
+
+    fn case(&self) -> Option<Case> {
+        Some(Case::Exec(self.clone()))
+    }
 }
 
 /// A TCP connection about to be made.
@@ -157,6 +168,10 @@ impl Attempt for Connect {
             Choice::Domain => self.domain().map(Grant::Domain),
             Choice::Once | Choice::Refuse | Choice::Stop => None,
         }
+    }
+
+    fn case(&self) -> Option<Case> {
+        Some(Case::Connect(self.clone()))
     }
 
     fn proposal(&self, policy: &Policy) -> Option<Proposal> {

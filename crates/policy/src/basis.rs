@@ -63,7 +63,12 @@ impl Basis {
 
     /// A yes given earlier in this session, which covers the same again.
     pub(crate) fn granted() -> Self {
-        Self { layer: Layer::Answer, ..Self::built_in("allowed for this session") }
+        Self::answered("allowed for this session")
+    }
+
+    /// What somebody answered, in words.
+    pub(crate) fn answered(rule: impl Into<String>) -> Self {
+        Self { layer: Layer::Answer, ..Self::built_in(rule) }
     }
 }
 

@@ -28,6 +28,7 @@ use crate::network::scope::Scope;
 use crate::network::{About, Network, Say};
 use crate::pattern::HostPattern;
 use crate::request::{Handling, Request};
+use crate::review::{ReviewSaid, ReviewSettings};
 use crate::rules::RulesSaid;
 use crate::settings::{Stated, Sync};
 use crate::statements::{self, Statement};
@@ -54,6 +55,7 @@ pub struct Policy {
     tiers: Tiers,
     record: RecordSettings,
     approvals: ApprovalSettings,
+    review: ReviewSettings,
     limits: Limits,
     place: Place,
     profile: String,
@@ -383,6 +385,11 @@ impl Policy {
         &self.approvals
     }
 
+    /// Whether a reviewer model answers what a person would be asked.
+    pub fn review(&self) -> &ReviewSettings {
+        &self.review
+    }
+
     /// What the session may take of the machine.
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -423,6 +430,7 @@ pub(crate) struct Everything {
     pub(crate) commands: Vec<Said<Decision>>,
     pub(crate) tools: Vec<Said<Decision>>,
     pub(crate) approvals: ApprovalsSaid,
+    pub(crate) review: ReviewSaid,
     pub(crate) sync: Vec<Said<Sync>>,
     pub(crate) limits: LimitsSaid,
     pub(crate) rules: RulesSaid,
@@ -470,6 +478,7 @@ impl Everything {
         self.commands.extend(stated.commands);
         self.tools.extend(stated.tools);
         self.approvals.add(stated.approvals);
+        self.review.add(stated.review);
         self.sync.extend(stated.sync);
         self.limits.add(stated.limits);
     }
@@ -565,6 +574,7 @@ impl Everything {
             today,
             network: Network::new(default, self.data.settle(), hosts),
             egress: self.egress.settle(&credentials)?,
+            review: self.review.settle(&credentials)?,
             credentials,
             filesystem,
             environment,

@@ -8,6 +8,7 @@ use crate::attempt::{Attempt, Connect};
 use crate::data::Cache;
 use crate::grant::{Choice, Grant, Proposal, of_request};
 use crate::policy::Policy;
+use crate::precedent::Case;
 use crate::show;
 
 /// A request about to be sent upstream.
@@ -173,6 +174,10 @@ impl Attempt for Request {
 
     fn proposal(&self, policy: &Policy) -> Option<Proposal> {
         of_request(self, policy)
+    }
+
+    fn case(&self) -> Option<Case> {
+        Some(Case::Request(self.clone()))
     }
 }
 

@@ -6,6 +6,7 @@
 mod approvals;
 mod credentials;
 mod network;
+mod review;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Display};
@@ -23,12 +24,14 @@ use crate::error::{PolicyError, nearest};
 use crate::filesystem::{Access, Place, Reading, protected_name};
 use crate::layers::{Decision, Force, Said, Voice};
 use crate::limits::{LimitsSaid, LimitsText};
+use crate::review::ReviewSaid;
 use crate::tiers::Tier;
 use crate::writing::Git;
 use approvals::ApprovalsText;
 use credentials::CredentialText;
 use network::NetworkText;
 pub(crate) use network::{NetworkSaid, method};
+use review::ReviewText;
 
 /// When events reach the disk, weakest promise first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +58,7 @@ pub(crate) struct Stated {
     pub(crate) commands: Option<Said<Decision>>,
     pub(crate) tools: Option<Said<Decision>>,
     pub(crate) approvals: ApprovalsSaid,
+    pub(crate) review: ReviewSaid,
     pub(crate) sync: Option<Said<Sync>>,
     pub(crate) limits: LimitsSaid,
 }
@@ -70,6 +74,7 @@ pub(crate) struct SettingsText {
     commands: CommandsText,
     tools: ToolsText,
     approvals: ApprovalsText,
+    review: ReviewText,
     record: RecordText,
     limits: LimitsText,
     pub(crate) profiles: BTreeMap<Spanned<String>, SettingsText>,
@@ -145,7 +150,7 @@ impl SettingsText {
         place: &Place,
     ) -> Result<Stated, PolicyError> {
         let speaker = Speaker { source, voice, place };
-        let Self { sandbox, commands, tools, approvals, record, limits, .. } = self;
+        let Self { sandbox, commands, tools, approvals, review, record, limits, .. } = self;
         speaker.widens("sandbox.write", &sandbox.write)?;
         speaker.widens("sandbox.environment", &sandbox.environment)?;
         let decides = [
@@ -174,6 +179,7 @@ impl SettingsText {
             commands: speaker.choice("commands.default", &commands.default, &decides)?,
             tools: speaker.choice("tools.default", &tools.default, &decides)?,
             approvals: approvals.state(&speaker)?,
+            review: review.state(&speaker)?,
             sync: speaker.choice("record.sync", &record.sync, &syncs)?,
             limits: limits.state(&speaker)?,
         })

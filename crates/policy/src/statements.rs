@@ -14,6 +14,7 @@ use crate::filesystem::{Filesystem, PathRule};
 use crate::layers::{Decision, Said, Settled};
 use crate::network::Say;
 use crate::policy::Everything;
+use crate::review::ReviewSaid;
 
 /// One statement of one layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,7 @@ pub(crate) fn of(said: Everything, files: &Filesystem) -> Vec<Statement> {
         commands,
         tools,
         approvals,
+        review,
         sync,
         limits,
         rules,
@@ -87,6 +89,7 @@ pub(crate) fn of(said: Everything, files: &Filesystem) -> Vec<Statement> {
     paths(&mut list, &files.protected);
     each(&mut list, "sandbox", environment, |_| Some(Decision::Allow));
     of_approvals(&mut list, approvals);
+    of_review(&mut list, review);
     single(&mut list, "record", sync, |_| None);
     for one in limits.0 {
         single(&mut list, "limits", one, |_| None);
@@ -117,6 +120,15 @@ fn of_approvals(list: &mut Vec<Statement>, said: ApprovalsSaid) {
     each(list, "approvals", answers, |_| None);
     each(list, "approvals", notify, |_| None);
     each(list, "approvals", webhook, |_| None);
+}
+
+fn of_review(list: &mut Vec<Statement>, said: ReviewSaid) {
+    let ReviewSaid { reviewer, timeout, attempts, breaker, guidance } = said;
+    each(list, "review", reviewer, |_| None);
+    single(list, "review", timeout, |_| None);
+    single(list, "review", attempts, |_| None);
+    single(list, "review", breaker, |_| None);
+    each(list, "review", guidance, |_| None);
 }
 
 fn reversed<T>(said: Vec<Said<T>>) -> Vec<Said<Reverse<T>>> {

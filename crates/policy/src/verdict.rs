@@ -157,6 +157,11 @@ impl<A: Attempt> Question<A> {
         self.findings.iter().any(|finding| finding.risk == Risk::High)
     }
 
+    /// Settles it without an answer of its own.
+    pub(crate) fn permit(self, basis: Basis) -> Permit<A> {
+        Permit::new(self.attempt, basis).placed(self.place)
+    }
+
     /// What may be answered, in the order in which it is offered.
     pub fn choices(&self) -> Vec<Choice> {
         self.choices.clone()

@@ -250,6 +250,20 @@ impl Credentials {
         slot::authorization(&held.loaded.form)
     }
 
+    /// The header that authorises whoever holds this credential, for a service that
+    /// we ask ourselves. `None` if there is none of the name, or it is no `bearer`
+    /// or `header` one.
+    pub fn header(&self, name: &str) -> Option<(HeaderName, HeaderValue)> {
+        let held = self.held.iter().find(|held| held.loaded.name == name)?;
+        match &held.loaded.form {
+            form @ Form::Bearer(_) => {
+                Some((http::header::AUTHORIZATION, slot::authorization(form)?))
+            }
+            Form::Header { name, secret } => Some((name.clone(), slot::value(secret.expose()))),
+            Form::Basic { .. } | Form::Query { .. } | Form::Aws(_) => None,
+        }
+    }
+
     /// Whether a placeholder begins with these bytes.
     pub(crate) fn is_placeholder(&self, bytes: &[u8]) -> bool {
         let mut texts = self.held.iter().flat_map(|held| held.inside.parts());

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::io::Write as _;
 use std::time::Duration;
 
+use remit_approvals::keys::Piece;
 use remit_approvals::webhook::{Hook, Webhook};
 use remit_approvals::wire::{BreakGlass, Outcome};
 use remit_approvals::{Ask, Heard, NotOpen, Posed, QuestionId, Queue, notification, wire};
@@ -79,29 +80,44 @@ impl Questions {
 
     /// Puts a question to whoever can answer, for so long.
     pub(crate) fn put(&self, ask: Ask, patience: Duration) -> Result<Waiting, CannotAsk> {
-        let webhook = self.elsewhere.webhook.as_ref().zip(self.hook.get());
-        if self.terminal.get().is_none() && !self.queued && webhook.is_none() {
+        if !self.has_person() {
             return Err(CannotAsk::Nobody);
         }
+        let waiting = self.hold(ask)?;
+        self.show(waiting.id, patience);
+        Ok(waiting)
+    }
+
+    /// Whether a person can be asked without looking for questions.
+    pub(crate) fn has_person(&self) -> bool {
+        self.terminal.get().is_some() || self.queued || self.webhook().is_some()
+    }
+
+    fn webhook(&self) -> Option<(&Arc<Webhook>, &Arc<dyn Hook>)> {
+        self.elsewhere.webhook.as_ref().zip(self.hook.get())
+    }
+
+    /// Opens a question without showing it. It is in the list, and who answers first
+    /// answers it.
+    pub(crate) fn hold(&self, ask: Ask) -> Result<Waiting, CannotAsk> {
         let (waiter, answer) = oneshot::channel();
-        let (id, posed) = {
-            let mut queue = self.queue();
-            let id = queue.pose(ask, waiter).map_err(|_| CannotAsk::TooMany)?;
-            (id, queue.get(id).cloned())
-        };
-        if let Some(posed) = posed {
-            if let Some((webhook, hook)) = webhook {
-                webhook.send(posed.clone(), patience, Arc::clone(hook));
-            }
-            if self.elsewhere.desktop {
-                let class = posed.findings.first().map_or(&posed.kind, |finding| &finding.class);
-                notification::show("remit asks", class);
-            }
-            if let Some(terminal) = self.terminal.get() {
-                terminal.ask(posed);
-            }
-        }
+        let id = self.queue().pose(ask, waiter).map_err(|_| CannotAsk::TooMany)?;
         Ok(Waiting { id, answer })
+    }
+
+    /// Shows an open question to the person, for so long.
+    pub(crate) fn show(&self, id: QuestionId, patience: Duration) {
+        let Some(posed) = self.queue().get(id).cloned() else { return };
+        if let Some((webhook, hook)) = self.webhook() {
+            webhook.send(posed.clone(), patience, Arc::clone(hook));
+        }
+        if self.elsewhere.desktop {
+            let class = posed.findings.first().map_or(&posed.kind, |finding| &finding.class);
+            notification::show("remit asks", class);
+        }
+        if let Some(terminal) = self.terminal.get() {
+            terminal.ask(posed);
+        }
     }
 
     /// Breaks the glass, or makes it whole: other terms hold, and are shown.
@@ -158,7 +174,7 @@ impl Questions {
 
     /// Hears an answer. True where it closed a question that somebody still waits
     /// for.
-    fn hear(&self, id: QuestionId, answer: &Answer) -> Result<(Outcome, bool), NotOpen> {
+    pub(crate) fn hear(&self, id: QuestionId, answer: &Answer) -> Result<(Outcome, bool), NotOpen> {
         let heard = self.queue().answer(id, answer)?;
         match heard {
             Heard::Decided { waiter, answer } => {
@@ -283,9 +299,17 @@ impl TerminalDesk for Desk {
     fn signalled(&self, signal: i32) {
         self.signal(signal);
     }
+
+    fn typed(&self, pieces: &[Piece]) {
+        self.gate.reviewing.heard(pieces);
+    }
 }
 
 impl wire::Desk for Desk {
+    fn appeal(&self, id: QuestionId) -> Result<QuestionId, NotOpen> {
+        self.gate.appeal(id)
+    }
+
     fn open(&self) -> Vec<Posed> {
         self.gate.questions.open()
     }

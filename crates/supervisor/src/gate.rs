@@ -9,12 +9,14 @@ mod glass;
 mod in_force;
 mod kept;
 mod masked;
+mod review;
 mod uploads;
 mod way;
 
 pub(crate) use asking::Asked;
 pub(crate) use connection::Connection;
 pub(crate) use kept::Keeper;
+pub(crate) use review::About;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -34,6 +36,7 @@ use crate::journal::{self, Journal};
 use crate::lineage::Lineage;
 use crate::process::Facts;
 use crate::teach::Taught;
+use review::Reviewing;
 
 /// The one place through which everything goes.
 #[derive(Debug)]
@@ -63,6 +66,8 @@ pub(crate) struct Gate {
     control: OnceLock<Arc<Control>>,
     /// Who stopped the session by an answer.
     stopped: OnceLock<String>,
+    /// Who decides before a person has to.
+    pub(crate) reviewing: Reviewing,
 }
 
 /// What came of judging an attempt.
@@ -114,6 +119,7 @@ impl Gate {
             glass: glass::Glass::default(),
             control: OnceLock::new(),
             stopped: OnceLock::new(),
+            reviewing: Reviewing::default(),
         }
     }
 
@@ -167,6 +173,7 @@ impl Gate {
         verdict: Verdict<A>,
     ) -> Result<Judged<A>, AppendError> {
         let attempt = self.journal.attempt();
+        let verdict = self.by_precedent(verdict);
         let said = event::Verdict::from(&verdict);
         match verdict {
             Verdict::Allow(permit) => {

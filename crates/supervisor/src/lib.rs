@@ -49,6 +49,7 @@ mod tier;
 #[allow(dead_code, reason = "called from `session`")]
 mod trust;
 mod warden;
+mod words;
 mod workspace;
 
 pub use files::Places;

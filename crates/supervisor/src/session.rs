@@ -24,7 +24,7 @@ use crate::changes::{Changed, Kept, OverlayError};
 use crate::connect::Connector;
 use crate::desk::{Desk, Questions};
 use crate::files::{LoadError, PlacesError};
-use crate::gate::{Connection, Gate, Keeper};
+use crate::gate::{About, Connection, Gate, Keeper};
 use crate::guard::{Guard, HostView};
 use crate::journal::Journal;
 use crate::limits::{Limited, Watch};
@@ -41,6 +41,7 @@ use crate::teach;
 use crate::terminal::{Terminal, TerminalDesk};
 use crate::tier::{self, NoTier};
 use crate::warden::Warden;
+use crate::words::Heard;
 use crate::workspace::WorkspaceError;
 
 /// Why there is no session. Nothing was started, nothing is left behind.
@@ -214,7 +215,10 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     for port in &published {
         port.record(&gate).map_err(unwritten)?;
     }
-    let outside = Outside { terminal, published, directory, means, keeper };
+    let heard = Heard::new(&prepared.command, &prepared.workspace);
+    let agent = prepared.agent.map_or("command", |agent| agent.name);
+    let about = About { agent, workspace: prepared.workspace, heard };
+    let outside = Outside { terminal, published, directory, means, keeper, about };
     let eyes = Eyes { watch: &mut watch, live: &mut live };
     let served = serve(&gate, guard, launched, eyes, changes, outside);
     let outcome = served.and_then(|event| {
@@ -365,6 +369,8 @@ struct Outside {
     means: Means,
     /// Where what outlives it is written.
     keeper: Keeper,
+    /// What a reviewer is told of the session.
+    about: About,
 }
 
 /// Who looks at what while the session runs.
@@ -384,7 +390,7 @@ fn serve(
 ) -> Result<ChildEvent, RunError> {
     let system = |doing| move |source| RunError::System { doing, source };
     let Launched { notifications, control, sockets, terminal: master, .. } = launched;
-    let Outside { terminal: outer, published, directory, means, keeper } = outside;
+    let Outside { terminal: outer, published, directory, means, keeper, about } = outside;
     let control = Arc::new(control);
     gate.serve(keeper, Arc::clone(&control));
     let desk = Arc::new(Desk::new(Arc::clone(gate), Arc::clone(&control)));
@@ -396,6 +402,7 @@ fn serve(
         .enable_all()
         .build()
         .map_err(system("start the proxy"))?;
+    gate.reviewing.begin(about, runtime.handle().clone());
     let connector =
         carry(gate, sockets, control.tier(), &runtime, means).map_err(system("start the proxy"))?;
     let names = Arc::clone(&connector.names);
@@ -560,7 +567,8 @@ fn close(
     let changed = kept.and_then(Kept::close);
     let written = gate
         .journal
-        .write(Kind::Exit { status })
+        .write(gate.reviewing.tiers())
+        .and_then(|()| gate.journal.write(Kind::Exit { status }))
         .and_then(|()| changed.iter().try_for_each(|changed| gate.journal.write(changed.event())))
         .and_then(|()| gate.journal.end());
     written.map_err(|source| RunError::Write {

@@ -41,6 +41,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use remit_approvals::keys::Piece;
 use remit_approvals::{NotOpen, Posed, QuestionId};
 use remit_policy::{Answer, Choice};
 
@@ -58,6 +59,10 @@ pub trait TerminalDesk: Send + Sync {
     /// A signal asks for the end of the session: SIGTERM, SIGINT, or SIGHUP,
     /// the last one also when the terminal went away. May come repeatedly.
     fn signalled(&self, signal: i32);
+
+    /// The person typed this for the program, which shows what is typed or reads
+    /// each key itself; so it is no password.
+    fn typed(&self, _pieces: &[Piece]) {}
 }
 
 /// The terminal of one session. Dropping it is [`Handle::finish`].

@@ -40,6 +40,7 @@ mod live;
 mod network;
 mod overlay;
 mod races;
+mod review;
 mod story;
 mod supervisor;
 mod terminal;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         capture::all(),
         commands::all(),
         races::all(),
+        review::all(),
         handover::all(),
         overlay::all(),
         approvals::all(),

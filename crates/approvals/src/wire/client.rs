@@ -116,6 +116,16 @@ impl Client {
         }
     }
 
+    /// Puts a question that a reviewer refused to a person. Returns the number it
+    /// has now.
+    pub fn appeal(&mut self, id: QuestionId) -> Result<QuestionId, AnswerError> {
+        match self.ask(&Request::Appeal { id })? {
+            Reply::Appealed { id } => Ok(id),
+            Reply::NotOpen(not_open) => Err(not_open.into()),
+            reply => Err(self.unexpected(reply).into()),
+        }
+    }
+
     fn ask(&mut self, request: &Request) -> Result<Reply, ClientError> {
         let talk = |source| ClientError::Talk { path: self.path.clone(), source };
         let line = to_line(request).map_err(talk)?;

@@ -138,6 +138,10 @@ fn answer(line: &[u8], peer: &Peer, desk: &dyn Desk) -> Reply {
                 Err(why) => Reply::NotBroken { why },
             }
         }
+        Ok(Request::Appeal { id }) => match desk.appeal(id) {
+            Ok(id) => Reply::Appealed { id },
+            Err(not_open) => Reply::NotOpen(not_open),
+        },
         Err(error) => Reply::Rejected { reason: error.to_string() },
     }
 }

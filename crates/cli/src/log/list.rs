@@ -46,6 +46,8 @@ struct Summary {
     connects: u64,
     refusals: u64,
     questions: u64,
+    /// How often each tier decided, once the session has ended.
+    tiers: Option<serde_json::Value>,
     state: &'static str,
 }
 
@@ -90,6 +92,7 @@ impl Summary {
             connects: number(|kind| matches!(kind, Kind::Connect { .. })),
             refusals: number(|kind| matches!(kind, Kind::Refusal { .. })),
             questions: number(|kind| matches!(kind, Kind::Question { .. })),
+            tiers: events.iter().rev().find_map(|event| tiers(&event.event)),
             state: "",
         };
         if let Some(first) = events.first()
@@ -153,9 +156,21 @@ impl Summary {
             "connects": self.connects,
             "refusals": self.refusals,
             "questions": self.questions,
+            "tiers": self.tiers,
             "state": self.state,
         })
     }
+}
+
+fn tiers(event: &Kind) -> Option<serde_json::Value> {
+    let Kind::Tiers { rule, precedent, reviewer, person, nobody } = event else { return None };
+    Some(json!({
+        "rule": rule,
+        "precedent": precedent,
+        "reviewer": reviewer,
+        "person": person,
+        "nobody": nobody,
+    }))
 }
 
 /// Such as `21 Nov 2026 04:15`.

@@ -291,6 +291,24 @@ impl Teller<'_> {
             Kind::Degraded { what, why } => {
                 row(Mark::Warning, 0, format!("not in force: {what}")).note(why.clone())
             }
+            Kind::Tiers { rule, precedent, reviewer, person, nobody } => {
+                let deciders = [
+                    ("rules", rule),
+                    ("an earlier yes", precedent),
+                    ("the reviewer", reviewer),
+                    ("a person", person),
+                    ("nobody, so refused", nobody),
+                ];
+                let told: Vec<_> = deciders
+                    .iter()
+                    .filter(|(_, count)| **count > 0)
+                    .map(|(decider, count)| format!("{count} by {decider}"))
+                    .collect();
+                if told.is_empty() {
+                    return None;
+                }
+                row(Mark::None, 0, format!("decided: {}", told.join(", ")))
+            }
             Kind::Exit { status: Status::Code(0) } => {
                 row(Mark::None, 0, "the command ended well".to_owned())
             }

@@ -13,5 +13,6 @@ mod loading;
 mod network;
 mod reference;
 mod requests;
+mod review;
 mod tiers;
 mod uploads;

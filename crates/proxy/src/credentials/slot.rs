@@ -85,7 +85,7 @@ pub(super) fn authorization(form: &Form) -> Option<HeaderValue> {
 }
 
 /// INVARIANT: `text` has a secret in it, which is printable ASCII.
-fn value(text: &str) -> HeaderValue {
+pub(super) fn value(text: &str) -> HeaderValue {
     let mut value = HeaderValue::from_str(text).expect("a secret is printable ASCII");
     value.set_sensitive(true);
     value

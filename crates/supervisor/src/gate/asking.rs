@@ -7,6 +7,7 @@ use remit_approvals::{Ask, QuestionId, Terms, wire};
 use remit_audit::{AppendError, Kind, Tried};
 use remit_policy::{Answer, Attempt, Choice, Permit, Question, Refusal};
 
+use super::review::{Decider, Review};
 use super::{Gate, Judged, Recorded, label, now};
 use crate::desk::{CannotAsk, Waiting};
 use crate::process::Facts;
@@ -18,6 +19,8 @@ pub(crate) struct Asked<A> {
     question: Question<A>,
     facts: Facts,
     waiting: Waiting,
+    /// Where a reviewer is asked first.
+    review: Option<Review>,
     since: Instant,
 }
 
@@ -37,8 +40,9 @@ impl Gate {
     ) -> Result<Judged<A>, AppendError> {
         let summary = question.attempt().summary();
         let mut details = question.attempt().particulars(facts);
+        let seen = self.seen(&summary);
         if matches!(A::TRIED, Tried::Connect | Tried::Request | Tried::Upload) {
-            details.push(label("seen", self.seen(&summary)));
+            details.push(label("seen", seen));
         }
         for (_, value) in &mut details {
             *value = self.credentials.masked(value);
@@ -70,7 +74,15 @@ impl Gate {
             posed_at: now.to_string(),
             expires_at: (now + policy.approvals().patience).to_string(),
         };
-        match self.questions.put(ask, policy.approvals().patience) {
+        if let Some((id, answer)) = self.on_appeal(&question, &ask) {
+            return self.allowed_on_appeal(facts, attempt, question, id, &answer);
+        }
+        let review = self.for_review(&question, facts, attempt, &ask, seen);
+        let put = match &review {
+            Some(_) => self.questions.hold(ask),
+            None => self.questions.put(ask, policy.approvals().patience),
+        };
+        match put {
             Ok(waiting) => {
                 self.write(Kind::Question {
                     id: waiting.id.into(),
@@ -86,6 +98,7 @@ impl Gate {
                     question,
                     facts: facts.clone(),
                     waiting,
+                    review,
                     since,
                 })))
             }
@@ -99,6 +112,35 @@ impl Gate {
                         "this needs approval and too many questions wait already; try again later"
                     }
                 });
+                self.reviewing.settled(Decider::Nobody);
+                self.record_refusal::<A>(facts, attempt, detail, &refusal)?;
+                Ok(Judged::Refused { attempt, refusal })
+            }
+        }
+    }
+
+    /// Settles a question by what a person said on appeal, once that is written down.
+    fn allowed_on_appeal<A: Recorded>(
+        &self,
+        facts: &Facts,
+        attempt: u64,
+        question: Question<A>,
+        id: QuestionId,
+        answer: &Answer,
+    ) -> Result<Judged<A>, AppendError> {
+        self.write(Kind::Answer {
+            id: id.into(),
+            attempt,
+            choice: answer.choice,
+            by: answer.by.clone(),
+            note: answer.note.clone(),
+            waited_ms: 0,
+        })?;
+        self.reviewing.settled(Decider::Person);
+        let detail = question.attempt().detail();
+        match question.settle(answer) {
+            Ok(permit) => Ok(Judged::Permitted { attempt, permit }),
+            Err(refusal) => {
                 self.record_refusal::<A>(facts, attempt, detail, &refusal)?;
                 Ok(Judged::Refused { attempt, refusal })
             }
@@ -111,25 +153,27 @@ impl Gate {
     /// policy that was changed to refuse it needs no answer. What an answer needs is
     /// what the policy in force says when it comes.
     pub(crate) async fn settle<A: Recorded>(&self, asked: Asked<A>) -> Result<Permit<A>, Refusal> {
-        let Asked { attempt, question, facts, waiting, since } = asked;
+        let Asked { attempt, question, facts, waiting, review, since } = asked;
         let Waiting { id, answer } = waiting;
         let patience = self.policy().approvals().patience;
-        let (answer, refused) = tokio::select! {
+        let answered = self.answered(id, answer, review);
+        let ((answer, decider), refused) = tokio::select! {
             biased;
             refusal = self.refusing(question.attempt()) => {
                 self.questions.withdraw(id);
-                (nobody("nobody (the policy was changed)"), Some(refusal))
+                ((nobody("nobody (the policy was changed)"), Decider::Nobody), Some(refusal))
             }
-            answer = tokio::time::timeout(patience, answer) => match answer {
-                Ok(Ok(answer)) => (answer, None),
-                Ok(Err(_)) => (nobody("nobody (withdrawn)"), None),
+            answered = tokio::time::timeout(patience, answered) => match answered {
+                Ok(Ok(answered)) => (answered, None),
+                Ok(Err(_)) => ((nobody("nobody (withdrawn)"), Decider::Nobody), None),
                 Err(_) => {
                     self.questions.expire(id);
-                    (nobody("nobody (timed out)"), None)
+                    ((nobody("nobody (timed out)"), Decider::Nobody), None)
                 }
             },
         };
-        let detail = question.attempt().detail();
+        self.reviewing.settled(decider);
+        let (detail, matter) = (question.attempt().detail(), question.matter());
         let written = self.write(Kind::Answer {
             id: id.into(),
             attempt,
@@ -156,6 +200,10 @@ impl Gate {
                         Some(length) => self.grants().add_until(grant, now() + length),
                         None => self.grants().add(grant),
                     }
+                }
+                // What a yes with an end covers besides would need an end, too.
+                if policy.approvals().session_expiry.is_none() {
+                    self.remember(attempt, matter, &answer);
                 }
                 Ok(permit)
             }
@@ -235,6 +283,6 @@ fn terms<A: Attempt>(question: &Question<A>) -> Terms {
     Terms { choices: question.choices(), people, reason }
 }
 
-fn nobody(by: &str) -> Answer {
+pub(super) fn nobody(by: &str) -> Answer {
     Answer { choice: Choice::Refuse, by: by.to_owned(), people: [].into(), note: None }
 }

@@ -29,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Desk {
     answers: Mutex<Vec<(u32, Answer)>>,
     signals: Mutex<Vec<i32>>,
+    typed: Mutex<Vec<u8>>,
 }
 
 impl TerminalDesk for Desk {
@@ -41,6 +42,10 @@ impl TerminalDesk for Desk {
 
     fn signalled(&self, signal: i32) {
         self.signals.lock().unwrap().push(signal);
+    }
+
+    fn typed(&self, pieces: &[Piece]) {
+        self.typed.lock().unwrap().extend(pieces.iter().flat_map(|piece| &piece.raw));
     }
 }
 
@@ -564,4 +569,31 @@ fn a_program_that_ended_and_one_that_stays_silent_both_let_us_finish() {
     let start = Instant::now();
     world.handle().finish();
     assert!(start.elapsed() < Duration::from_secs(1));
+}
+
+#[test]
+fn what_is_typed_is_told_unless_a_program_reads_a_line_unseen() {
+    let mut world = World::new();
+    let modes = |line: bool, echo: bool| {
+        let mut modes = tcgetattr(&world.program).unwrap();
+        modes.local_modes.set(LocalModes::ICANON, line);
+        modes.local_modes.set(LocalModes::ECHO, echo);
+        tcsetattr(&world.program, OptionalActions::Now, &modes).unwrap();
+    };
+    for (line, echo, text) in [
+        (false, false, "keys\r"),
+        (true, false, "secret\r"),
+        (true, true, "line\r"),
+        (false, true, "both\r"),
+    ] {
+        modes(line, echo);
+        world.press(text);
+        assert!(readable(&world.program, PATIENCE), "{text}");
+        rustix::io::read(&world.program, &mut [0; 64]).unwrap();
+    }
+    world.ask(1, "run `make`");
+    world.see("run `make`");
+    world.press("x");
+    std::thread::sleep(REST);
+    assert_eq!(*world.desk.typed.lock().unwrap(), b"keys\rline\rboth\r");
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use remit_approvals::keys::{Input, Piece};
 use rustix::io::Errno;
+use rustix::termios::{LocalModes, tcgetattr};
 
 use super::{Relay, write_some};
 
@@ -36,6 +37,9 @@ impl Relay {
         self.last_input = Instant::now();
         let pieces = self.decoder.push(bytes);
         if self.shown.is_none() {
+            if self.is_shown_what_is_typed() {
+                self.shared.desk.typed(&pieces);
+            }
             for piece in &pieces {
                 self.pass_on(piece);
             }
@@ -52,6 +56,15 @@ impl Relay {
         if self.shown.is_some() {
             self.draw();
         }
+    }
+
+    /// Whether the program does not read a line without showing it, as programs read
+    /// passwords.
+    fn is_shown_what_is_typed(&self) -> bool {
+        tcgetattr(&self.master).is_ok_and(|modes| {
+            let modes = modes.local_modes;
+            !modes.contains(LocalModes::ICANON) || modes.contains(LocalModes::ECHO)
+        })
     }
 
     /// Input while no popup is shown belongs to the program, but for the rest
