@@ -23,6 +23,7 @@ mod layers;
 mod limits;
 mod network;
 mod pattern;
+pub mod pipes;
 mod policy;
 mod profiles;
 pub mod request;
