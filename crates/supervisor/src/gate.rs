@@ -6,21 +6,22 @@
 mod connection;
 mod in_force;
 mod masked;
+mod program;
 mod uploads;
 mod way;
 
 pub(crate) use connection::Connection;
+pub(crate) use program::{Shown, is_answer};
 
 use std::collections::HashSet;
-use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use remit_approvals::{Ask, QuestionId};
 use remit_audit::{AppendError, Kind, Text, Tried, event};
 use remit_policy::{
-    Answer, Attempt, Basis, Choice, Connect, Exec, Grants, Permit, Policy, Question, Refusal,
-    Request, Verdict,
+    Answer, Attempt, Basis, Choice, Connect, Grants, Permit, Policy, Question, Refusal, Request,
+    Verdict,
 };
 use remit_proxy::Credentials;
 use tokio::sync::watch;
@@ -49,6 +50,8 @@ pub(crate) struct Gate {
     pub(crate) lineage: Lineage,
     /// What was asked about so far.
     asked: Mutex<HashSet<String>>,
+    /// Digests of what a yes was given to for longer than once.
+    approved: Mutex<HashSet<String>>,
 }
 
 /// What came of judging an attempt.
@@ -67,6 +70,8 @@ pub(crate) struct Asked<A> {
     facts: Facts,
     waiting: Waiting,
     since: Instant,
+    /// What a yes is bound to, as [`Ask::digest`].
+    digest: String,
 }
 
 impl<A> Asked<A> {
@@ -112,6 +117,7 @@ impl Gate {
             command: OnceLock::new(),
             lineage: Lineage::default(),
             asked: Mutex::default(),
+            approved: Mutex::default(),
         }
     }
 
@@ -143,6 +149,17 @@ impl Gate {
         detail: Vec<Text>,
         verdict: Verdict<A>,
     ) -> Result<Judged<A>, AppendError> {
+        self.conclude_shown(facts, detail, verdict, Shown::default())
+    }
+
+    /// The same, and shows more than the attempt itself says if somebody is asked.
+    pub(crate) fn conclude_shown<A: Recorded>(
+        &self,
+        facts: &Facts,
+        detail: Vec<Text>,
+        verdict: Verdict<A>,
+        shown: Shown,
+    ) -> Result<Judged<A>, AppendError> {
         let attempt = self.journal.attempt();
         let said = event::Verdict::from(&verdict);
         match verdict {
@@ -158,7 +175,7 @@ impl Gate {
             Verdict::Ask(question) => {
                 let basis = question.basis().clone();
                 self.write(question.attempt().event(facts, said, basis, attempt))?;
-                self.ask(facts, attempt, question)
+                self.ask(facts, attempt, question, shown)
             }
         }
     }
@@ -168,9 +185,11 @@ impl Gate {
         facts: &Facts,
         attempt: u64,
         question: Question<A>,
+        Shown { details: further, digest }: Shown,
     ) -> Result<Judged<A>, AppendError> {
         let summary = question.attempt().summary();
         let mut details = question.attempt().particulars(facts);
+        details.extend(further);
         if matches!(A::TRIED, Tried::Connect | Tried::Request | Tried::Upload) {
             details.push(label("seen", self.seen(&summary)));
         }
@@ -195,7 +214,7 @@ impl Gate {
             findings: question.findings().to_vec(),
             needs_a_person: question.needs_a_person(),
             proposal: None,
-            digest: String::new(),
+            digest: digest.clone(),
             posed_at: now.to_string(),
             expires_at: (now + self.policy().approvals().patience).to_string(),
         };
@@ -216,6 +235,7 @@ impl Gate {
                     facts: facts.clone(),
                     waiting,
                     since,
+                    digest,
                 })))
             }
             Err(why) => {
@@ -239,7 +259,7 @@ impl Gate {
     /// Silence is a refusal, and so is an answer that cannot be written down. A
     /// policy that was changed to refuse it needs no answer.
     pub(crate) async fn settle<A: Recorded>(&self, asked: Asked<A>) -> Result<Permit<A>, Refusal> {
-        let Asked { attempt, question, facts, waiting, since } = asked;
+        let Asked { attempt, question, facts, waiting, since, digest } = asked;
         let Waiting { id, answer } = waiting;
         let patience = self.policy().approvals().patience;
         let (answer, refused) = tokio::select! {
@@ -275,6 +295,7 @@ impl Gate {
             Ok(permit) => {
                 if let Some(grant) = permit.attempt().grant(answer.choice) {
                     self.grants().add(grant);
+                    self.approve(digest);
                 }
                 Ok(permit)
             }
@@ -367,46 +388,6 @@ const MOST_ASKED: usize = 4096;
 
 fn nobody(by: &str) -> Answer {
     Answer { choice: Choice::Refuse, by: by.to_owned(), note: None }
-}
-
-impl Recorded for Exec {
-    const TRIED: Tried = Tried::Exec;
-
-    fn judge(self, policy: &Policy, grants: &Grants) -> Verdict<Self> {
-        policy.exec(self, grants)
-    }
-
-    fn event(&self, facts: &Facts, verdict: event::Verdict, basis: Basis, attempt: u64) -> Kind {
-        let variable = |(name, value): &(OsString, OsString)| {
-            let mut text = name.clone();
-            text.push("=");
-            text.push(value);
-            Text::from(text.as_os_str())
-        };
-        Kind::Exec {
-            process: facts.event(),
-            program: self.program.as_deref().map(Text::from),
-            argv: self.detail(),
-            cwd: Text::from(self.cwd.as_path()),
-            environment: self.environment.iter().map(variable).collect(),
-            verdict,
-            basis,
-            attempt,
-        }
-    }
-
-    fn detail(&self) -> Vec<Text> {
-        self.argv.iter().map(|word| Text::from(word.as_os_str())).collect()
-    }
-
-    fn particulars(&self, facts: &Facts) -> Vec<(String, String)> {
-        let program = self.program.as_deref().unwrap_or(&self.path);
-        vec![
-            label("program", program.to_string_lossy()),
-            label("in", self.cwd.to_string_lossy()),
-            label("by", format!("{} (process {})", facts.program.to_string_lossy(), facts.process)),
-        ]
-    }
 }
 
 impl Recorded for Connect {
