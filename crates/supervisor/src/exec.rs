@@ -5,6 +5,7 @@ mod bound;
 mod contents;
 mod copies;
 mod environment;
+mod loader;
 mod streams;
 
 pub(crate) use bound::{Bound, Script};
@@ -54,9 +55,10 @@ impl Memory {
     }
 
     /// Tells what else an attempt's file is, and who is on the other ends of its
-    /// pipes.
+    /// pipes. A dynamic loader is also what it loads.
     pub(crate) fn tell(
         &mut self,
+        task: u32,
         policy: &Arc<Policy>,
         exec: &mut Exec,
         place: Option<&Place>,
@@ -64,6 +66,11 @@ impl Memory {
     ) {
         if let Some(place) = place {
             exec.copy_of = self.copies.of(policy, place, &exec.path, &mut self.contents);
+            let loaded = loader::loaded(exec).map(|path| (path, Place::of(task, path, None)));
+            if let Some((path, Ok(loaded))) = loaded {
+                let copies = self.copies.of(policy, &loaded, path, &mut self.contents);
+                exec.copy_of.extend(loaded.path().into_iter().chain(copies));
+            }
         }
         self.pipes.tell(streams, exec);
     }

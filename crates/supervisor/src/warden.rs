@@ -215,7 +215,7 @@ impl Warden {
             Err(number) => return self.listener.answer(call, number),
         };
         let is_first = self.gate.command.set(claimed.facts.process).is_ok();
-        self.tell_more(&mut claimed, is_first);
+        self.tell_more(call.task, &mut claimed, is_first);
         let verdict = self.judge(call.task, environment, &mut claimed);
         if !self.listener.is_waiting(call) {
             return;

@@ -28,6 +28,8 @@ mod commands;
 mod data;
 mod escapes;
 mod evidence;
+mod exec_binding;
+mod exec_identity;
 mod explicit;
 mod flows;
 mod handover;
@@ -75,6 +77,8 @@ fn main() -> ExitCode {
         overlay::all(),
         approvals::all(),
         evidence::all(),
+        exec_binding::all(),
+        exec_identity::all(),
         bad_input::all(),
         escapes::all(),
         terminal::all(),

@@ -19,11 +19,11 @@ use crate::resolve::Place;
 impl Warden {
     /// Tells what else the file is, and who is on the other ends of its pipes. What
     /// is first is what the person named, whatever else it is.
-    pub(super) fn tell_more(&mut self, claimed: &mut Claimed, is_first: bool) {
+    pub(super) fn tell_more(&mut self, task: u32, claimed: &mut Claimed, is_first: bool) {
         let policy = self.gate.policy();
         let Claimed { exec, place, streams, .. } = claimed;
         let place = place.as_ref().filter(|_| !is_first);
-        self.memory.tell(&policy, exec, place, streams);
+        self.memory.tell(task, &policy, exec, place, streams);
     }
 
     /// Judges what a caller claims. Where a person decides or decided, the variables
@@ -120,7 +120,7 @@ impl Warden {
             }
         }
         let streams = Streams::of(process, &exec);
-        self.memory.tell(&self.gate.policy(), &mut exec, Some(place), &streams);
+        self.memory.tell(process, &self.gate.policy(), &mut exec, Some(place), &streams);
         let verdict = self.gate.judge(exec.clone());
         let armed = Armed { streams, ..armed };
         self.judge_started(task, process, armed, exec, Some(place), verdict);
