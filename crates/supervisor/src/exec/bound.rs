@@ -141,9 +141,13 @@ impl Bound {
     /// Label and value for a person.
     pub(crate) fn particulars(&self) -> Vec<(String, String)> {
         let mut told = Vec::new();
-        for named in self.files().filter(|named| named.is_script) {
+        let script = |named: &Named| {
             let digest = named.contents.as_ref().map_or("cannot be read".to_owned(), contents::hex);
-            told.push(("script".to_owned(), format!("{} sha256 {digest}", named.shown())));
+            format!("{} sha256 {digest}", named.shown())
+        };
+        let scripts: Vec<_> = self.files().filter(|named| named.is_script).map(script).collect();
+        if !scripts.is_empty() {
+            told.push(("script".to_owned(), scripts.join(", ")));
         }
         if !self.named.is_empty() {
             let mut shown: Vec<_> = self.named.iter().take(MOST_SHOWN).map(Named::shown).collect();
@@ -285,3 +289,6 @@ fn trail(task: u32, path: &Path) -> Vec<PathBuf> {
 fn owned(part: Component<'_>) -> std::ffi::OsString {
     part.as_os_str().to_owned()
 }
+
+#[cfg(test)]
+mod tests;

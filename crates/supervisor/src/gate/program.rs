@@ -92,8 +92,10 @@ impl Recorded for Exec {
         }
         told.push(label("in", self.cwd.to_string_lossy()));
         told.extend(by(facts));
-        for pair in &self.environment {
-            told.push(label("variable", show::line(&assignment(pair).to_string_lossy())));
+        if !self.environment.is_empty() {
+            let shown = |pair| format!("`{}`", show::line(&assignment(pair).to_string_lossy()));
+            let variables: Vec<_> = self.environment.iter().map(shown).collect();
+            told.push(label("variables", variables.join(", ")));
         }
         if let Some(writer) = &self.fed_by {
             told.push(label("reads from", writer.to_string_lossy()));
