@@ -23,7 +23,7 @@ use std::sync::Arc;
 use remit_policy::{Exec, Policy, show};
 use remit_sandbox::notify::{self, Notification};
 
-use crate::process::Facts;
+use crate::process::{self, Facts};
 use crate::resolve::{self, Identity, Place};
 use contents::Contents;
 use copies::Copies;
@@ -65,11 +65,19 @@ impl Memory {
         streams: &Streams,
     ) {
         if let Some(place) = place {
-            exec.copy_of = self.copies.of(policy, place, &exec.path, &mut self.contents);
+            exec.copy_of = self.copies.of(
+                policy,
+                place,
+                exec.program.as_deref(),
+                &exec.path,
+                &mut self.contents,
+            );
             let loaded = loader::loaded(exec).map(|path| (path, Place::of(task, path, None)));
             if let Some((path, Ok(loaded))) = loaded {
-                let copies = self.copies.of(policy, &loaded, path, &mut self.contents);
-                exec.copy_of.extend(loaded.path().into_iter().chain(copies));
+                let program = loaded.path();
+                let own = program.as_deref();
+                let copies = self.copies.of(policy, &loaded, own, path, &mut self.contents);
+                exec.copy_of.extend(program.into_iter().chain(copies));
             }
         }
         self.pipes.tell(streams, exec);
@@ -182,7 +190,7 @@ pub(crate) fn compare(
     looked_at: bool,
 ) -> io::Result<Started> {
     // The kernel's own copy of the arguments, on a stack that nobody shares.
-    let actual = split(&fs::read(format!("/proc/{process}/cmdline"))?);
+    let actual = split(&process::read(&format!("/proc/{process}/cmdline"))?);
     let (running, program) = resolve::running(process)?;
     let state = running.identity();
     let shown =

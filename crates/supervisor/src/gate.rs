@@ -127,22 +127,11 @@ impl Gate {
         tried.judge(&self.policy(), &self.grants())
     }
 
-    /// Judges an attempt, writes it down, and asks if the policy wants that.
+    /// Writes down a verdict, and asks if it says so.
     ///
     /// # Errors
     ///
     /// [`AppendError`]: it could not be written down; refuse.
-    pub(crate) fn admit<A: Recorded>(
-        &self,
-        facts: &Facts,
-        tried: A,
-    ) -> Result<Judged<A>, AppendError> {
-        let detail = tried.detail();
-        let verdict = self.judge(tried);
-        self.conclude(facts, detail, verdict)
-    }
-
-    /// Writes down a verdict that was already given, and asks if it says so.
     pub(crate) fn conclude<A: Recorded>(
         &self,
         facts: &Facts,

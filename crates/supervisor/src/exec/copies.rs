@@ -45,17 +45,18 @@ impl Copies {
         Self { policy, known, coming }
     }
 
-    /// The known programs that a file is, its own names aside. `called` is the
-    /// path that it was started by.
+    /// The known programs that a file is, its own names aside. `program` is its
+    /// path inside, `called` the one that it was started by.
     pub(crate) fn of(
         &mut self,
         policy: &Arc<Policy>,
         place: &Place,
+        program: Option<&Path>,
         called: &Path,
         contents: &mut Contents,
     ) -> Vec<PathBuf> {
         self.follow(policy);
-        self.known.others(place, called, contents)
+        self.known.others(place, [program, Some(called)], contents)
     }
 
     /// Knows what the policy in force knows.
@@ -75,9 +76,13 @@ impl Copies {
 
 impl Index {
     /// The known programs that a file is, but for the names that it goes by.
-    fn others(&self, place: &Place, called: &Path, contents: &mut Contents) -> Vec<PathBuf> {
-        let program = place.path();
-        let own = |path: &PathBuf| Some(path) == program.as_ref() || path == called;
+    fn others(
+        &self,
+        place: &Place,
+        goes_by: [Option<&Path>; 2],
+        contents: &mut Contents,
+    ) -> Vec<PathBuf> {
+        let own = |path: &PathBuf| goes_by.contains(&Some(path.as_path()));
         let identity = place.identity();
         if let Some(names) = self.files.get(&(identity.device, identity.inode)) {
             let mut others: Vec<_> = names.iter().filter(|path| !own(path)).cloned().collect();
@@ -87,7 +92,7 @@ impl Index {
             }
             return others;
         }
-        match program.as_deref().is_some_and(is_system) {
+        match goes_by[0].is_some_and(is_system) {
             true => Vec::new(),
             false => self.alike(place, contents),
         }
@@ -168,7 +173,9 @@ mod tests {
         let index = Index::of(&known, std::process::id());
         let check = |name: &str, expected: &[&str]| {
             let place = Place::of(std::process::id(), &at(name), None).expect("a file");
-            let found = index.others(&place, &at(name), &mut Contents::default());
+            let (program, called) = (place.path(), at(name));
+            let goes_by = [program.as_deref(), Some(called.as_path())];
+            let found = index.others(&place, goes_by, &mut Contents::default());
             let expected: Vec<_> = expected.iter().map(|name| at(name)).collect();
             assert_eq!(found, expected, "{name}");
         };

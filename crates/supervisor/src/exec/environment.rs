@@ -7,6 +7,8 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use remit_policy::is_telling;
 use remit_sandbox::notify;
 
+use crate::process;
+
 /// Names and values, in order of their names. Of a name that is there twice both
 /// are told: programs differ in which one they take.
 pub(crate) type Variables = Vec<(OsString, OsString)>;
@@ -20,7 +22,7 @@ pub(crate) fn claimed(task: u32, address: u64) -> Result<Variables, notify::Unre
 
 /// What a stopped new program was given, by the kernel's own copy on its stack.
 pub(crate) fn of(process: u32) -> io::Result<Variables> {
-    let bytes = std::fs::read(format!("/proc/{process}/environ"))?;
+    let bytes = process::read(&format!("/proc/{process}/environ"))?;
     let bytes = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
     Ok(telling(bytes.split(|byte| *byte == 0)))
 }
