@@ -2,6 +2,7 @@
 //! drifts, so only what is paired within a round can be compared.
 
 mod contenders;
+mod exec;
 mod memory;
 mod network;
 mod numbers;
@@ -11,6 +12,7 @@ mod steady;
 
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Command;
 
 use contenders::{Contender, contenders};
@@ -24,6 +26,9 @@ use crate::{Failure, say};
 pub(crate) const ROUNDS: usize = 100;
 /// Of the longer work, one for so many cold starts.
 const SHARE: usize = 15;
+
+/// Of starting programs, measured alone.
+pub(crate) const EXEC_ROUNDS: usize = 21;
 
 /// Of each kind of traffic.
 pub(crate) const NETWORK_ROUNDS: usize = 7;
@@ -53,6 +58,7 @@ pub(crate) fn run(rounds: usize) -> Result<(), Failure> {
     let contenders = contenders(&workspace.target, &place)?;
     let mut page = vec![
         start::section(rounds, &place, &contenders)?,
+        exec::section(rounds.div_ceil(SHARE), &place, &contenders)?,
         steady::section(rounds.div_ceil(SHARE), &place, &contenders)?,
         network::section(NETWORK_ROUNDS, &workspace.target, &place, &contenders[1])?,
     ];
@@ -67,13 +73,24 @@ pub(crate) fn run(rounds: usize) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Measures starting programs alone and puts that section into the page.
+pub(crate) fn run_exec(rounds: usize) -> Result<(), Failure> {
+    run_one(|_, place, contenders| exec::section(rounds, place, contenders))
+}
+
 /// Measures the network alone and puts that section into the page.
 pub(crate) fn run_network(rounds: usize) -> Result<(), Failure> {
+    run_one(|target, place, contenders| network::section(rounds, target, place, &contenders[1]))
+}
+
+fn run_one(
+    measure: impl FnOnce(&Path, &Place, &[Contender]) -> Result<String, Failure>,
+) -> Result<(), Failure> {
     let workspace = Workspace::load()?;
     show(&mut cargo(&["build", "--release", "--package=remit-cli"]))?;
     let place = Place::new(install::account()?)?;
     let contenders = contenders(&workspace.target, &place)?;
-    let section = network::section(rounds, &workspace.target, &place, &contenders[1])?;
+    let section = measure(&workspace.target, &place, &contenders)?;
     let path = workspace.root.join("docs/benchmarks.md");
     fs::write(&path, with_section(&fs::read_to_string(&path)?, &section))?;
     std::io::stdout().write_all(section.as_bytes())?;

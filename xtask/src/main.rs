@@ -5,6 +5,7 @@
 //! cargo xtask layers                compare ARCHITECTURE.md §4 with the crates
 //! cargo xtask fuzz [TARGET] [SECS]  try the laws of parsers and plans for longer
 //! cargo xtask bench [--rounds N]    speed and cost beside rivals, into docs/benchmarks.md
+//! cargo xtask bench exec            of that page the section on starting programs
 //! cargo xtask bench network         of that page the section on the network
 //! ```
 #![forbid(unsafe_code)]
@@ -40,8 +41,9 @@ fn main() -> ExitCode {
         }
         ["bench"] => bench::run(bench::ROUNDS),
         ["bench", "--rounds", rounds] => rounds.parse().map_err(Failure::from).and_then(bench::run),
+        ["bench", "exec"] => bench::run_exec(bench::EXEC_ROUNDS),
         ["bench", "network"] => bench::run_network(bench::NETWORK_ROUNDS),
-        _ => Err("usage: cargo xtask test [--filter F] | layers | fuzz [TARGET] [SECONDS] | bench [--rounds N | network]".into()),
+        _ => Err("usage: cargo xtask test [--filter F] | layers | fuzz [TARGET] [SECONDS] | bench [--rounds N | exec | network]".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -29,6 +29,7 @@ mod network;
 pub mod past;
 mod paths;
 mod pattern;
+pub mod pipes;
 mod policy;
 mod precedent;
 mod profiles;

@@ -68,8 +68,13 @@ impl Precedents {
     }
 
     /// The number of an attempt that was permitted and that this is a part of.
+    ///
+    /// INVARIANT: the very same command is none of them. A yes for the session covers
+    /// that, and is bound to more than the words of it, such as the text of a script.
     fn covering(&self, matter: &Matter) -> Option<u64> {
-        self.0.iter().find(|(_, permitted)| permitted.covers(matter)).map(|(attempt, _)| *attempt)
+        let again = |it: &Matter| matches!(it.case, Case::Exec(_)) && it.case == matter.case;
+        let mut permitted = self.0.iter().filter(|(_, permitted)| !again(permitted));
+        permitted.find(|(_, permitted)| permitted.covers(matter)).map(|(attempt, _)| *attempt)
     }
 }
 

@@ -1,18 +1,33 @@
 //! A program about to start: read, judged, continued, and compared with what
 //! really started.
 
+mod bound;
+mod contents;
+mod copies;
+mod environment;
+mod loader;
+mod streams;
+
+pub(crate) use bound::{Bound, Script};
+pub(crate) use environment::Variables;
+pub(crate) use streams::Streams;
+
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use remit_policy::Exec;
+use remit_policy::{Exec, Policy, show};
 use remit_sandbox::notify::{self, Notification};
 
-use crate::process::Facts;
+use crate::process::{self, Facts};
 use crate::resolve::{self, Identity, Place};
+use contents::Contents;
+use copies::Copies;
+use streams::Pipes;
 
 /// An `execve` as its caller claims it.
 #[derive(Debug)]
@@ -20,9 +35,58 @@ pub(crate) struct Claimed {
     pub(crate) facts: Facts,
     pub(crate) exec: Exec,
     /// The file the path leads to now.
-    pub(crate) identity: Option<Identity>,
-    /// Whether it would run as its owner, were that possible inside.
-    pub(crate) set_uid: bool,
+    pub(crate) place: Option<Place>,
+    /// A path that leads there from the caller's directory.
+    pub(crate) called: PathBuf,
+    pub(crate) streams: Streams,
+}
+
+/// What is remembered from one program's start to the next.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    pub(crate) contents: Contents,
+    copies: Copies,
+    pipes: Pipes,
+}
+
+impl Memory {
+    pub(crate) fn new(policy: Arc<Policy>) -> Self {
+        Self { contents: Contents::default(), copies: Copies::new(policy), pipes: Pipes::default() }
+    }
+
+    /// Tells what else an attempt's file is, and who is on the other ends of its
+    /// pipes. A dynamic loader is also what it loads.
+    pub(crate) fn tell(
+        &mut self,
+        task: u32,
+        policy: &Arc<Policy>,
+        exec: &mut Exec,
+        place: Option<&Place>,
+        streams: &Streams,
+    ) {
+        if let Some(place) = place {
+            exec.copy_of = self.copies.of(
+                policy,
+                place,
+                exec.program.as_deref(),
+                &exec.path,
+                &mut self.contents,
+            );
+            let loaded = loader::loaded(exec).map(|path| (path, Place::of(task, path, None)));
+            if let Some((path, Ok(loaded))) = loaded {
+                let program = loaded.path();
+                let own = program.as_deref();
+                let copies = self.copies.of(policy, &loaded, own, path, &mut self.contents);
+                exec.copy_of.extend(program.into_iter().chain(copies));
+            }
+        }
+        self.pipes.tell(streams, exec);
+    }
+
+    /// Remembers a program that is let go.
+    pub(crate) fn start(&mut self, streams: &Streams, exec: &Exec) {
+        self.pipes.start(streams, exec);
+    }
 }
 
 /// Reads what the caller claims to start. `Err` is the number to answer with,
@@ -42,6 +106,7 @@ pub(crate) fn claimed(
         argv.push(OsString::new());
     }
     let facts = Facts::of(task).map_err(|_| libc_errno::ESRCH)?;
+    let cwd = fs::read_link(format!("/proc/{task}/cwd")).unwrap_or_default();
     let place = match Place::of(task, &path, directory) {
         Ok(place) if place.is_executable() => Some(place),
         // Trying the directories of PATH fails like this many times a second:
@@ -54,19 +119,33 @@ pub(crate) fn claimed(
                 | libc_errno::EACCES
                 | libc_errno::ELOOP
                 | libc_errno::ENAMETOOLONG),
-            ) if !path.starts_with("/proc") => return Err(code),
+            ) if !cwd.join(&path).starts_with("/proc") => return Err(code),
             _ => None,
         },
     };
-    let exec = Exec {
-        program: place.as_ref().and_then(Place::path),
-        cwd: fs::read_link(format!("/proc/{task}/cwd")).unwrap_or_default(),
-        path,
-        argv,
-        ..Exec::default()
+    let program = place.as_ref().and_then(Place::path);
+    let called = match directory {
+        Some(_) if path.is_relative() => program.clone().unwrap_or_default(),
+        _ => path.clone(),
     };
-    let set_uid = place.as_ref().is_some_and(Place::is_set_uid);
-    Ok(Claimed { facts, exec, identity: place.map(|place| place.identity()), set_uid })
+    let exec = Exec { program, cwd, path, argv, ..Exec::default() };
+    let streams = Streams::of(task, &exec);
+    Ok(Claimed { facts, exec, place, called, streams })
+}
+
+/// The variables that matter, as the caller claims them.
+pub(crate) fn claimed_environment(
+    policy: &Policy,
+    task: u32,
+    address: u64,
+) -> Result<Variables, i32> {
+    environment::claimed(policy, task, address).map_err(notify::Unreadable::errno)
+}
+
+/// The variables that matter of a stopped process that has not run an instruction
+/// of its new program.
+pub(crate) fn environment(policy: &Policy, process: u32) -> io::Result<Variables> {
+    environment::of(policy, process)
 }
 
 /// Error numbers, the same on every architecture we build for.
@@ -91,23 +170,23 @@ pub(crate) mod libc_errno {
 
 /// What really started, seen from a process that has not run an instruction of
 /// it yet.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Started {
     /// Exactly what was judged.
     AsJudged,
     /// The judged file named this interpreter (`#!`), which runs with the judged
     /// arguments at its end; or the judged path could not be resolved from
     /// outside, and this is what it led to. To be judged in its own right.
-    Another(Exec),
-    /// Something else. It must not run.
-    Changed { actual: Vec<OsString>, program: PathBuf },
+    Another(Exec, Place),
+    /// Something else, in words that go on after "run ". It must not run.
+    Changed(String),
 }
 
-/// Compares a stopped process with what was judged for it.
+/// Compares a stopped process with what was judged for it: which file runs, with
+/// which arguments, in which directory.
 ///
 /// `looked_at`: somebody said yes to this file, so not only which file it is
-/// must agree, but also when it was last changed. (A script is read by its
-/// interpreter later; what is changed after this moment is not seen.)
+/// must agree, but also when it was last changed.
 pub(crate) fn compare(
     process: u32,
     judged: &Exec,
@@ -115,33 +194,35 @@ pub(crate) fn compare(
     looked_at: bool,
 ) -> io::Result<Started> {
     // The kernel's own copy of the arguments, on a stack that nobody shares.
-    let actual = split(&fs::read(format!("/proc/{process}/cmdline"))?);
+    let actual = split(&process::read(&format!("/proc/{process}/cmdline"))?);
     let (running, program) = resolve::running(process)?;
-    let changed = |now: &Identity| {
-        identity.is_some_and(|then| looked_at && then.is_same_file(now) && then != *now)
-    };
-    if identity.is_some_and(|then| then.is_same_file(&running)) && actual == judged.argv {
-        return Ok(match changed(&running) {
-            false => Started::AsJudged,
-            true => Started::Changed { actual, program },
-        });
+    let state = running.identity();
+    let shown =
+        || format!("`{}` ({})", show::command(&actual), show::line(&program.to_string_lossy()));
+    let cwd = fs::read_link(format!("/proc/{process}/cwd"))?;
+    if cwd != judged.cwd {
+        return Ok(Started::Changed(format!(
+            "{} in `{}`",
+            shown(),
+            show::line(&cwd.to_string_lossy())
+        )));
+    }
+    if identity.is_some_and(|then| then.is_same_file(&state)) && actual == judged.argv {
+        let changed = looked_at && identity != Some(state);
+        return Ok(if changed { Started::Changed(shown()) } else { Started::AsJudged });
     }
     let unresolved = identity.is_none() && actual == judged.argv;
     if unresolved || is_interpreted(&actual, judged) {
-        let script = Place::of(process, &judged.path, None).ok().map(|place| place.identity());
-        if script.is_some_and(|script| changed(&script)) {
-            return Ok(Started::Changed { actual, program });
-        }
         let exec = Exec {
             path: program.clone(),
             program: Some(program),
             argv: actual,
-            cwd: judged.cwd.clone(),
+            cwd,
             ..Exec::default()
         };
-        return Ok(Started::Another(exec));
+        return Ok(Started::Another(exec, running));
     }
-    Ok(Started::Changed { actual, program })
+    Ok(Started::Changed(shown()))
 }
 
 /// SOURCE: execve(2), "Interpreter scripts": interpreter, at most one argument,

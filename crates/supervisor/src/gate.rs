@@ -9,6 +9,7 @@ mod glass;
 mod in_force;
 mod kept;
 mod masked;
+mod program;
 mod review;
 mod uploads;
 mod way;
@@ -16,17 +17,15 @@ mod way;
 pub(crate) use asking::Asked;
 pub(crate) use connection::Connection;
 pub(crate) use kept::Keeper;
+pub(crate) use program::{Shown, is_answer};
 pub(crate) use review::About;
 
 use std::collections::HashSet;
-use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use remit_audit::{AppendError, Kind, Text, Tried, event};
-use remit_policy::{
-    Attempt, Basis, Connect, Exec, Grants, Permit, Policy, Refusal, Request, Verdict,
-};
+use remit_policy::{Attempt, Basis, Connect, Grants, Permit, Policy, Refusal, Request, Verdict};
 use remit_proxy::Credentials;
 use remit_sandbox::Control;
 use tokio::sync::watch;
@@ -68,6 +67,8 @@ pub(crate) struct Gate {
     stopped: OnceLock<String>,
     /// Who decides before a person has to.
     pub(crate) reviewing: Reviewing,
+    /// Digests of what a yes was given to for longer than once.
+    approved: Mutex<HashSet<String>>,
 }
 
 /// What came of judging an attempt.
@@ -120,6 +121,7 @@ impl Gate {
             control: OnceLock::new(),
             stopped: OnceLock::new(),
             reviewing: Reviewing::default(),
+            approved: Mutex::default(),
         }
     }
 
@@ -142,35 +144,27 @@ impl Gate {
         tried.judge(&self.policy(), &self.grants())
     }
 
-    /// Judges an attempt, writes it down, and asks if the policy wants that.
+    /// Writes down a verdict, and asks if it says so.
     ///
     /// # Errors
     ///
     /// [`AppendError`]: it could not be written down; refuse.
-    pub(crate) fn admit<A: Recorded>(
-        &self,
-        facts: &Facts,
-        tried: A,
-    ) -> Result<Judged<A>, AppendError> {
-        let detail = tried.detail();
-        let verdict = self.judge(tried.clone());
-        if let Verdict::Refuse(refusal) = verdict {
-            // Of what was refused, too, the record says all that the verdict was about.
-            let attempt = self.journal.attempt();
-            let basis = refusal.basis.clone();
-            self.write(tried.event(facts, event::Verdict::Refuse, basis, attempt))?;
-            self.record_refusal::<A>(facts, attempt, detail, &refusal)?;
-            return Ok(Judged::Refused { attempt, refusal });
-        }
-        self.conclude(facts, detail, verdict)
-    }
-
-    /// Writes down a verdict that was already given, and asks if it says so.
     pub(crate) fn conclude<A: Recorded>(
         &self,
         facts: &Facts,
         detail: Vec<Text>,
         verdict: Verdict<A>,
+    ) -> Result<Judged<A>, AppendError> {
+        self.conclude_shown(facts, detail, verdict, Shown::default())
+    }
+
+    /// The same, and shows more than the attempt itself says if somebody is asked.
+    pub(crate) fn conclude_shown<A: Recorded>(
+        &self,
+        facts: &Facts,
+        detail: Vec<Text>,
+        verdict: Verdict<A>,
+        shown: Shown,
     ) -> Result<Judged<A>, AppendError> {
         let attempt = self.journal.attempt();
         let verdict = self.by_precedent(verdict);
@@ -188,7 +182,7 @@ impl Gate {
             Verdict::Ask(question) => {
                 let basis = question.basis().clone();
                 self.write(question.attempt().event(facts, said, basis, attempt))?;
-                self.ask(facts, attempt, question)
+                self.ask(facts, attempt, question, shown)
             }
         }
     }
@@ -242,54 +236,6 @@ impl Gate {
 /// Time that does not run backwards, since the machine was started.
 fn now() -> Duration {
     Duration::from_nanos(journal::now().mono_ns)
-}
-
-impl Recorded for Exec {
-    const TRIED: Tried = Tried::Exec;
-
-    fn judge(self, policy: &Policy, grants: &Grants) -> Verdict<Self> {
-        policy.exec(self, grants)
-    }
-
-    fn event(&self, facts: &Facts, verdict: event::Verdict, basis: Basis, attempt: u64) -> Kind {
-        let variable = |(name, value): &(OsString, OsString)| {
-            let mut text = name.clone();
-            text.push("=");
-            text.push(value);
-            Text::from(text.as_os_str())
-        };
-        Kind::Exec {
-            process: facts.event(),
-            program: self.program.as_deref().map(Text::from),
-            argv: self.detail(),
-            cwd: Text::from(self.cwd.as_path()),
-            environment: self.environment.iter().map(variable).collect(),
-            circumstances: event::Circumstances {
-                path: (self.program.as_ref() != Some(&self.path))
-                    .then(|| Text::from(self.path.as_path())),
-                copy_of: self.copy_of.iter().map(|path| Text::from(path.as_path())).collect(),
-                stdin: self.stdin,
-                fed_by: self.fed_by.as_deref().map(Text::from),
-                feeds: self.feeds.as_deref().map(Text::from),
-            },
-            verdict,
-            basis,
-            attempt,
-        }
-    }
-
-    fn detail(&self) -> Vec<Text> {
-        self.argv.iter().map(|word| Text::from(word.as_os_str())).collect()
-    }
-
-    fn particulars(&self, facts: &Facts) -> Vec<(String, String)> {
-        let program = self.program.as_deref().unwrap_or(&self.path);
-        vec![
-            label("program", program.to_string_lossy()),
-            label("in", self.cwd.to_string_lossy()),
-            label("by", format!("{} (process {})", facts.program.to_string_lossy(), facts.process)),
-        ]
-    }
 }
 
 impl Recorded for Connect {

@@ -20,6 +20,7 @@ mod caller;
 mod git;
 mod host_view;
 mod open;
+mod pins;
 mod walk;
 
 pub(crate) use open::Errand;
@@ -42,6 +43,7 @@ use crate::gate::Gate;
 use crate::process::Facts;
 use caller::{Caller, Masks};
 pub(crate) use host_view::HostView;
+use pins::Pins;
 use walk::Walker;
 
 /// Performs trapped file calls; see above. Belongs to one thread.
@@ -58,6 +60,8 @@ pub(crate) struct Guard {
     root: Option<OwnedFd>,
     masks: Masks,
     told: Told,
+    /// Approved scripts that must stay as they are.
+    pub(crate) pins: Pins,
     /// Held while something is judged and done, by one session of this person at a
     /// time: what one has judged, another could move.
     turn: File,
@@ -141,8 +145,8 @@ impl Guard {
         view: Option<HostView>,
         turn: File,
     ) -> Self {
-        let (masks, told) = (Masks::default(), Told::default());
-        Self { gate, writing, known, view, root: None, masks, told, turn }
+        let (masks, told, pins) = (Masks::default(), Told::default(), Pins::default());
+        Self { gate, writing, known, view, root: None, masks, told, pins, turn }
     }
 
     /// Does what a caller asked for, if it may.
@@ -190,6 +194,9 @@ impl Guard {
 
     /// Judges one change of one name, without a word.
     fn asks(&self, path: &Path, change: Change) -> Result<(), Box<Refusal>> {
+        if let Some(refusal) = self.pins.refuse_name(path, change) {
+            return Err(Box::new(refusal));
+        }
         let attempt = FileWrite { path: path.to_path_buf(), change };
         match self.writing.judge(attempt.clone()) {
             Verdict::Allow(permit) => {

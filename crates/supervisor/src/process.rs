@@ -1,11 +1,12 @@
 //! Facts about a process of the session, as `/proc` tells them from outside.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use remit_audit::event;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::lineage::Origin;
 
@@ -27,18 +28,15 @@ impl Facts {
     /// Reads the facts of a task. Check afterwards that its call still waits, or
     /// they may be those of a later task with the same number.
     pub(crate) fn of(task: u32) -> io::Result<Self> {
-        let status = fs::read_to_string(format!("/proc/{task}/status"))?;
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.trim().parse().ok()
-        };
+        let process = process_of(task)?;
+        let stat = read(&format!("/proc/{process}/stat"))?;
+        let stat = String::from_utf8_lossy(&stat);
         let missing = || io::Error::from(io::ErrorKind::InvalidData);
-        let process = field("Tgid:").ok_or_else(missing)?;
-        let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+        let number = |field| field_of(&stat, field).ok_or_else(missing);
         Ok(Self {
             process,
-            parent: field("PPid:").ok_or_else(missing)?,
-            started: start_time(&stat).ok_or_else(missing)?,
+            parent: u32::try_from(number(PARENT)?).map_err(|_| missing())?,
+            started: number(STARTED)?,
             program: fs::read_link(format!("/proc/{task}/exe")).unwrap_or_default(),
             origin: None,
         })
@@ -55,11 +53,49 @@ impl Facts {
     }
 }
 
-/// Field 22 of `stat`. SOURCE: proc_pid_stat(5). The name in field 2 is in
-/// parentheses and may contain anything, so fields are counted after the last.
-fn start_time(stat: &str) -> Option<u64> {
+/// The process that a task belongs to. Most are the first of theirs, which the
+/// kernel tells ten times faster than it writes a `status`.
+fn process_of(task: u32) -> io::Result<u32> {
+    // SOURCE: pidfd_open(2): without `PIDFD_THREAD`, only the first task of a
+    // process can be opened.
+    let first = Pid::from_raw(task.cast_signed());
+    if first.is_some_and(|first| pidfd_open(first, PidfdFlags::empty()).is_ok()) {
+        return Ok(task);
+    }
+    let status = fs::read_to_string(format!("/proc/{task}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
+    let process = line.and_then(|line| line.trim().parse().ok());
+    process.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// The contents of a file of `/proc`, which tells no length before it is read.
+pub(crate) fn read(path: &str) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let (mut bytes, mut length) = (vec![0; 4096], 0);
+    loop {
+        match file.read(&mut bytes[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if length == bytes.len() {
+            bytes.resize(2 * length, 0);
+        }
+    }
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+/// Fields of `stat`, counted from 1. SOURCE: proc_pid_stat(5).
+const PARENT: usize = 4;
+const STARTED: usize = 22;
+
+/// The name in field 2 is in parentheses and may contain anything, so fields are
+/// counted after the last.
+fn field_of(stat: &str, field: usize) -> Option<u64> {
     let rest = stat.rsplit_once(')')?.1;
-    rest.split_whitespace().nth(19)?.parse().ok()
+    rest.split_ascii_whitespace().nth(field - 3)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -69,13 +105,33 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 1 0 12345 1000 10";
-        assert_eq!(start_time(stat), Some(12345));
+        assert_eq!(field_of(stat, STARTED), Some(12345));
+        assert_eq!(field_of(stat, PARENT), Some(1));
     }
 
     #[test]
     fn our_own_facts_can_be_read() {
         let facts = Facts::of(std::process::id()).expect("facts");
         assert_eq!(facts.process, std::process::id());
+        assert_eq!(facts.parent, std::os::unix::process::parent_id());
         assert!(facts.started > 0);
+    }
+
+    #[test]
+    fn a_later_thread_belongs_to_its_process() {
+        let us = Facts::of(std::process::id()).expect("facts");
+        let thread = std::thread::spawn(|| {
+            let own = fs::read_link("/proc/thread-self").expect("`PROCESS/task/TASK`");
+            let task = own.file_name().and_then(|task| task.to_str()?.parse().ok());
+            Facts::of(task.expect("a number"))
+        });
+        assert_eq!(thread.join().expect("a thread").expect("facts"), us);
+    }
+
+    #[test]
+    fn long_files_are_read_whole() {
+        let own = read("/proc/self/maps").expect("a file");
+        assert!(own.len() > 4096 && own.ends_with(b"\n"), "{} bytes", own.len());
+        assert!(read("/proc/self/no-such").is_err());
     }
 }

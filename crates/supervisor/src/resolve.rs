@@ -3,8 +3,10 @@
 //! The answer is for judging and showing. What runs is compared with it
 //! afterwards; nothing is done on the strength of a name alone.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2, readlinkat};
@@ -17,13 +19,16 @@ pub(crate) struct Place {
 }
 
 /// Which file it is, in which state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     pub(crate) device: u64,
-    inode: u64,
-    size: i64,
-    /// When anything of it last changed, which only the kernel can set.
-    changed: (i64, u64),
+    pub(crate) inode: u64,
+    pub(crate) size: i64,
+    /// When its contents last changed, or are said to have.
+    modified: (i64, u64),
+    /// When anything of it last changed, in seconds and nanoseconds; only the
+    /// kernel can set that.
+    pub(crate) changed: (i64, u64),
 }
 
 impl Identity {
@@ -32,6 +37,7 @@ impl Identity {
             device: about.st_dev,
             inode: about.st_ino,
             size: about.st_size,
+            modified: (about.st_mtime, about.st_mtime_nsec),
             changed: (about.st_ctime, about.st_ctime_nsec),
         }
     }
@@ -69,7 +75,7 @@ impl Place {
         Self::about(rustix::fs::open(path, FLAGS, Mode::empty())?)
     }
 
-    fn about(fd: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn about(fd: OwnedFd) -> io::Result<Self> {
         let about = fstat(&fd)?;
         Ok(Self { fd, about })
     }
@@ -84,13 +90,27 @@ impl Place {
         std::fs::read_link(own).ok().filter(|path| path.is_absolute())
     }
 
+    /// The very file, opened to be read. Never waits: a pipe is not a file.
+    pub(crate) fn reopen(&self) -> io::Result<std::fs::File> {
+        if !self.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let own = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+        Ok(rustix::fs::open(own, flags, Mode::empty())?.into())
+    }
+
+    pub(crate) fn is_file(&self) -> bool {
+        self.kind() == FileType::RegularFile
+    }
+
     pub(crate) fn is_socket(&self) -> bool {
         self.kind() == FileType::Socket
     }
 
     /// Whether the kernel would at least try to run it.
     pub(crate) fn is_executable(&self) -> bool {
-        self.kind() == FileType::RegularFile && self.about.st_mode & 0o111 != 0
+        self.is_file() && self.about.st_mode & 0o111 != 0
     }
 
     /// Whether it runs as its owner where that is allowed.
@@ -124,11 +144,11 @@ fn own_entry(task: u32, path: &Path) -> Option<PathBuf> {
 }
 
 /// The file a process runs, and its path as seen inside.
-pub(crate) fn running(process: u32) -> io::Result<(Identity, PathBuf)> {
+pub(crate) fn running(process: u32) -> io::Result<(Place, PathBuf)> {
     let link = format!("/proc/{process}/exe");
     let place = Place::open(Path::new(&link))?;
     let path = readlinkat(rustix::fs::CWD, &link, Vec::new())?;
-    Ok((place.identity(), PathBuf::from(String::from_utf8_lossy(path.as_bytes()).into_owned())))
+    Ok((place, PathBuf::from(OsStr::from_bytes(path.as_bytes()))))
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Standpoint {
         let first = argv.first().ok_or(RunError::NoCommand)?;
         let environment = prepare::environment(&self.policy, &self.places, self.agent);
         let path = prepare::find(first, &self.workspace, &environment)?;
-        let telling = |(name, _): &(OsString, OsString)| remit_policy::is_telling(name);
+        let telling = |(name, _): &(OsString, OsString)| self.policy.minds(name);
         Ok(Exec {
             program: path.canonicalize().ok(),
             path,

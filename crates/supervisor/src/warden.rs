@@ -3,7 +3,10 @@
 //!
 //! When it ends, the listener closes and every waiting and later call fails.
 
-use std::collections::{HashMap, VecDeque};
+mod armed;
+mod closely;
+
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
@@ -18,11 +21,12 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use crate::calls::RefusedCalls;
 use crate::connect::{Connector, Reply};
 use crate::errands::{Errand, Errands};
-use crate::exec::{self, Claimed, Started, libc_errno as errno};
+use crate::exec::{self, Claimed, Memory, Started, libc_errno as errno};
 use crate::gate::{Asked, Gate, Judged, Recorded as _};
 use crate::guard::{Done, Guard, NotDone};
 use crate::process::Facts;
-use crate::resolve::Identity;
+use crate::resolve::Place;
+use armed::{Armed, RecentlyRefused, Way};
 
 /// The warden's state: what waits for its stop.
 #[derive(Debug)]
@@ -33,6 +37,7 @@ pub(crate) struct Warden {
     connector: Connector,
     guard: Guard,
     errands: Errands,
+    memory: Memory,
     /// By the task that called `execve`.
     armed: HashMap<u32, Armed>,
     refused: RecentlyRefused,
@@ -42,74 +47,6 @@ pub(crate) struct Warden {
     answered: Receiver<Answered>,
     answer: Sender<Answered>,
     bell: Arc<OwnedFd>,
-}
-
-/// A program that was let go and must be what was judged.
-#[derive(Debug)]
-struct Armed {
-    attempt: u64,
-    facts: Facts,
-    judged: Exec,
-    identity: Option<Identity>,
-    /// Somebody looked at it before saying yes, so its contents must not have
-    /// changed since.
-    looked_at: bool,
-    /// The attempt that it waits at its stop for, if somebody is asked.
-    asked: Option<u64>,
-    question: Option<QuestionId>,
-}
-
-impl Armed {
-    fn new(
-        attempt: u64,
-        facts: Facts,
-        judged: Exec,
-        identity: Option<Identity>,
-        looked_at: bool,
-    ) -> Self {
-        Self { attempt, facts, judged, identity, looked_at, asked: None, question: None }
-    }
-
-    /// The facts of the process that it has become.
-    fn as_started(&self, process: u32) -> Facts {
-        Facts { process, ..self.facts.clone() }
-    }
-}
-
-/// The last refusals. A shell that is refused a program tries the same file
-/// again by the next directory of PATH; that is one attempt, not two questions.
-#[derive(Debug, Default)]
-struct RecentlyRefused(VecDeque<(u32, u64, Exec, Option<Identity>)>);
-
-impl RecentlyRefused {
-    /// As many as there may be processes in the middle of such a search.
-    const MOST: usize = 64;
-
-    fn remember(&mut self, facts: &Facts, exec: Exec, identity: Option<Identity>) {
-        if self.0.len() == Self::MOST {
-            self.0.pop_front();
-        }
-        self.0.push_back((facts.process, facts.started, exec, identity));
-    }
-
-    /// Whether the same process was refused the same arguments a moment ago.
-    fn holds_like(&self, facts: &Facts, tried: &Exec) -> bool {
-        self.0.iter().any(|(process, started, exec, _)| {
-            (*process, *started) == (facts.process, facts.started)
-                && exec.argv == tried.argv
-                && exec.path != tried.path
-        })
-    }
-
-    /// Whether the same process tries the same file with the same arguments.
-    fn holds(&self, facts: &Facts, tried: &Exec, identity: Option<Identity>) -> bool {
-        identity.is_some()
-            && self.0.iter().any(|(process, started, exec, file)| {
-                (*process, *started, *file) == (facts.process, facts.started, identity)
-                    && exec.argv == tried.argv
-                    && exec.path != tried.path
-            })
-    }
 }
 
 /// What an asked question came to; `then` says for which call.
@@ -124,7 +61,7 @@ struct Answered {
 #[derive(Debug)]
 enum Then {
     /// Continue this `execve`, or fail it.
-    Call { call: Notification, exec: Exec, identity: Option<Identity> },
+    Call { call: Notification, exec: Exec, way: Way },
     /// Release or end this process, which waits at its stop.
     Process { process: u32, task: u32 },
 }
@@ -146,6 +83,7 @@ impl Warden {
         let listener = Arc::new(listener);
         Ok(Self {
             errands: Errands::new(Arc::clone(&listener)),
+            memory: Memory::new(gate.policy()),
             listener,
             changes,
             gate,
@@ -208,7 +146,9 @@ impl Warden {
 
     fn call(&mut self, call: &Notification) {
         match call.call() {
-            Call::Exec { path, argv, directory, .. } => self.exec(call, path, argv, directory),
+            Call::Exec { path, argv, environment, directory, .. } => {
+                self.exec(call, [path, argv, environment], directory)
+            }
             Call::Connect { socket, address, length } => {
                 let waiting = || self.listener.is_waiting(call);
                 match self.connector.connect(waiting, call, socket, address, length) {
@@ -267,26 +207,37 @@ impl Warden {
         }
     }
 
-    fn exec(&mut self, call: &Notification, path: u64, argv: u64, directory: Option<i32>) {
-        let Claimed { facts, exec, identity, set_uid } =
-            match exec::claimed(call, path, argv, directory) {
-                Ok(claimed) => claimed,
-                Err(number) => return self.listener.answer(call, number),
-            };
+    /// `addresses`: of the path, the arguments and the variables.
+    fn exec(&mut self, call: &Notification, addresses: [u64; 3], directory: Option<i32>) {
+        let [path, argv, environment] = addresses;
+        let mut claimed = match exec::claimed(call, path, argv, directory) {
+            Ok(claimed) => claimed,
+            Err(number) => return self.listener.answer(call, number),
+        };
+        let is_first = self.gate.command.set(claimed.facts.process).is_ok();
+        self.tell_more(call.task, &mut claimed, is_first);
+        let verdict = self.judge(call.task, environment, &mut claimed);
         if !self.listener.is_waiting(call) {
             return;
         }
+        let (verdict, bound) = match verdict {
+            Ok(judged) => judged,
+            Err(number) => return self.listener.answer(call, number),
+        };
+        let Claimed { facts, exec, place, streams, .. } = claimed;
+        let identity = place.as_ref().map(Place::identity);
         if self.refused.holds(&facts, &exec, identity) {
             return self.listener.answer(call, errno::EACCES);
         }
-        let _ = self.gate.command.set(facts.process);
-        match self.gate.admit(&facts, exec.clone()) {
+        let set_uid = place.as_ref().is_some_and(Place::is_set_uid);
+        match self.conclude(&facts, &exec, verdict, bound.as_ref()) {
             Ok(Judged::Permitted { attempt, permit }) => {
                 // Without arguments it mostly only shows something, as `mount`.
                 if set_uid && exec.argv.len() > 1 {
                     self.tell_set_uid(call.task, &exec);
                 }
-                self.proceed(call, Armed::new(attempt, facts, permit.spend(), identity, false));
+                let way = Way { identity, streams, bound };
+                self.proceed(call, Armed::new(attempt, facts, permit.spend(), way));
             }
             Ok(Judged::Refused { refusal, .. }) => {
                 // Another file of that name further on in PATH is another
@@ -298,7 +249,8 @@ impl Warden {
                 self.listener.answer(call, errno::EACCES);
             }
             Ok(Judged::Asked(asked)) => {
-                self.wait_for(*asked, facts, Then::Call { call: *call, exec, identity })
+                let way = Way { identity, streams, bound };
+                self.wait_for(*asked, facts, Then::Call { call: *call, exec, way })
             }
             Err(_) => self.listener.answer(call, errno::EIO),
         }
@@ -358,13 +310,13 @@ impl Warden {
     fn answered(&mut self, answered: Answered) {
         let Answered { then, attempt, facts, outcome } = answered;
         match (then, outcome) {
-            (Then::Call { call, identity, .. }, Ok(permit)) => {
+            (Then::Call { call, way, .. }, Ok(permit)) => {
                 if self.listener.is_waiting(&call) {
-                    self.proceed(&call, Armed::new(attempt, facts, permit.spend(), identity, true));
+                    self.proceed(&call, Armed::new(attempt, facts, permit.spend(), way));
                 }
             }
-            (Then::Call { call, exec, identity }, Err(refusal)) => {
-                self.refused.remember(&facts, exec, identity);
+            (Then::Call { call, exec, way }, Err(refusal)) => {
+                self.refused.remember(&facts, exec, way.identity);
                 self.tell(call.task, &refusal);
                 self.listener.answer(&call, errno::EACCES);
             }
@@ -375,11 +327,13 @@ impl Warden {
                 if !waits {
                     return;
                 }
-                self.armed.remove(&task);
+                let Some(armed) = self.armed.remove(&task) else {
+                    return;
+                };
                 match outcome {
                     Ok(permit) => {
-                        self.gate.lineage.runs(&facts, attempt, &permit.spend().argv);
-                        Stop::release(process);
+                        let armed = Armed { attempt, judged: permit.spend(), ..armed };
+                        self.release_as_shown(process, armed);
                     }
                     Err(refusal) => self.end(process, &refusal),
                 }
@@ -428,76 +382,29 @@ impl Warden {
     }
 
     fn replaced(&mut self, task: u32, process: u32) {
-        let Some(armed) = self.armed.get(&task) else {
+        let Some(armed) = self.armed.remove(&task) else {
             return;
         };
-        match exec::compare(process, &armed.judged, armed.identity, armed.looked_at) {
-            Ok(Started::AsJudged) => {
-                self.gate.lineage.runs(
-                    &armed.as_started(process),
-                    armed.attempt,
-                    &armed.judged.argv,
-                );
-                self.armed.remove(&task);
-                Stop::release(process);
-            }
-            Ok(Started::Another(exec)) => self.another(task, process, exec),
-            Ok(Started::Changed { actual, program }) => {
-                let Some(armed) = self.armed.remove(&task) else {
-                    return;
-                };
-                let actual = remit_policy::show::command(&actual);
-                self.end_changed(
-                    process,
-                    armed,
-                    &format!("run `{actual}` ({})", program.display()),
-                );
+        let looked_at = armed.bound.is_some();
+        match exec::compare(process, &armed.judged, armed.identity, looked_at) {
+            Ok(Started::AsJudged) if looked_at => self.release_as_shown(process, armed),
+            Ok(Started::AsJudged) => self.with_its_variables(task, process, armed),
+            Ok(Started::Another(exec, place)) => self.another(task, process, armed, exec, &place),
+            Ok(Started::Changed(actual)) => {
+                self.end_changed(process, &armed, &format!("run {actual}"));
             }
             Err(error) => {
-                let Some(armed) = self.armed.remove(&task) else {
-                    return;
-                };
-                self.end_changed(process, armed, &format!("run something unreadable ({error})"));
-            }
-        }
-    }
-
-    /// An interpreter, or what an unresolvable path led to: judged as it stands.
-    fn another(&mut self, task: u32, process: u32, exec: Exec) {
-        let Some(armed) = self.armed.get(&task) else {
-            return;
-        };
-        let facts = armed.as_started(process);
-        match self.gate.admit(&facts, exec) {
-            Ok(Judged::Permitted { attempt, permit }) => {
-                self.gate.lineage.runs(&facts, attempt, &permit.spend().argv);
-                self.armed.remove(&task);
-                Stop::release(process);
-            }
-            Ok(Judged::Refused { refusal, .. }) => {
-                self.armed.remove(&task);
-                self.end(process, &refusal);
-            }
-            Ok(Judged::Asked(asked)) => {
-                if let Some(armed) = self.armed.get_mut(&task) {
-                    armed.asked = Some(asked.attempt);
-                    armed.question = Some(asked.id());
-                }
-                self.wait_for(*asked, facts, Then::Process { process, task });
-            }
-            Err(_) => {
-                self.armed.remove(&task);
-                Stop::end(process);
+                self.end_changed(process, &armed, &format!("run something unreadable ({error})"));
             }
         }
     }
 
     /// What started is not what was judged: it never runs.
-    fn end_changed(&self, process: u32, armed: Armed, actual: &str) {
+    fn end_changed(&self, process: u32, armed: &Armed, actual: &str) {
         let refusal = Refusal {
             attempt: actual.to_owned(),
             basis: Basis::built_in("what runs must be what was judged"),
-            instead: Some("starting a program whose arguments nobody changes meanwhile".to_owned()),
+            instead: Some("starting a program that nobody changes meanwhile".to_owned()),
             note: None,
         };
         let detail = armed.judged.detail();

@@ -29,6 +29,8 @@ mod commands;
 mod data;
 mod escapes;
 mod evidence;
+mod exec_binding;
+mod exec_identity;
 mod explained;
 mod explicit;
 mod flows;
@@ -81,6 +83,8 @@ fn main() -> ExitCode {
         approvals::all(),
         asked::all(),
         evidence::all(),
+        exec_binding::all(),
+        exec_identity::all(),
         bad_input::all(),
         escapes::all(),
         terminal::all(),

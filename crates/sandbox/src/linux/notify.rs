@@ -52,6 +52,7 @@ pub enum Call {
     Exec {
         path: u64,
         argv: u64,
+        environment: u64,
         directory: Option<RawFd>,
         flags: i32,
     },
@@ -149,12 +150,15 @@ impl AsFd for Listener {
 impl Notification {
     /// The call with its arguments.
     pub fn call(&self) -> Call {
-        let [a, b, c, _, e, _] = self.arguments;
+        let [a, b, c, d, e, _] = self.arguments;
         match self.call {
-            libc::SYS_execve => Call::Exec { path: a, argv: b, directory: None, flags: 0 },
+            libc::SYS_execve => {
+                Call::Exec { path: a, argv: b, environment: c, directory: None, flags: 0 }
+            }
             libc::SYS_execveat => Call::Exec {
                 path: b,
                 argv: c,
+                environment: d,
                 directory: Some(a as RawFd).filter(|fd| *fd != libc::AT_FDCWD),
                 flags: e as i32,
             },
@@ -183,14 +187,16 @@ fn refused(number: i64) -> Option<&'static str> {
 }
 
 /// Leaves the supervisor with what it needs to serve: no capability, and no
-/// signal that ends it because a file would grow beyond a limit.
+/// signal that ends it because a file would grow beyond a limit, or because
+/// somebody opens a file that was just looked at.
 ///
 /// Call it once the boundary is up and before any other thread is started:
 /// threads inherit the first, and share the second. The session's processes are
 /// there already and keep what they were given.
 pub fn give_up_privileges() -> io::Result<()> {
     super::sys::drop_capabilities()?;
-    sys::ignore_file_size_signal()
+    sys::ignore_signal(libc::SIGXFSZ)?;
+    sys::ignore_signal(libc::SIGIO)
 }
 
 /// Makes the calling thread act on files as a trapped caller would: without any
@@ -201,6 +207,19 @@ pub fn give_up_privileges() -> io::Result<()> {
 pub fn act_as_callers() -> io::Result<()> {
     super::sys::drop_capabilities()?;
     sys::clear_own_mask()
+}
+
+/// Whether anybody has this file open for writing, or mapped so, at this moment.
+///
+/// It is asked by taking a read lease and giving it back. That takes a file that
+/// belongs to the calling user (`EACCES` otherwise), opened for reading.
+/// SOURCE: fcntl(2), "Leases".
+pub fn has_writers(file: BorrowedFd<'_>) -> io::Result<bool> {
+    match sys::lease(file, libc::F_RDLCK) {
+        Ok(()) => sys::lease(file, libc::F_UNLCK).map(|()| false),
+        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// Adds a watch to a caller's own inotify instance, by a descriptor of the place

@@ -8,7 +8,7 @@ use remit_audit::{AppendError, Kind, Tried};
 use remit_policy::{Answer, Attempt, Choice, Permit, Question, Refusal};
 
 use super::review::{Decider, Review};
-use super::{Gate, Judged, Recorded, label, now};
+use super::{Gate, Judged, Recorded, Shown, label, now};
 use crate::desk::{CannotAsk, Waiting};
 use crate::process::Facts;
 
@@ -22,6 +22,8 @@ pub(crate) struct Asked<A> {
     /// Where a reviewer is asked first.
     review: Option<Review>,
     since: Instant,
+    /// What a yes is bound to, as [`Ask::digest`].
+    digest: String,
 }
 
 impl<A> Asked<A> {
@@ -37,9 +39,11 @@ impl Gate {
         facts: &Facts,
         attempt: u64,
         question: Question<A>,
+        Shown { details: further, digest }: Shown,
     ) -> Result<Judged<A>, AppendError> {
         let summary = question.attempt().summary();
         let mut details = question.attempt().particulars(facts);
+        details.extend(further);
         let seen = self.seen(&summary);
         if matches!(A::TRIED, Tried::Connect | Tried::Request | Tried::Upload) {
             details.push(label("seen", seen));
@@ -70,7 +74,7 @@ impl Gate {
             findings: question.findings().to_vec(),
             needs_a_person: question.needs_a_person(),
             proposal: question.proposal().map(|it| self.credentials.masked(&it.rule())),
-            digest: String::new(),
+            digest: digest.clone(),
             posed_at: now.to_string(),
             expires_at: (now + policy.approvals().patience).to_string(),
         };
@@ -100,6 +104,7 @@ impl Gate {
                     waiting,
                     review,
                     since,
+                    digest,
                 })))
             }
             Err(why) => {
@@ -153,7 +158,7 @@ impl Gate {
     /// policy that was changed to refuse it needs no answer. What an answer needs is
     /// what the policy in force says when it comes.
     pub(crate) async fn settle<A: Recorded>(&self, asked: Asked<A>) -> Result<Permit<A>, Refusal> {
-        let Asked { attempt, question, facts, waiting, review, since } = asked;
+        let Asked { attempt, question, facts, waiting, review, since, digest } = asked;
         let Waiting { id, answer } = waiting;
         let patience = self.policy().approvals().patience;
         let answered = self.answered(id, answer, review);
@@ -196,6 +201,7 @@ impl Gate {
                     self.keep(attempt, permit.attempt(), &proposal, &answer);
                 }
                 if let Some(grant) = permit.attempt().grant(answer.choice) {
+                    self.approve(digest);
                     match policy.approvals().session_expiry {
                         Some(length) => self.grants().add_until(grant, now() + length),
                         None => self.grants().add(grant),

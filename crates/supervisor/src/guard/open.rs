@@ -191,6 +191,9 @@ impl Guard {
         thing: &OwnedFd,
     ) -> Result<(), NotDone> {
         let about = fstat(thing)?;
+        if let Some(refusal) = self.pins.refuse_file(path, (about.st_dev, about.st_ino)) {
+            return Err(self.refused(caller, path, Box::new(refusal)));
+        }
         if about.st_nlink < 2 || !self.known.contains(&(about.st_dev, about.st_ino)) {
             return Ok(());
         }

@@ -312,11 +312,18 @@ pub(super) fn longest_file(task: pid_t) -> io::Result<u64> {
     check(result.into()).map(|_| limit.rlim_cur)
 }
 
-/// Growing a file beyond our limit fails from now on and ends nothing.
-pub(super) fn ignore_file_size_signal() -> io::Result<()> {
+/// What this signal tells of, such as growing a file beyond our limit, ends
+/// nothing from now on.
+pub(super) fn ignore_signal(signal: c_int) -> io::Result<()> {
     // SAFETY: ignoring a signal runs no code of ours.
-    let former = unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    let former = unsafe { libc::signal(signal, libc::SIG_IGN) };
     if former == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Takes a lease of this kind on a file, or gives it back.
+pub(super) fn lease(file: BorrowedFd<'_>, kind: c_int) -> io::Result<()> {
+    // SAFETY: F_SETLEASE takes an integer; the borrow keeps the file open.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) }.into()).map(drop)
 }
 
 /// Writes at the end of a file, wherever the descriptor stands, and leaves it there.
