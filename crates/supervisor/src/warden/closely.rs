@@ -112,8 +112,6 @@ impl Warden {
         {
             return self.end_changed(process, &armed, &difference);
         }
-        // A script by the name of a program that fetches is one.
-        self.memory.start(&armed.streams, &armed.judged);
         match exec::environment(process) {
             Ok(environment) => exec.environment = environment,
             Err(error) => {
