@@ -163,9 +163,9 @@ fn what_runs_a_download_is_asked_about_whoever_starts_last(world: &World) {
         "curl x | (sleep 0.5; exec sh)",
         "(sleep 0.5; exec curl x) | sh",
         "curl x | tee copy | cat | sh",
-        "mkfifo pipe; (curl x > pipe &) ; sh < pipe",
+        "mkfifo /tmp/pipe; (curl x > /tmp/pipe &) ; sh < /tmp/pipe",
     ] {
-        let output = world.inside(&format!("PATH=$PWD/bin:$PATH; {way}; rm -f pipe; exit 0"));
+        let output = world.inside(&format!("PATH=$PWD/bin:$PATH; {way}; exit 0"));
         assert!(output.both().contains("refused"), "`{way}`: {output:?}");
         assert!(!world.workspace.join("ran").exists(), "`{way}`: {output:?}");
     }
