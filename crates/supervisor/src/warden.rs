@@ -269,6 +269,8 @@ impl Warden {
         }
         let gone = match Stop::arm(call.task) {
             Ok(stop) => {
+                // The other end of its pipe may be judged before it has started.
+                self.memory.start(&armed.streams, &armed.judged);
                 self.armed.insert(call.task, armed);
                 self.listener.proceed(call, &stop).err()
             }

@@ -52,13 +52,12 @@ fn another_way_to_a_program_is_that_program(world: &World) {
         &[
             "/proc/self/root/usr/bin/git push origin main",
             "//usr/bin/../bin/./git push origin main",
-            "cd /usr/bin && ./git -C $OLDPWD push origin main || ./git push origin main",
+            "../../../../../../../../../../../usr/bin/git push origin main",
             "ln -sf /usr/bin/git g && ./g push origin main",
             "ln -sfn /usr/bin there && there/git push origin main",
-            "ln -sfn /proc/self/root/usr here && here/bin/git push origin main",
             "exec 9< /usr/bin/git && /proc/self/fd/9 push origin main",
             "exec 9< /usr/bin/git && /dev/fd/9 push origin main",
-            "(exec -a innocent git push origin main) || bash -c 'exec -a innocent git push origin main'",
+            "bash -c 'exec -a innocent git push origin main'",
         ],
     );
 }
@@ -164,9 +163,9 @@ fn what_runs_a_download_is_asked_about_whoever_starts_last(world: &World) {
         "curl x | (sleep 0.5; exec sh)",
         "(sleep 0.5; exec curl x) | sh",
         "curl x | tee copy | cat | sh",
-        "mkfifo pipe; (curl x > pipe &) ; sh < pipe",
+        "mkfifo /tmp/pipe; (curl x > /tmp/pipe &) ; sh < /tmp/pipe",
     ] {
-        let output = world.inside(&format!("PATH=$PWD/bin:$PATH; {way}; rm -f pipe; exit 0"));
+        let output = world.inside(&format!("PATH=$PWD/bin:$PATH; {way}; exit 0"));
         assert!(output.both().contains("refused"), "`{way}`: {output:?}");
         assert!(!world.workspace.join("ran").exists(), "`{way}`: {output:?}");
     }

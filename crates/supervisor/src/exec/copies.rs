@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use remit_policy::Policy;
 
 use super::contents::Contents;
+use super::loader::LOADERS;
 use crate::resolve::{Identity, Place};
 
 /// The programs that the policy in force knows, by their files.
@@ -36,11 +37,11 @@ impl Copies {
     pub(crate) fn new(policy: Arc<Policy>) -> Self {
         let task = std::process::id();
         let of = Arc::clone(&policy);
-        let look = move || Index::of(of.known_programs(), task);
+        let look = move || Index::of_policy(&of, task);
         let coming = std::thread::Builder::new().name("programs".to_owned()).spawn(look).ok();
         let known = match coming {
             Some(_) => Index::default(),
-            None => Index::of(policy.known_programs(), task),
+            None => Index::of_policy(&policy, task),
         };
         Self { policy, known, coming }
     }
@@ -67,7 +68,7 @@ impl Copies {
         }
         if !Arc::ptr_eq(&self.policy, policy) {
             if self.policy.known_programs() != policy.known_programs() {
-                self.known = Index::of(policy.known_programs(), std::process::id());
+                self.known = Index::of_policy(policy, std::process::id());
             }
             self.policy = Arc::clone(policy);
         }
@@ -114,6 +115,12 @@ impl Index {
         let alike = candidates.iter().filter(|(path, _)| same(path));
         let names = alike.filter_map(|(_, file)| self.files.get(&(file.device, file.inode)));
         names.flat_map(|names| names.iter().take(MOST_NAMES)).cloned().collect()
+    }
+
+    fn of_policy(policy: &Policy, task: u32) -> Self {
+        let mut paths = policy.known_programs().clone();
+        paths.extend(LOADERS.map(PathBuf::from));
+        Self::of(&paths, task)
     }
 
     fn of(paths: &BTreeSet<PathBuf>, task: u32) -> Self {

@@ -19,10 +19,21 @@ const WITH_VALUE: [&str; 8] = [
     "--inhibit-cache-path",
 ];
 
+/// Where loaders are, so that a copy of one is known for what it is.
+pub(super) const LOADERS: [&str; 6] = [
+    "/lib64/ld-linux-x86-64.so.2",
+    "/lib/ld-linux-x86-64.so.2",
+    "/lib/ld-linux-aarch64.so.1",
+    "/lib/ld-musl-x86_64.so.1",
+    "/lib/ld-musl-aarch64.so.1",
+    "/usr/bin/ld.so",
+];
+
 /// The program that a dynamic loader is told to run.
 pub(super) fn loaded(exec: &Exec) -> Option<&Path> {
     let paths = [Some(exec.path.as_path()), exec.program.as_deref()];
-    paths.into_iter().flatten().filter_map(Path::file_name).find(|name| is_loader(name))?;
+    let paths = paths.into_iter().flatten().chain(exec.copy_of.iter().map(|path| path.as_path()));
+    paths.filter_map(Path::file_name).find(|name| is_loader(name))?;
     let mut words = exec.argv.iter().skip(1).map(|word| word.as_os_str());
     while let Some(word) = words.next() {
         if WITH_VALUE.iter().any(|option| word == *option) {
@@ -47,8 +58,11 @@ mod tests {
     fn the_loaders_own_options_are_not_the_program() {
         let check = |line: &str, expected: Option<&str>| {
             let argv: Vec<_> = line.split(' ').map(std::ffi::OsString::from).collect();
-            let exec = Exec { path: (&argv[0]).into(), argv, ..Exec::default() };
+            let mut exec = Exec { path: (&argv[0]).into(), argv, ..Exec::default() };
             assert_eq!(loaded(&exec), expected.map(Path::new), "{line}");
+            let loader = std::mem::replace(&mut exec.path, "/w/l".into());
+            let copy = Exec { copy_of: vec![loader], ..exec };
+            assert_eq!(loaded(&copy), expected.map(Path::new), "a copy: {line}");
         };
         check("/lib64/ld-linux-x86-64.so.2 ./git push", Some("./git"));
         check("/lib/ld-musl-x86_64.so.1 --library-path /x ./git push", Some("./git"));
