@@ -60,6 +60,7 @@ pub(crate) fn claimed(
     };
     let exec = Exec {
         program: place.as_ref().and_then(Place::path),
+        by: Some(facts.program.clone()),
         cwd: fs::read_link(format!("/proc/{task}/cwd")).unwrap_or_default(),
         path,
         argv,
@@ -136,6 +137,7 @@ pub(crate) fn compare(
             path: program.clone(),
             program: Some(program),
             argv: actual,
+            by: judged.by.clone(),
             cwd: judged.cwd.clone(),
             ..Exec::default()
         };
