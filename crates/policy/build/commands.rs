@@ -94,6 +94,7 @@ enum Check {
     Find,
     Sed,
     Abroad,
+    History,
 }
 
 #[derive(Debug, Deserialize)]

@@ -57,6 +57,8 @@ pub struct Exec {
     /// The file that path leads to inside the boundary, links followed.
     /// Absent when it could not be resolved from outside.
     pub program: Option<PathBuf>,
+    /// The program of the process that calls.
+    pub by: Option<PathBuf>,
     /// The argument vector, `argv[0]` first. Bytes, not text.
     pub argv: Vec<OsString>,
     /// The caller's working directory, as seen inside the boundary.

@@ -87,7 +87,8 @@ impl Finding {
 pub(crate) fn findings(exec: &Exec, place: &Place) -> Vec<Finding> {
     let views = names::views(exec);
     let mut findings = Vec::new();
-    for view in &views {
+    let own_part = is_part_of_git(exec);
+    for view in views.iter().filter(|view| !own_part && !view.only_informs()) {
         for about in view.names.iter().flat_map(|name| About::of(name)) {
             let line = Line::parse(&view.arguments, about.grammar());
             findings
@@ -161,6 +162,27 @@ pub fn is_telling(name: &OsStr) -> bool {
 pub fn watches_pipes(exec: &Exec) -> bool {
     pipes::watches(&names::of(exec))
 }
+
+/// Whether Git starts a part of its own, as `git stash` starts `git reset --hard`:
+/// what it was told to do has been judged. What a shell starts for Git is not that.
+fn is_part_of_git(exec: &Exec) -> bool {
+    let is_in = |path: &Path, places: &[&str]| {
+        path.parent().is_some_and(|parent| places.iter().any(|place| parent == Path::new(place)))
+    };
+    let by_git = exec.by.as_deref().is_some_and(|by| {
+        let name = names::name_of(by);
+        (name == b"git" && is_in(by, &SYSTEM)) || is_in(by, &GIT_CORE)
+    });
+    by_git && is_in(&exec.path, &GIT_CORE)
+}
+
+/// SOURCE: git(1), `--exec-path`; as distributions and Git's own Makefile have it.
+const GIT_CORE: [&str; 4] = [
+    "/usr/lib/git-core",
+    "/usr/libexec/git-core",
+    "/usr/local/lib/git-core",
+    "/usr/local/libexec/git-core",
+];
 
 /// Where the programs may be that are asked about.
 pub(crate) fn known_programs() -> BTreeSet<PathBuf> {

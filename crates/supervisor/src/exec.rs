@@ -128,7 +128,8 @@ pub(crate) fn claimed(
         Some(_) if path.is_relative() => program.clone().unwrap_or_default(),
         _ => path.clone(),
     };
-    let exec = Exec { program, cwd, path, argv, ..Exec::default() };
+    let by = Some(facts.program.clone());
+    let exec = Exec { program, by, cwd, path, argv, ..Exec::default() };
     let streams = Streams::of(task, &exec);
     Ok(Claimed { facts, exec, place, called, streams })
 }
@@ -217,6 +218,7 @@ pub(crate) fn compare(
             path: program.clone(),
             program: Some(program),
             argv: actual,
+            by: judged.by.clone(),
             cwd,
             ..Exec::default()
         };

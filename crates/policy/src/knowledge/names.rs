@@ -15,6 +15,13 @@ pub(super) struct View<'a> {
     pub(super) arguments: Vec<&'a [u8]>,
 }
 
+impl View<'_> {
+    /// Whether it is only asked what it is.
+    pub(super) fn only_informs(&self) -> bool {
+        matches!(self.arguments.as_slice(), [b"--help" | b"--version"])
+    }
+}
+
 /// The program itself under all its names; and what it is a mere vessel for:
 /// `git-push` is `git push`, `python -m twine` and `node …/npm-cli.js` are
 /// `twine` and `npm`.

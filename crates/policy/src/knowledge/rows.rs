@@ -26,6 +26,7 @@ pub(super) fn finding(row: &Row, line: &Line<'_>, cwd: &Path, place: &Place) -> 
     let target = match row.check {
         None => Target::default(),
         Some(Check::Deletion) => targets::deleted(line.operands(behind), cwd, place)?,
+        Some(Check::History) => targets::history(line.operands(behind), cwd, place)?,
         Some(Check::Find) => find::deletes(&line.words, cwd, place)?,
         Some(Check::Sed) => sed::runs(line).then(Target::default)?,
         Some(Check::Abroad) => {

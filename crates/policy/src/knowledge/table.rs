@@ -59,6 +59,8 @@ pub(super) enum Check {
     Sed,
     /// The value of an option of `options` is a directory outside the workspace.
     Abroad,
+    /// An operand is a repository's history, in the workspace.
+    History,
 }
 
 /// A row of what only reads.

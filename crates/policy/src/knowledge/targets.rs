@@ -28,6 +28,20 @@ pub(super) fn deleted<'a>(
     operands.find_map(|word| grave(word, cwd, place))
 }
 
+/// The first operand that is the repository of the workspace, or of a part of it.
+pub(super) fn history<'a>(
+    operands: impl Iterator<Item = &'a [u8]>,
+    cwd: &Path,
+    place: &Place,
+) -> Option<Target> {
+    let mut operands = operands;
+    operands.find_map(|word| {
+        let path = resolve(word, cwd, place)?;
+        let is_git = path.file_name().is_some_and(|name| name.eq_ignore_ascii_case(".git"));
+        (is_git && path.starts_with(&place.workspace)).then(|| Target { words: quoted(word) })
+    })
+}
+
 /// A value that is a directory outside the workspace.
 pub(super) fn abroad<'a>(
     values: impl Iterator<Item = &'a [u8]>,
@@ -142,6 +156,10 @@ pub(super) fn secrets(
     };
     let secrets: Vec<_> = SECRETS.iter().filter(counts).collect();
     let at_home = !cwd.starts_with(&place.workspace) || place.home.starts_with(&place.workspace);
+    let lead = |word: &&[u8]| pieces(word).any(|piece| leaves(piece) && is_home(piece, cwd, place));
+    // `tar -C ~ .ssh`: what follows may be meant from there.
+    let cwd = if arguments.iter().any(|word| lead(&word)) { &place.home } else { cwd };
+    let at_home = at_home || cwd == place.home;
     let pieces = arguments.iter().flat_map(|word| pieces(word));
     let named = pieces.filter_map(|piece| {
         let path = (at_home || leaves(piece)).then(|| resolve(piece, cwd, place)).flatten();
@@ -175,6 +193,10 @@ impl Secret {
             }
         })
     }
+}
+
+fn is_home(piece: &[u8], cwd: &Path, place: &Place) -> bool {
+    resolve(piece, cwd, place).is_some_and(|path| path == place.home)
 }
 
 /// Whether a path may lead out of the directory it is relative to.

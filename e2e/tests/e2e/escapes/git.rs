@@ -256,6 +256,7 @@ fn a06_what_a_pointer_leads_to_cannot_be_changed(world: &World) {
 /// The other side of protecting it: a day's work in the default policy.
 fn a06_ordinary_work_is_not_hindered(world: &World) {
     world.outside("git branch other; git worktree add -q ../tree").succeeds();
+    world.rules("prefix_rule(pattern = [\"git\", \"reset\"], decision = \"allow\")\n");
     let script = "set -e
         echo more >> README; git add README; git commit -qm second
         git checkout -q -b feature; echo x > new; git add new; git commit -qm third

@@ -87,7 +87,7 @@ for place in (".", "/", "/proc/self/root", "/tmp"):
 
 fn c23_no_call_reads_a_secret(world: &World) {
     let code = r#"
-for path in sys.argv[1:]:
+for path in sys.stdin.read().split():
     base, name = os.path.split(path)
     ways = {
         "open": lambda: os.read(os.open(path, os.O_RDONLY), 100),
@@ -112,7 +112,7 @@ for path in sys.argv[1:]:
     let paths: Vec<_> =
         SECRETS.iter().map(|name| world.home.join(name).display().to_string()).collect();
     probe::write(world, code);
-    let script = format!("python3 -B probe.py {}", paths.join(" "));
+    let script = format!("echo {} | python3 -B probe.py", paths.join(" "));
     let inside = world.inside(&script).does_not_say("GOT").does_not_say(SECRET);
     assert!(inside.out.lines().count() >= 12 * SECRETS.len(), "{inside:?}");
     let tools = "tar -cf t.tar -C ~/ .ssh .aws .netrc 2>/dev/null; cat t.tar; cp -r ~/.aws aws; cat aws/*; cp -a ~/. all 2>/dev/null; cat all/.netrc; . ~/.netrc; LD_PRELOAD=~/.netrc ls; diff ~/.netrc README; git hash-object -w --stdin < ~/.netrc; git diff --no-index README ~/.netrc; python3 -c 'import os; exec(open(os.path.expanduser(\"~/.netrc\")).read())'";
