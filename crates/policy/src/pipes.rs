@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn exec(line: &str) -> Exec {
-        let argv: Vec<_> = line.split(' ').map(Into::into).collect();
+        let argv: Vec<_> = line.split(' ').map(std::ffi::OsString::from).collect();
         Exec { path: (&argv[0]).into(), argv, ..Exec::default() }
     }
 
