@@ -28,6 +28,7 @@ mod profiles;
 pub mod request;
 mod rules;
 mod settings;
+pub mod shell;
 pub mod show;
 mod tiers;
 mod upload;
