@@ -9,6 +9,9 @@ use std::{env, fs};
 
 use serde::Deserialize;
 
+#[path = "build/wrappers.rs"]
+mod wrappers;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Hidden {
@@ -157,6 +160,7 @@ fn main() {
     write("calls.rs", &out);
     write("programs.rs", &programs());
     write("presets.rs", &presets());
+    write("wrappers.rs", &wrappers::table());
 }
 
 fn programs() -> String {

@@ -37,7 +37,7 @@ use crate::writing::Git;
 /// performs no input or output and reads no clock.
 #[derive(Debug)]
 pub struct Policy {
-    commands: Commands,
+    pub(crate) commands: Commands,
     network: Network,
     egress: Egress,
     credentials: Vec<Credential>,

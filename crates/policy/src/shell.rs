@@ -23,11 +23,13 @@ mod fuzz;
 mod tests;
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use names::is_obeyed_by_shells;
+pub(crate) use parser::join;
 
 /// A text that was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -117,20 +119,32 @@ pub fn read(text: &str) -> Script {
     script
 }
 
+/// Why these words, as a command of a shell, may do more than they say.
+pub(crate) fn doubt_about_words(argv: &[OsString]) -> Option<&'static str> {
+    let words: Vec<String> = argv.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    names::doubt_about(&words)
+}
+
 /// Adds the commands that only the rough reader found. Whether the two differ in
 /// any; built-ins that the grammar does not call commands aside.
 fn add_missing(ours: &mut Vec<Simple>, theirs: Vec<Simple>) -> bool {
-    let known: HashSet<&[String]> = ours.iter().map(|simple| &simple.argv[..]).collect();
-    let found: HashSet<&[String]> = theirs.iter().map(|simple| &simple.argv[..]).collect();
+    let known: HashSet<Vec<&str>> = ours.iter().map(compared).collect();
+    let found: HashSet<Vec<&str>> = theirs.iter().map(compared).collect();
     let unseen = ours.iter().any(|simple| {
-        !found.contains(&simple.argv[..]) && !names::is_not_a_command(&simple.argv[0])
+        !found.contains(&compared(simple)) && !names::is_not_a_command(&simple.argv[0])
     });
-    let missing = theirs.iter().any(|simple| !known.contains(&simple.argv[..]));
+    let missing = theirs.iter().any(|simple| !known.contains(&compared(simple)));
     if missing {
         // All of them, so that what is piped where stays known.
         append(ours, theirs);
     }
     unseen || missing
+}
+
+/// The words by which the two readers are compared. The grammar loses a `-` before
+/// a here-document, as in `git commit -F - <<END`.
+fn compared(simple: &Simple) -> Vec<&str> {
+    simple.argv.iter().map(String::as_str).filter(|word| *word != "-").collect()
 }
 
 fn append(commands: &mut Vec<Simple>, more: Vec<Simple>) {

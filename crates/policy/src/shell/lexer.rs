@@ -160,16 +160,12 @@ impl Lexer<'_> {
             loop {
                 let rest = &self.text[self.at..];
                 if rest.is_empty() {
-                    return Err(Doubt::new(
-                        &self.text[start..],
-                        "a here-document without its end",
-                    ));
+                    return Err(Doubt::new(&self.text[start..], "a here-document without its end"));
                 }
                 let end = rest.find('\n').map_or(rest.len(), |end| end + 1);
                 self.at += end;
                 let line = &rest[..end];
-                let line =
-                    if awaited.strip_tabs { line.trim_start_matches('\t') } else { line };
+                let line = if awaited.strip_tabs { line.trim_start_matches('\t') } else { line };
                 if line.strip_suffix('\n').unwrap_or(line) == awaited.delimiter {
                     break;
                 }

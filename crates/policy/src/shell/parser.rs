@@ -374,7 +374,7 @@ impl Parser<'_> {
     fn after(&mut self, simple: &Simple, start: usize, directories: Directories) -> After {
         match simple.argv.as_slice() {
             [name, to] if name == "cd" && !to.is_empty() && !to.starts_with(['-', '+']) => {
-                let there = directories.iter().map(|from| join(from, to)).collect();
+                let there = directories.iter().map(|from| join(from, Path::new(to))).collect();
                 After { yes: there, no: directories }
             }
             [name, ..] if name == "cd" => {
@@ -542,12 +542,14 @@ fn begin(token: &Token) -> usize {
 
 /// The directory that `cd` leads to, by names alone, as a shell keeps it. A link
 /// on the way is not seen.
-fn join(from: &Path, to: &str) -> PathBuf {
+pub(crate) fn join(from: &Path, to: &Path) -> PathBuf {
     let mut path = PathBuf::new();
     for part in from.join(to).components() {
         match part {
             Component::CurDir => {}
-            Component::ParentDir if matches!(path.components().next_back(), Some(Component::Normal(_))) => {
+            Component::ParentDir
+                if matches!(path.components().next_back(), Some(Component::Normal(_))) =>
+            {
                 path.pop();
             }
             Component::ParentDir if path.has_root() => {}

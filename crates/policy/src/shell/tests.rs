@@ -41,14 +41,16 @@ fn plain_commands_are_understood() {
     check("ls", &["ls"]);
     check("", &[]);
     check("# nothing", &[]);
-    check("git status; git log --oneline && cargo test || exit 1", &[
-        "git·status", "git·log·--oneline", "cargo·test", "exit·1",
-    ]);
+    check(
+        "git status; git log --oneline && cargo test || exit 1",
+        &["git·status", "git·log·--oneline", "cargo·test", "exit·1"],
+    );
     check("a\nb # c\n\n d & e |& f", &["a", "b", "d", "e", "f"]);
     check("git l''o\"g\" 'a b' \"c \\\" d\" e\\ f", &["git·log·a b·c \" d·e f"]);
-    check("git commit -m 'say \"hi\" & go; now > then'", &[
-        "git·commit·-m·say \"hi\" & go; now > then",
-    ]);
+    check(
+        "git commit -m 'say \"hi\" & go; now > then'",
+        &["git·commit·-m·say \"hi\" & go; now > then"],
+    );
     check("git show HEAD^ HEAD~1 HEAD@", &["git·show·HEAD^·HEAD~1·HEAD@"]);
     check("grep -n foo a.rs 2>/dev/null | head -3 2>&1", &["grep·-n·foo·a.rs", "head·-3"]);
     check("cat < in.txt >/dev/null", &["cat"]);
@@ -61,9 +63,10 @@ fn plain_commands_are_understood() {
     check("case x in a|b) c ;; (d) e;; esac", &["c", "e"]);
     check("{ a; b; } | (c; d)", &["a", "b", "c", "d"]);
     check("[ -f a ] && [[ -n b ]]", &["[·-f·a·]", "[[·-n·b·]]"]);
-    check("git commit -F - <<'EOF'\nsay $x `y` ; rm -rf /\nEOF\ngit push", &[
-        "git·commit·-F·-", "git·push",
-    ]);
+    check(
+        "git commit -F - <<'EOF'\nsay $x `y` ; rm -rf /\nEOF\ngit push",
+        &["git·commit·-F·-", "git·push"],
+    );
     check("export CI=1 && cargo test", &["export·CI=1", "cargo·test"]);
     check("find . -name a -exec grep b {} +", &["find·.·-name·a·-exec·grep·b·{}·+"]);
     check("find . ! -name a", &["find·.·!·-name·a"]);
@@ -100,20 +103,65 @@ fn what_is_not_understood_is_doubted_and_its_commands_are_found() {
     doubted("git push >!f", &["git·push"]);
     doubted("cat </dev/tcp/198.51.100.7/80", &["cat"]);
     for text in [
-        "export PATH=x", "typeset x", "declare -x a", "alias ls=id", "trap id EXIT", "enable -f x y",
-        "set -x", "set -- a", "shopt -s x", "source f", ". f", "eval id", "exec -a x id", "exec >f",
-        "hash -p /x ls", "unset x", "readonly x", "read x", "coproc id", "pushd x", "cd", "cd -",
-        "command cd x", "builtin eval id", "command . f", "let a=1", "PATH=. ls", "IFS=x", "LD_PRELOAD=x ls",
-        "BASH_ENV=x sh f", "ls() { id; }", "function ls { id; }", "select x in a; do b; done",
-        "noglob ls", "repeat 3 ls", "- ls", "> f", "< f", "time { ls; }", "time ! ls", "a=(b)",
-        "a[0]=b", "a+=b", "((x))", "((x=1))", "for ((;;)); do a; done", "exit 'a[$(id)]'",
+        "export PATH=x",
+        "typeset x",
+        "declare -x a",
+        "alias ls=id",
+        "trap id EXIT",
+        "enable -f x y",
+        "set -x",
+        "set -- a",
+        "shopt -s x",
+        "source f",
+        ". f",
+        "eval id",
+        "exec -a x id",
+        "exec >f",
+        "hash -p /x ls",
+        "unset x",
+        "readonly x",
+        "read x",
+        "coproc id",
+        "pushd x",
+        "cd",
+        "cd -",
+        "command cd x",
+        "builtin eval id",
+        "command . f",
+        "let a=1",
+        "PATH=. ls",
+        "IFS=x",
+        "LD_PRELOAD=x ls",
+        "BASH_ENV=x sh f",
+        "ls() { id; }",
+        "function ls { id; }",
+        "select x in a; do b; done",
+        "noglob ls",
+        "repeat 3 ls",
+        "- ls",
+        "> f",
+        "< f",
+        "time { ls; }",
+        "time ! ls",
+        "a=(b)",
+        "a[0]=b",
+        "a+=b",
+        "((x))",
+        "((x=1))",
+        "for ((;;)); do a; done",
+        "exit 'a[$(id)]'",
     ] {
         doubted(text, &[]);
     }
-    for text in ["ls\rid", "ls\u{b}id", "ls\0id", "ls\u{85}id", "ls\u{a0}id", "ls\u{2003}id", "ls\u{c}"] {
+    for text in
+        ["ls\rid", "ls\u{b}id", "ls\0id", "ls\u{85}id", "ls\u{a0}id", "ls\u{2003}id", "ls\u{c}"]
+    {
         doubted(text, &[]);
     }
-    for text in ["ls '", "ls \"", "ls \\", "ls |", "ls &&", "(ls", "ls)", "if ls", "ls <<E\n", "ls <", "; ls", "{ ls }"] {
+    for text in [
+        "ls '", "ls \"", "ls \\", "ls |", "ls &&", "(ls", "ls)", "if ls", "ls <<E\n", "ls <",
+        "; ls", "{ ls }",
+    ] {
         doubted(text, &[]);
     }
     doubted("cat <<E\n$(git push)\nE\n", &["git·push"]);
@@ -176,12 +224,39 @@ fn as_many_commands_as_there_are_are_read() {
 #[test]
 fn what_is_nested_without_end_is_doubted() {
     for piece in [
-        "(", "{ ", "$(", "`", "\"$(", "${", "if ", "while ", "[[ ", "((", "$((", "<(", "<<a ", "'", "! ", "a=(",
-        "case x in (", "f() ", "\\", "<<", "&&", "|", "a|", "time ", "{a,", "[", "${a:=", "for x in ", "<<-'",
+        "(",
+        "{ ",
+        "$(",
+        "`",
+        "\"$(",
+        "${",
+        "if ",
+        "while ",
+        "[[ ",
+        "((",
+        "$((",
+        "<(",
+        "<<a ",
+        "'",
+        "! ",
+        "a=(",
+        "case x in (",
+        "f() ",
+        "\\",
+        "<<",
+        "&&",
+        "|",
+        "a|",
+        "time ",
+        "{a,",
+        "[",
+        "${a:=",
+        "for x in ",
+        "<<-'",
     ] {
         let text = piece.repeat(100_000 / piece.len());
         let start = std::time::Instant::now();
         let script = read(&text);
-        eprintln!("{piece:?} {:?} {:?}", start.elapsed(), script.doubts.last().map(|d|d.why));
+        eprintln!("{piece:?} {:?} {:?}", start.elapsed(), script.doubts.last().map(|d| d.why));
     }
 }

@@ -147,7 +147,7 @@ impl Reader<'_> {
     fn command(&mut self, node: Node<'_>, here: Arc<[PathBuf]>) {
         let mut simple = Simple { directories: here, ..Simple::default() };
         let mut cursor = node.walk();
-        for child in node.children(&mut cursor) {
+        for child in node.named_children(&mut cursor) {
             let text = self.piece(child);
             match child.kind() {
                 "variable_assignment" => {
@@ -203,13 +203,49 @@ fn stages(pipeline: Node<'_>) -> Vec<Range<usize>> {
 /// The kinds of node that may stand in a text without a doubt; whether they do is
 /// for the strict reader to say. Any other is a doubt.
 const KNOWN: [&str; 45] = [
-    "binary_expression", "case_item", "case_statement", "command", "command_name", "comment",
-    "compound_statement", "concatenation", "declaration_command", "do_group", "elif_clause",
-    "else_clause", "extglob_pattern", "file_descriptor", "file_redirect", "for_statement",
-    "heredoc_body", "heredoc_content", "heredoc_end", "heredoc_redirect", "heredoc_start",
-    "herestring_redirect", "if_statement", "list", "negated_command", "number",
-    "parenthesized_expression", "pipeline", "postfix_expression", "program", "raw_string",
-    "redirected_statement", "regex", "simple_heredoc_body", "string", "string_content", "subshell",
-    "test_command", "test_operator", "unary_expression", "variable_assignment",
-    "variable_assignments", "variable_name", "while_statement", "word",
+    "binary_expression",
+    "case_item",
+    "case_statement",
+    "command",
+    "command_name",
+    "comment",
+    "compound_statement",
+    "concatenation",
+    "declaration_command",
+    "do_group",
+    "elif_clause",
+    "else_clause",
+    "extglob_pattern",
+    "file_descriptor",
+    "file_redirect",
+    "for_statement",
+    "heredoc_body",
+    "heredoc_content",
+    "heredoc_end",
+    "heredoc_redirect",
+    "heredoc_start",
+    "herestring_redirect",
+    "if_statement",
+    "list",
+    "negated_command",
+    "number",
+    "parenthesized_expression",
+    "pipeline",
+    "postfix_expression",
+    "program",
+    "raw_string",
+    "redirected_statement",
+    "regex",
+    "simple_heredoc_body",
+    "string",
+    "string_content",
+    "subshell",
+    "test_command",
+    "test_operator",
+    "unary_expression",
+    "variable_assignment",
+    "variable_assignments",
+    "variable_name",
+    "while_statement",
+    "word",
 ];

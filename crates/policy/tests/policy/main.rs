@@ -4,6 +4,7 @@
 mod commands;
 mod common;
 mod egress;
+mod forecast;
 mod fuzz;
 mod laws;
 mod loading;
