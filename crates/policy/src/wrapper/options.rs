@@ -191,6 +191,9 @@ impl Reading<'_> {
             self.at += 1;
             set(&mut self.by, name, value);
         }
+        if self.word().is_some_and(|word| word.as_bytes().starts_with(b"-")) {
+            self.unclear(self.at);
+        }
         let argv = self.by.argv.get(self.at..).unwrap_or_default().to_vec();
         self.inner.runs.extend(command_of(&self.by, argv).map(Run::Command));
     }

@@ -310,11 +310,9 @@ fn what_is_not_fully_understood_is_never_allowed() {
 #[test]
 fn the_last_of_five_thousand_is_refused() {
     for joint in [" ; ", " && ", " | ", "\n", " & ", " || "] {
-        for last in ["git push", "git push > x", "env git push"] {
-            check(&format!("{}{last}", format!("true{joint}").repeat(5_000)), "refuse by user");
-        }
+        check(&format!("{}git push", format!("true{joint}").repeat(5_000)), "refuse by user");
     }
-    let many = format!("{}git push", "true;".repeat(5_000));
+    let many = format!("{}env git push > log", "true;".repeat(5_000));
     check_exec(&["bash", "-c", &many], "refuse by user");
 }
 

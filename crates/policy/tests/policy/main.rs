@@ -9,6 +9,7 @@ mod fuzz;
 mod laws;
 mod loading;
 mod network;
+mod real_shell;
 mod reference;
 mod requests;
 mod tiers;
