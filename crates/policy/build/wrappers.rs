@@ -1,5 +1,6 @@
 //! The table of programs that run others, from `data/wrappers.toml`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde::Deserialize;
@@ -72,25 +73,36 @@ enum Hidden {
 pub(crate) fn table() -> String {
     let File { wrapper, readers, interpreters, scripted } = crate::parse("wrappers.toml");
     let mut out = "const ROWS: &[Row] = &[\n".to_owned();
-    for row in wrapper {
+    let (mut exact, mut beginnings) = (BTreeSet::new(), Vec::new());
+    for (number, row) in wrapper.into_iter().enumerate() {
+        for name in &row.names {
+            match name.strip_suffix('*') {
+                Some(beginning) => beginnings.push((beginning.to_owned(), number)),
+                None => drop(exact.insert((name.clone(), number))),
+            }
+        }
         let variables: Vec<_> = row
             .variables
             .iter()
             .map(|pair| pair.rsplit_once('=').unwrap_or_else(|| panic!("`{pair}` has no `=`")))
             .collect();
-        let Row { names, flags, values, texts, directories, splits, numbers, after, .. } = row;
+        let Row { flags, values, texts, directories, splits, numbers, after, .. } = row;
         let Row { operands, assignments, runs, doubt, hidden, .. } = row;
         let hidden = hidden.map_or("None".to_owned(), |kind| format!("Some(Hidden::{kind:?})"));
         let _ = writeln!(
             out,
-            "    Row {{ names: &{names:?}, flags: &{flags:?}, values: &{values:?}, \
+            "    Row {{ flags: &{flags:?}, values: &{values:?}, \
              texts: &{texts:?}, directories: &{directories:?}, splits: &{splits:?}, \
              variables: &{variables:?}, numbers: {numbers}, after: &{after:?}, \
              operands: {operands}, assignments: {assignments}, runs: Runs::{runs:?}, \
              doubt: {doubt:?}, hidden: {hidden} }},"
         );
     }
-    let _ = writeln!(out, "];\nconst READERS: &[&str] = &{:?};", readers.names);
+    out += "];\n";
+    let exact: Vec<_> = exact.into_iter().collect();
+    let _ = writeln!(out, "const NAMES: &[(&str, usize)] = &{exact:?};");
+    let _ = writeln!(out, "const BEGINNINGS: &[(&str, usize)] = &{beginnings:?};");
+    let _ = writeln!(out, "const READERS: &[&str] = &{:?};", readers.names);
     let _ = writeln!(out, "const INTERPRETERS: &[&str] = &{:?};", interpreters.names);
     let _ = writeln!(out, "const SCRIPTED: &[&str] = &{:?};", scripted.names);
     out

@@ -55,7 +55,6 @@ pub(crate) enum Hidden {
 
 #[derive(Debug)]
 struct Row {
-    names: &'static [&'static str],
     flags: &'static [&'static str],
     values: &'static [&'static str],
     texts: &'static [&'static str],
@@ -82,10 +81,8 @@ enum Runs {
 pub(crate) fn inner(exec: &Exec) -> Inner {
     let mut inner = Inner::default();
     let known = names(exec);
-    for row in ROWS {
-        if known.iter().any(|name| row.names.iter().any(|pattern| is_called(name, pattern))) {
-            options::apply(row, exec, &mut inner);
-        }
+    for row in rows(&known) {
+        options::apply(row, exec, &mut inner);
     }
     if known.iter().any(|name| matches!(*name, b"find" | b"gfind" | b"bfs")) {
         found(exec, &mut inner);
@@ -98,11 +95,23 @@ pub(crate) fn inner(exec: &Exec) -> Inner {
 /// look at the names for all others.
 pub(crate) fn hidden(exec: &Exec) -> Option<Inner> {
     let known = names(exec);
-    let hides = |name: &&[u8]| {
-        let mut rows = ROWS.iter().filter(|row| row.hidden.is_some());
-        rows.any(|row| row.names.iter().any(|pattern| is_called(name, pattern)))
-    };
-    known.iter().any(hides).then(|| inner(exec)).filter(|inner| inner.hidden.is_some())
+    let hides = rows(&known).iter().any(|row| row.hidden.is_some());
+    hides.then(|| inner(exec)).filter(|inner| inner.hidden.is_some())
+}
+
+/// The rows about a program of one of these names, each once.
+fn rows(names: &[&[u8]]) -> Vec<&'static Row> {
+    let mut numbers = Vec::new();
+    for name in names {
+        let from = NAMES.partition_point(|(known, _)| known.as_bytes() < *name);
+        let exact = NAMES[from..].iter().take_while(|(known, _)| known.as_bytes() == *name);
+        let begun =
+            BEGINNINGS.iter().filter(|(beginning, _)| name.starts_with(beginning.as_bytes()));
+        numbers.extend(exact.chain(begun).map(|(_, number)| *number));
+    }
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers.into_iter().map(|number| &ROWS[number]).collect()
 }
 
 /// Whether this is a program that passes on what it reads, and runs none of it.

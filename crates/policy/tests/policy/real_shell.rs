@@ -34,7 +34,7 @@ const WRAPPERS: [&str; 9] =
 const TIME: Duration = Duration::from_secs(8);
 
 /// Below this the test says nothing.
-const FEWEST: usize = 100;
+const FEWEST: usize = 200;
 
 #[test]
 fn what_really_runs_in_bash_was_judged_no_weaker() {
@@ -57,10 +57,13 @@ fn against(shell: &str, seed: u64) {
     let start = Instant::now();
     while start.elapsed() < TIME || understood < FEWEST {
         assert!(start.elapsed() < TIME * 8, "too slow to say anything: {understood} understood");
-        let text = chance.script(3);
+        let text = match scripts % 3 {
+            0 => chance.script(3),
+            _ => chance.tame(2),
+        };
         let ran = lab.run(&text);
         scripts += 1;
-        for policy in &policies {
+        for policy in policies.iter().cycle().skip(scripts).take(2) {
             let forecast = policy.forecast_text(&text, &lab.work, &Grants::default());
             let said = strictness(&forecast.verdict);
             let clear = forecast.doubts.is_empty();
@@ -78,7 +81,7 @@ fn against(shell: &str, seed: u64) {
     let counts =
         format!("{scripts} scripts, {programs} programs, {understood} clear, {allowed} allowed");
     eprintln!("{}: {counts}", shell.display());
-    assert!(understood > FEWEST && allowed > FEWEST / 10 && programs > FEWEST, "{counts}");
+    assert!(understood >= FEWEST && allowed > FEWEST / 5 && programs > FEWEST, "{counts}");
 }
 
 fn which(name: &str) -> Option<PathBuf> {
@@ -140,7 +143,7 @@ impl Lab {
         let _ = fs::remove_file(&self.log);
         // Waits for everything that holds its output, so for what it left behind.
         let done = Command::new("/usr/bin/timeout")
-            .args(["-s", "KILL", "10"])
+            .args(["-s", "KILL", "3"])
             .arg(&self.shell)
             .args(["-c", text])
             .current_dir(&self.work)
@@ -190,6 +193,37 @@ impl Chance {
             text +=
                 self.of(&["; ", " && ", " || ", "\n", " | ", " & ", ";", "\n\n", " |\n", " # x\n"]);
             text += &self.statement(depth);
+        }
+        text
+    }
+
+    /// A script of what is understood, mostly.
+    fn tame(&mut self, depth: usize) -> String {
+        let mut text = String::new();
+        for number in 0..=self.below(3) {
+            if number > 0 {
+                text += self.of(&["; ", " && ", " || ", "\n", " | ", " & ", " |\n", " # x\n"]);
+            }
+            let inner = |chance: &mut Self| chance.tame(depth - 1);
+            text += &match self.below(if depth > 0 { 22 } else { 10 }) {
+                0 => format!("X=1 {} {}", self.of(&NAMES), self.of(&ARGUMENTS[..5])),
+                1 => format!("'{}' \"{}\"", self.of(&NAMES), self.of(&ARGUMENTS[..6])),
+                2 => {
+                    format!("{} \\\n {} 2>&1 >/dev/null", self.of(&NAMES), self.of(&ARGUMENTS[..5]))
+                }
+                3 => format!("env A=1 nice -n 1 {} {}", self.of(&NAMES), self.of(&ARGUMENTS[..5])),
+                10 => format!("({})", inner(self)),
+                11 => format!("{{ {}; }}", inner(self)),
+                12 => format!("if {}; then {}\nelse {}\nfi", inner(self), inner(self), inner(self)),
+                13 => format!("for i in 1 2; do {}\ndone", inner(self)),
+                14 => format!("case x in (y) git;; x|z) {}\n;; esac", inner(self)),
+                15 => format!("sh -c {}", quote(&inner(self))),
+                16 => format!("cd {} && {}", self.of(&["sub", ".", "missing"]), self.of(&NAMES)),
+                17 => format!("cat <<'E'\n{}\nE\n", inner(self)),
+                18 => format!("set -eu; {}", inner(self)),
+                19 => format!("timeout -k1 9 bash -ec {}", quote(&inner(self))),
+                _ => format!("{} {}", self.of(&NAMES), self.of(&ARGUMENTS[..5])),
+            };
         }
         text
     }
