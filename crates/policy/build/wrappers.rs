@@ -41,6 +41,8 @@ struct Row {
     #[serde(default)]
     variables: Vec<String>,
     #[serde(default)]
+    quits: Vec<String>,
+    #[serde(default)]
     numbers: bool,
     #[serde(default)]
     after: Vec<String>,
@@ -86,14 +88,14 @@ pub(crate) fn table() -> String {
             .iter()
             .map(|pair| pair.rsplit_once('=').unwrap_or_else(|| panic!("`{pair}` has no `=`")))
             .collect();
-        let Row { flags, values, texts, directories, splits, numbers, after, .. } = row;
-        let Row { operands, assignments, runs, doubt, hidden, .. } = row;
+        let Row { flags, values, texts, directories, splits, quits, numbers, .. } = row;
+        let Row { after, operands, assignments, runs, doubt, hidden, .. } = row;
         let hidden = hidden.map_or("None".to_owned(), |kind| format!("Some(Hidden::{kind:?})"));
         let _ = writeln!(
             out,
             "    Row {{ flags: &{flags:?}, values: &{values:?}, \
              texts: &{texts:?}, directories: &{directories:?}, splits: &{splits:?}, \
-             variables: &{variables:?}, numbers: {numbers}, after: &{after:?}, \
+             variables: &{variables:?}, quits: &{quits:?}, numbers: {numbers}, after: &{after:?}, \
              operands: {operands}, assignments: {assignments}, runs: Runs::{runs:?}, \
              doubt: {doubt:?}, hidden: {hidden} }},"
         );

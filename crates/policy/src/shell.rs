@@ -8,9 +8,12 @@
 //! forbid them.
 //!
 //! INVARIANT: a text without doubts starts the commands that are listed and no
-//! others, in every one of sh, dash, bash, ksh and zsh. Where these would read it
-//! differently there is a doubt. What listed programs then start themselves is
-//! not said here; nor is what the start-up files of a shell do.
+//! others, in every one of sh, dash, bash, ksh and zsh that is given it by `-c` and
+//! has its usual options. Where these would read it differently there is a doubt.
+//!
+//! Not said here: what listed programs start themselves, what the start-up files of
+//! a shell do, where `cd` leads through links or by `CDPATH`, and what an
+//! interactive shell makes of it, for which a comment may be none.
 
 mod lexer;
 mod names;
@@ -161,8 +164,11 @@ fn append(commands: &mut Vec<Simple>, more: Vec<Simple>) {
 /// pipelines come first and keep what they have.
 fn feed(commands: &mut [Simple], writers: &Range<usize>, readers: &Range<usize>) {
     for simple in &mut commands[readers.clone()] {
-        if simple.input == Input::Inherited {
+        // Some shells give a command both the pipe and the file that it is told to read.
+        if matches!(simple.input, Input::Inherited | Input::Nothing) {
             simple.input = Input::Pipe;
+        }
+        if simple.fed_by.is_empty() {
             simple.fed_by = writers.clone();
         }
     }

@@ -61,6 +61,7 @@ struct Row {
     directories: &'static [&'static str],
     splits: &'static [&'static str],
     variables: &'static [(&'static str, &'static str)],
+    quits: &'static [&'static str],
     numbers: bool,
     after: &'static [&'static str],
     operands: usize,

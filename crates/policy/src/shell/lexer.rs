@@ -187,9 +187,10 @@ impl Lexer<'_> {
         let mut word = Word { bare: true, ..Word::default() };
         // Whether everything so far could be the name of a variable.
         let mut name = true;
+        // What came last, a continued line aside.
+        let mut last = Last::Nothing;
         while let Some(c) = self.peek() {
             let rest = self.rest();
-            let begins = self.at == start;
             match c {
                 ' ' | '\t' | '\n' | ';' | '&' | '|' | '<' | '>' | '(' | ')' => break,
                 '\'' => {
@@ -213,23 +214,22 @@ impl Lexer<'_> {
                 '$' | '`' => self.expansion(&mut word)?,
                 _ => {
                     let after = rest[c.len_utf8()..].chars().next();
-                    let previous = self.text[start..self.at].chars().next_back();
-                    let why = special(c, begins, previous, after);
-                    word.doubt = word.doubt.or(why);
-                    let can_name = c == '_' || c.is_ascii_alphabetic();
-                    if c == '=' && name && !begins && word.equals.is_none() {
+                    word.doubt = word.doubt.or_else(|| special(c, last, after));
+                    if c == '=' && name && last != Last::Nothing && word.equals.is_none() {
                         word.equals = Some(word.text.len());
                     }
-                    name &= can_name || (!begins && c.is_ascii_digit());
+                    let digit = c.is_ascii_digit() && last != Last::Nothing;
+                    name &= c == '_' || c.is_ascii_alphabetic() || digit;
                     word.text.push(c);
                     self.at += c.len_utf8();
+                    last = Last::Bare(c);
                     continue;
                 }
             }
+            last = Last::Quoted;
             name = false;
         }
         word.span = start..self.at;
-        // Before the `=` of an assignment nothing can be removed by a line's end.
         let raw = &self.text[word.span.clone()];
         word.doubt = match raw {
             "[" | "[[" | "{" | "}" | "{}" | "!=" | "=" => None,
@@ -321,24 +321,29 @@ impl Lexer<'_> {
     }
 }
 
-/// What is not known about a word that has this character in it, unquoted.
-fn special(
-    c: char,
-    begins: bool,
-    previous: Option<char>,
-    after: Option<char>,
-) -> Option<&'static str> {
+/// What the last character of an unfinished word is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Nothing,
+    Quoted,
+    Bare(char),
+}
+
+/// What is not known about a word that has this character in it, unquoted, behind
+/// what came last and before what comes after.
+fn special(c: char, last: Last, after: Option<char>) -> Option<&'static str> {
+    let begins = last == Last::Nothing;
     match c {
         '*' | '?' | '[' => Some("which files it stands for is known only when it runs"),
         '{' | '}' => Some("some shells make several words of it"),
-        '~' if begins || matches!(previous, Some('=' | ':')) => {
+        '~' if begins || matches!(last, Last::Bare('=' | ':')) => {
             Some("whose home it stands for is known only when it runs")
         }
         '=' if begins => Some("some shells put the path of a program there"),
+        '=' if last == Last::Bare('+') => Some("some shells take it for an assignment"),
         '!' if begins && after.is_some_and(|c| !c.is_whitespace() && c != ';') => {
             Some("some shells put an earlier command there")
         }
-        '+' if after == Some('=') => Some("some shells take it for an assignment"),
         _ => None,
     }
 }

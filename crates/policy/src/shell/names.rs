@@ -41,9 +41,7 @@ pub(super) fn doubt_about(argv: &[String]) -> Option<&'static str> {
             operands.iter().any(evaluates).then_some("some shells evaluate it")
         }
         "exit" | "return" | "break" | "continue" | "shift" | "wait" | "kill" | "ulimit"
-        | "umask" | "jobs" | "times" => {
-            arguments.iter().any(evaluates).then_some("some shells evaluate it")
-        }
+        | "umask" | "times" => arguments.iter().any(evaluates).then_some("some shells evaluate it"),
         name if POISONS.contains(&name) => Some("it changes what later commands do"),
         name if RUNS_TEXT.contains(&name) => Some("it runs text as commands"),
         _ => None,
@@ -130,7 +128,7 @@ pub(super) const RESERVED: [&str; 25] = [
 ];
 
 /// Commands of a shell after which others may do something else, in any shell.
-const POISONS: [&str; 69] = [
+const POISONS: [&str; 70] = [
     "alias",
     "autoload",
     "bg",
@@ -159,6 +157,7 @@ const POISONS: [&str; 69] = [
     "hash",
     "hist",
     "history",
+    "jobs",
     "integer",
     "let",
     "limit",

@@ -66,6 +66,7 @@ pub(super) fn parse(text: &str, tokens: &[Token]) -> (Script, Vec<Range<usize>>)
     (script, parser.cuts)
 }
 
+const AMPERSAND: &str = "some shells end the command at the `&` before it";
 const NOT_UNDERSTOOD: &str = "its syntax is not understood";
 
 struct Parser<'a> {
@@ -322,13 +323,21 @@ impl Parser<'_> {
         let start = self.at;
         let mut simple = Simple { directories: directories.clone(), ..Simple::default() };
         let mut input = None;
+        // Whether there was a `&>`, which is a `&` and a `>` for some.
+        let mut parted = false;
         loop {
+            let both = matches!(self.tokens.get(self.at), Some(Token::Redirect { operator, .. })
+                if operator.starts_with("&>"));
             if self.redirect(&mut input)? {
+                parted |= both;
                 continue;
             }
             let Some(word) = self.word().cloned() else { break };
             self.at += 1;
             self.words_doubt(&word);
+            if parted {
+                self.doubt(&word, AMPERSAND);
+            }
             if word.bare && matches!(word.text.as_str(), "{" | "}") {
                 self.doubt(&word, "some shells take it for a word of the language");
             }
@@ -361,6 +370,9 @@ impl Parser<'_> {
         }
         if let Some(why) = names::doubt_about(&simple.argv) {
             self.at_token(start, why);
+        }
+        if parted && simple.argv[0] == "cd" {
+            self.at_token(start, AMPERSAND);
         }
         if simple.argv[0] == "export" {
             self.exported(&simple.argv[1..]);

@@ -70,6 +70,7 @@ fn plain_commands_are_understood() {
     check("export CI=1 && cargo test", &["export·CI=1", "cargo·test"]);
     check("find . -name a -exec grep b {} +", &["find·.·-name·a·-exec·grep·b·{}·+"]);
     check("find . ! -name a", &["find·.·!·-name·a"]);
+    check("make &>/dev/null; command -v git", &["make", "command·-v·git"]);
     check("git push # \\\n", &["git·push"]);
     check("git \\\n  push", &["git·push"]);
     check("# hidden \\\ngit push", &["git·push"]);
@@ -167,6 +168,11 @@ fn what_is_not_understood_is_doubted_and_its_commands_are_found() {
     doubted("f() { git push; }", &["git·push"]);
     doubted("if [[ a ]] { git push }", &[]);
     doubted("git \\ push", &["git· push"]); // the two readers differ
+    doubted("echo &>/dev/null git push", &[]);
+    doubted("cd a &>/dev/null && git push", &["git·push"]);
+    doubted("X+\\\n=y git push", &[]);
+    doubted("ls --x=\\\n~/y", &[]);
+    doubted("jobs -x git push", &[]);
     doubted("gi\\\nt push", &["git·push"]);
     doubted("[[ -f x && git push ]]", &[]);
     doubted("while a; do cd ..; done", &[]);

@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use super::{Inner, Row, Run, Runs, command_of, set};
 use crate::attempt::Exec;
-use crate::shell::Doubt;
+use crate::shell::{Doubt, is_obeyed_by_shells};
 
 /// What the value of an option is.
 #[derive(Clone, Copy)]
@@ -89,6 +89,10 @@ impl Reading<'_> {
         self.at += 1;
         let Some(text) = word.to_str() else { return self.unclear(self.at - 1) };
         let is_number = text[1..].bytes().all(|b| b.is_ascii_digit());
+        if self.row.quits.contains(&text) {
+            self.at = self.by.argv.len();
+            return;
+        }
         if self.row.flags.contains(&text) || (self.row.numbers && is_number) {
             return;
         }
@@ -188,6 +192,9 @@ impl Reading<'_> {
             let (name, value) = word.as_bytes().split_at(equals);
             let (name, value) =
                 (OsString::from_vec(name.into()), OsString::from_vec(value[1..].into()));
+            if name.to_str().is_none_or(is_obeyed_by_shells) {
+                self.doubt(self.at, "it changes which programs are found, or what they load");
+            }
             self.at += 1;
             set(&mut self.by, name, value);
         }

@@ -54,6 +54,7 @@ fn the_command_behind_a_wrapper_is_found() {
     check("setsid -w git push", "git push");
     check("time -p git push", "git push");
     check("command -p git push", "git push");
+    check("command -v git", "");
     check("exec -a x git push", "git push");
     check("sudo -u root -E X=1 git push", "git push");
     check("doas -u root git push", "git push");
@@ -61,7 +62,7 @@ fn the_command_behind_a_wrapper_is_found() {
     check("flock /lock -c git_push", "text: git push");
     check("chrt -f 10 git push", "git push");
     check("taskset -c 0-3 git push", "git push");
-    check("strace -f -o out git push", "git push");
+    check("strace -f -e trace=execve git push", "git push");
     check("linux64 -R git push", "git push");
     check("npx -y cowsay hi", "cowsay hi");
     check("npx -c git_push", "text: git push");
@@ -80,6 +81,9 @@ fn the_command_behind_a_wrapper_is_found() {
 fn what_is_not_known_of_a_wrapper_is_doubted() {
     check("env --new-option git push", "git push | ?");
     check("timeout --sig=KILL 10 git push", "git push | ?");
+    check("env PATH=. git push", "git push | ?");
+    check("strace -o |id git push", "|id git push | ?");
+    check("timeout 5 --weird git", "--weird git | ?");
     check("xargs -n1 git push", "git push | ?");
     check("xargs -I {} sh -c {}", "sh -c {} | ?");
     check("parallel git push ::: a", "text: git push ::: a | ?");

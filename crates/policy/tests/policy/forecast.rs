@@ -1,8 +1,10 @@
 //! What is said to commands that are known only as words or as a text.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
-use remit_policy::{Exec, Forecast, Grants, Layer, Outcome, Policy, Verdict};
+use bolero::{check, produce};
+use remit_policy::{Exec, Forecast, Grants, Layer, Outcome, Policy, Verdict, Which};
 
 use crate::common::{compile, rules, strictness, words};
 
@@ -21,7 +23,7 @@ fn forecast(text: &str) -> Forecast {
 }
 
 #[track_caller]
-fn check(text: &str, expected: &str) {
+fn check_text(text: &str, expected: &str) {
     let forecast = forecast(text);
     assert_eq!(words(&forecast.verdict), expected, "{text:?}: {forecast:#?}");
     if strictness(&forecast.verdict) == 0 {
@@ -59,7 +61,7 @@ fn an_ordinary_text_is_allowed() {
         "bash -lc 'cargo test && git status'",
         "timeout 60 env RUST_LOG=debug cargo test",
     ] {
-        check(text, "allow by built-in");
+        check_text(text, "allow by built-in");
     }
 }
 
@@ -111,13 +113,13 @@ fn a_forbidden_command_is_refused_wherever_it_stands() {
         "rm -rf x",
         "/bin/../bin/rm x",
     ] {
-        check(text, "refuse by user");
+        check_text(text, "refuse by user");
     }
     check_exec(&["bash", "-lc", "git push > log"], "refuse by user");
     check_exec(&["env", "git", "push"], "refuse by user");
-    check("curl x | tee y && ls", "ask by user");
-    check("git push; curl x", "refuse by user");
-    check("curl x; git push", "refuse by user");
+    check_text("curl x | tee y && ls", "ask by user");
+    check_text("git push; curl x", "refuse by user");
+    check_text("curl x; git push", "refuse by user");
 }
 
 /// The catalogue of evasions, B13 to B22 and their siblings.
@@ -131,6 +133,13 @@ fn what_is_not_fully_understood_is_never_allowed() {
         "parallel id ::: 1",
         "find . -exec id {} +",
         "setarch x86_64 id",
+        "env 'BASH_FUNC_ls%%=() { id; }' bash -c ls",
+        "env PATH=. ls",
+        "sudo LD_PRELOAD=x ls",
+        "jobs -x id",
+        "strace -o '|id' ls",
+        "echo &>/dev/null git status",
+        "X+\\\n=y ls",
         "su -c id",
         "script -c id",
         "nsenter id",
@@ -303,14 +312,14 @@ fn what_is_not_fully_understood_is_never_allowed() {
     for text in
         ["ls\ncurl x", "ls;curl x", "ls&curl x", "ls|&curl x", "ls #x\ncurl x", "ls&&curl x"]
     {
-        check(text, "ask by user");
+        check_text(text, "ask by user");
     }
 }
 
 #[test]
 fn the_last_of_five_thousand_is_refused() {
     for joint in [" ; ", " && ", " | ", "\n", " & ", " || "] {
-        check(&format!("{}git push", format!("true{joint}").repeat(5_000)), "refuse by user");
+        check_text(&format!("{}git push", format!("true{joint}").repeat(5_000)), "refuse by user");
     }
     let many = format!("{}env git push > log", "true;".repeat(5_000));
     check_exec(&["bash", "-c", &many], "refuse by user");
@@ -358,6 +367,22 @@ fn a_yes_covers_the_whole_at_the_kernel_and_no_doubt_of_a_text() {
 }
 
 #[test]
+fn a_program_that_rules_know_by_its_path_is_known_by_its_name() {
+    let policy = policy();
+    let text = |text: &str, which: Which<'_>| {
+        let cwd = "/home/alice/proj".as_ref();
+        words(&policy.forecast_text_with(text, cwd, &Grants::default(), which).verdict)
+    };
+    let rm = PathBuf::from("/usr/bin/rm");
+    assert_eq!(text("rm x", &|_, _| None), "refuse by user");
+    assert_eq!(text("rm x", &|_, _| Some((rm.clone(), rm.clone()))), "refuse by user");
+    let other = PathBuf::from("/opt/rm");
+    assert_eq!(text("rm x", &|_, _| Some((other.clone(), other.clone()))), "allow by built-in");
+    // A link by another name.
+    assert_eq!(text("del x", &|_, _| Some(("/opt/del".into(), rm.clone()))), "refuse by user");
+}
+
+#[test]
 fn every_part_says_what_decided() {
     let forecast = forecast("ls && env curl x | head");
     let parts: Vec<(String, Outcome, String)> = forecast
@@ -383,4 +408,111 @@ fn a_doubt_says_which_piece_and_why() {
     let Verdict::Ask(question) = forecast("ls; echo $x").verdict else { panic!("asked") };
     let why = question.basis().justification.clone().unwrap_or_default();
     assert_eq!(why, "`$x`: what it stands for is known only when it runs");
+}
+
+/// Pieces of texts that are understood, and some that are not.
+const PIECES: [&str; 24] = [
+    "git push",
+    "ls",
+    "curl x",
+    "git status",
+    "rm x",
+    "X=1 ls",
+    "(ls)",
+    "{ git push; }",
+    "! curl",
+    "if ls; then curl; fi",
+    "env git push",
+    "sh -c 'git push'",
+    "for i in 1; do ls; done",
+    "ls 2>&1",
+    "git push >f",
+    "echo $x",
+    "ls | curl",
+    "cd x",
+    "f() { ls; }",
+    "\"git\" push",
+    "ls *",
+    "`ls`",
+    "find . -exec rm {} ;",
+    "sudo -s",
+];
+const JOINTS: [&str; 6] = [" ; ", " && ", " || ", " | ", "\n", " & "];
+
+#[test]
+fn more_text_is_never_judged_weaker() {
+    let policy = policy();
+    let judge = |text: &str| {
+        let forecast = policy.forecast_text(text, "/w".as_ref(), &Grants::default());
+        strictness(&forecast.verdict)
+    };
+    let alone: Vec<u8> = PIECES.iter().map(|piece| judge(piece)).collect();
+    check!().with_generator(produce::<(u8, u8, u8, u8)>()).for_each(|(a, b, joint, nest)| {
+        let (a, b) = (usize::from(*a) % PIECES.len(), usize::from(*b) % PIECES.len());
+        let joint = JOINTS[usize::from(*joint) % JOINTS.len()];
+        let text = format!("{}{joint}{}", PIECES[a], PIECES[b]);
+        let text = match nest % 4 {
+            0 => text,
+            1 => format!("({text})"),
+            2 => format!("bash -lc '{}'", text.replace('\'', "'\\''")),
+            _ => format!("while false; do {text}\ndone"),
+        };
+        assert!(judge(&text) >= alone[a].max(alone[b]), "{text:?}");
+    });
+}
+
+#[test]
+fn words_are_never_judged_weaker_than_what_they_start() {
+    let policy = policy();
+    let words = [
+        "git",
+        "push",
+        "env",
+        "-S",
+        "git push",
+        "sh",
+        "-c",
+        "curl x; rm y",
+        "timeout",
+        "5",
+        "--weird",
+        "busybox",
+        "/lib64/ld-linux-x86-64.so.2",
+        "--preload",
+        "/usr/bin/rm",
+        "find",
+        "-exec",
+        ";",
+        "{}",
+        "xargs",
+        "sudo",
+        "-u",
+        "root",
+        "X=1",
+        "--",
+        "-",
+        "",
+        "é",
+        "npm",
+        "exec",
+        "eval",
+        "$x",
+        "curl",
+    ];
+    check!().with_generator(produce::<Vec<u8>>().with().len(1..10_usize)).for_each(|choices| {
+        let argv: Vec<&str> =
+            choices.iter().map(|choice| words[usize::from(*choice) % words.len()]).collect();
+        let real = policy.exec(exec(&argv), &Grants::default());
+        let said = policy.forecast(exec(&argv), &Grants::default());
+        assert!(strictness(&said.verdict) >= strictness(&real), "{argv:?}");
+        // Quoted, it is the same command.
+        let quoted: Vec<String> =
+            argv.iter().map(|word| format!("'{}'", word.replace('\'', "'\\''"))).collect();
+        let text = policy.forecast_text(
+            &quoted.join(" "),
+            "/home/alice/proj".as_ref(),
+            &Grants::default(),
+        );
+        assert!(strictness(&text.verdict) >= strictness(&said.verdict), "{argv:?}");
+    });
 }
