@@ -251,7 +251,7 @@ impl<'a> Seen<'a> {
                 wrapper::set(&mut shell, name.into(), value.into());
             }
         }
-        let names: Vec<PathBuf> = script.commands.iter().map(|simple| innermost(simple)).collect();
+        let names: Vec<PathBuf> = script.commands.iter().map(innermost).collect();
         for (number, simple) in script.commands.iter().enumerate() {
             let mut exec = Exec {
                 path: PathBuf::from(&simple.argv[0]),

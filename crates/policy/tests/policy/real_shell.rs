@@ -80,6 +80,7 @@ fn against(shell: &str, seed: u64) {
     }
     let counts =
         format!("{scripts} scripts, {programs} programs, {understood} clear, {allowed} allowed");
+    fs::remove_dir_all(lab.work.parent().expect("its place")).expect("removed");
     eprintln!("{}: {counts}", shell.display());
     assert!(understood >= FEWEST && allowed > FEWEST / 5 && programs > FEWEST, "{counts}");
 }
@@ -117,8 +118,8 @@ struct Lab {
 impl Lab {
     fn new(shell: &Path) -> Self {
         let name = shell.file_name().expect("a name").to_string_lossy();
-        let lab = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("real-shell-{name}"));
-        let _ = fs::remove_dir_all(&lab);
+        let name = format!("real-shell-{}-{}", name, std::process::id());
+        let lab = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let (programs, work, log) = (lab.join("bin"), lab.join("work"), lab.join("log"));
         fs::create_dir_all(&programs).expect("a directory");
         fs::create_dir_all(work.join("sub")).expect("a directory");
