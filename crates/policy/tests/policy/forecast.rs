@@ -108,6 +108,8 @@ fn a_forbidden_command_is_refused_wherever_it_stands() {
         "bash <<< 'git push'",
         "ssh host git push",
         "timeout --unheard-of 5 git push",
+        "timeout --unheard-of value 5 git push",
+        "valgrind --a b --c=d git push",
         "/lib64/ld-linux-x86-64.so.2 /usr/bin/git push",
         "git push $x *.rs {a,b}",
         "rm -rf x",
