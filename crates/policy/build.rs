@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 #[path = "build/commands.rs"]
 mod commands;
+#[path = "build/wrappers.rs"]
+mod wrappers;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -207,6 +209,7 @@ fn main() {
     write("presets.rs", &presets());
     println!("cargo::rerun-if-changed=build");
     write("commands.rs", &commands::table());
+    write("wrappers.rs", &wrappers::table());
     write("broad.rs", &too_broad());
     write("answers.rs", &answers());
 }

@@ -145,7 +145,13 @@ impl Commands {
         &self.known
     }
 
-    pub(crate) fn exec(&self, attempt: Exec, grants: &Grants) -> Verdict<Exec> {
+    /// The paths that rules know programs by.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.paths.keys()
+    }
+
+    /// The verdict on this program, whatever it may run by itself.
+    pub(crate) fn alone(&self, attempt: Exec, grants: &Grants) -> Verdict<Exec> {
         let Judged { ruling, spoken, place } = self.judge(&attempt);
         let findings = knowledge::findings(&attempt, &self.place);
         let doubt = findings.iter().find(|finding| finding.asks_although(spoken));

@@ -42,7 +42,7 @@ use crate::writing::Git;
 /// performs no input or output and reads no clock.
 #[derive(Debug)]
 pub struct Policy {
-    commands: Commands,
+    pub(crate) commands: Commands,
     tools: Tools,
     resting: usize,
     /// The day it was compiled for.

@@ -1,7 +1,7 @@
 //! Where a session would start from, with its policy and without anything started:
 //! what `remit explain` and `remit policy` look from, and [`crate::prepare`] as well.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use remit_policy::{
@@ -82,16 +82,28 @@ impl Standpoint {
         self.purpose.statements(&self.policy, &self.loaded.texts)
     }
 
+    /// Where a session here finds programs: as called, and links followed.
+    pub fn programs(&self) -> impl Fn(&OsStr, &Path) -> Option<(PathBuf, PathBuf)> + use<> {
+        let environment = prepare::environment(&self.policy, &self.places, self.agent);
+        move |name, cwd| {
+            let path = prepare::find(name, cwd, &environment).ok()?;
+            let file = path.canonicalize().ok()?;
+            Some((path, file))
+        }
+    }
+
     /// The program that a session here would find for `argv`, as it would be judged
     /// at its start. Variables that change what programs do are those of a session.
+    /// One that is not there is judged by its name.
     ///
     /// # Errors
     ///
-    /// If there is no command, or no program of that name.
+    /// If there is no command.
     pub fn exec(&self, argv: Vec<OsString>) -> Result<Exec, RunError> {
         let first = argv.first().ok_or(RunError::NoCommand)?;
         let environment = prepare::environment(&self.policy, &self.places, self.agent);
-        let path = prepare::find(first, &self.workspace, &environment)?;
+        let found = prepare::find(first, &self.workspace, &environment);
+        let path = found.unwrap_or_else(|_| PathBuf::from(first));
         let telling = |(name, _): &(OsString, OsString)| self.policy.minds(name);
         Ok(Exec {
             program: path.canonicalize().ok(),

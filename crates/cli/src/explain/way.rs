@@ -1,12 +1,9 @@
 //! The two ways to judge a command: by its text, and where it really starts.
 
-use std::ffi::OsString;
-
-use remit_policy::{Basis, Decision, Exec, Grants, learn, past};
+use remit_policy::{Decision, Exec, Forecast, Grants, Outcome, past};
 use remit_supervisor::Standpoint;
-use remit_supervisor::session::RunError;
 
-use super::told::Told;
+use super::told::{Part, Told};
 
 /// A command with its arguments.
 pub(super) fn command(stand: &Standpoint, exec: Exec) -> Told {
@@ -23,29 +20,28 @@ pub(super) fn command(stand: &Standpoint, exec: Exec) -> Told {
 }
 
 /// A text for a shell.
-pub(super) fn shell(stand: &Standpoint, text: &str) -> Result<Told, RunError> {
-    let exec = stand.exec(["sh", "-c", text].map(OsString::from).to_vec())?;
-    Ok(command(stand, exec))
+pub(super) fn shell(stand: &Standpoint, text: &str) -> Told {
+    let which = stand.programs();
+    let grants = Grants::default();
+    foretold(stand.policy.forecast_text_with(text, &stand.workspace, &grants, &which))
 }
 
-/// What can be said of a command before it runs. What a program would do with a
-/// text, or start in its turn, is judged when it starts; here it is a doubt, and
-/// what is in doubt is asked about.
+/// What can be said of a command before it runs.
 fn forecast(stand: &Standpoint, exec: Exec) -> Told {
-    let program = exec.path.to_string_lossy().into_owned();
-    let shown = remit_policy::show::command(&exec.argv);
-    let runs_another = learn::runs_another(&program);
-    let told = Told::of(stand.policy.exec(exec, &Grants::default()));
-    let Some(why) = runs_another else { return told };
-    let told = told.doubted(vec![(shown, why.to_owned())]);
-    match told.decision() {
-        Decision::Allow => {
-            let basis = Basis {
-                justification: Some(why.to_owned()),
-                ..Basis::built_in("commands: not fully understood")
-            };
-            told.decided_by(past::Ruled { decision: Decision::Ask, basis })
-        }
-        Decision::Ask | Decision::Refuse => told,
-    }
+    let which = stand.programs();
+    foretold(stand.policy.forecast_with(exec, &Grants::default(), &which))
+}
+
+fn foretold(Forecast { verdict, parts, doubts }: Forecast) -> Told {
+    let parts = parts.into_iter().map(|part| {
+        let decision = match part.outcome {
+            Outcome::Allow => Decision::Allow,
+            Outcome::Ask => Decision::Ask,
+            Outcome::Refuse => Decision::Refuse,
+        };
+        let ruled = past::Ruled { decision, basis: part.basis };
+        Part::new(remit_policy::show::command(&part.argv), ruled)
+    });
+    let doubts = doubts.into_iter().map(|doubt| (doubt.what, doubt.why.to_owned()));
+    Told::of(verdict).in_parts(parts.collect()).doubted(doubts.collect())
 }
