@@ -19,6 +19,7 @@ mod who;
 mod world;
 
 mod agents;
+mod answers;
 mod approvals;
 mod bad_input;
 mod boundary;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         handover::all(),
         overlay::all(),
         approvals::all(),
+        answers::all(),
         evidence::all(),
         bad_input::all(),
         escapes::all(),
