@@ -19,6 +19,7 @@ mod who;
 mod world;
 
 mod agents;
+mod answers;
 mod approvals;
 mod asked;
 mod bad_input;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         overlay::all(),
         approvals::all(),
         asked::all(),
+        answers::all(),
         evidence::all(),
         exec_binding::all(),
         exec_identity::all(),

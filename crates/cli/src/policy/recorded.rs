@@ -124,6 +124,7 @@ fn read_one(kind: &Kind, told: &HashSet<u64>) -> One {
         };
     match kind {
         Kind::Exec {
+            process,
             program,
             argv,
             cwd,
@@ -134,7 +135,8 @@ fn read_one(kind: &Kind, told: &HashSet<u64>) -> One {
             attempt,
             ..
         } => {
-            let exec = exec(program.as_ref(), argv, cwd, environment, circumstances);
+            let exec =
+                exec(program.as_ref(), argv, cwd, environment, circumstances, &process.program);
             read(*attempt, exec, *verdict, basis)
         }
         Kind::Connect { process, host, port, verdict, basis, attempt, .. } => {
@@ -216,6 +218,7 @@ fn exec(
     cwd: &Text,
     environment: &[Text],
     circumstances: &Circumstances,
+    by: &Text,
 ) -> Option<Tried> {
     let Circumstances { path: spelt, copy_of, stdin, fed_by, feeds } = circumstances;
     let variable = |text: &Text| {
@@ -233,6 +236,7 @@ fn exec(
         copy_of: copy_of.iter().map(path).collect(),
         environment: environment?,
         stdin: *stdin,
+        by: Some(path(by)).filter(|by| !by.as_os_str().is_empty()),
         fed_by: fed_by.as_ref().map(path),
         feeds: feeds.as_ref().map(path),
     })))
