@@ -11,7 +11,7 @@ use remit_policy::{Answer, Basis, Choice};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, getpid, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
-use rustix::termios::{LocalModes, OptionalActions, Winsize};
+use rustix::termios::{InputModes, LocalModes, OptionalActions, Winsize};
 use rustix::termios::{tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
 use super::*;
@@ -577,6 +577,7 @@ fn what_is_typed_is_told_unless_a_program_reads_a_line_unseen() {
     let modes = |line: bool, echo: bool| {
         let mut modes = tcgetattr(&world.program).unwrap();
         modes.local_modes.set(LocalModes::ICANON, line);
+        modes.input_modes.set(InputModes::ICRNL, line);
         modes.local_modes.set(LocalModes::ECHO, echo);
         tcsetattr(&world.program, OptionalActions::Now, &modes).unwrap();
     };
