@@ -60,6 +60,7 @@ struct Grammar {
     old: bool,
     #[serde(default)]
     never_ends: bool,
+    ends_after: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -206,7 +207,7 @@ fn grammars(
 ) {
     out.push_str("pub(super) const GRAMMARS: &[Grammar] = &[\n");
     for (number, row) in rows.iter().enumerate() {
-        let Grammar { globals, values, flags, skip, single, old, never_ends, .. } = row;
+        let Grammar { globals, values, flags, skip, single, old, never_ends, ends_after, .. } = row;
         for program in expand(&row.programs, groups) {
             let about = known.entry(program.clone()).or_default();
             assert!(about.grammar.is_none(), "`{program}` has two grammars");
@@ -218,7 +219,8 @@ fn grammars(
         let _ = writeln!(
             out,
             "    Grammar {{ globals: &{globals:?}, values: &{values:?}, flags: &{flags:?}, \
-             skip: &{skip:?}, single: {single}, old: {old}, never_ends: {never_ends} }},"
+             skip: &{skip:?}, single: {single}, old: {old}, never_ends: {never_ends}, \
+             ends_after: {ends_after:?} }},"
         );
     }
     out.push_str("];\n");

@@ -117,7 +117,8 @@ fn what_only_reads_is_never_asked_about_whatever_the_bytes() {
 }
 
 /// `sed x -e y` takes another word for its script than `sed x`, and `x -- y` no
-/// options any more: these are other commands, and no addition.
+/// options any more: these are other commands, and no addition. A program that is
+/// given `--help` and nothing else only says what it is.
 #[test]
 fn an_argument_added_behind_never_takes_a_question_away() {
     let dangerous: Vec<_> = HARMFUL
@@ -132,6 +133,9 @@ fn an_argument_added_behind_never_takes_a_question_away() {
             let line = dangerous[*line];
             let mut added = exec(line);
             added.argv.extend(more.iter().map(|word| OsString::from(MORE[word % MORE.len()])));
+            if added.argv[1..] == ["--help"] {
+                return;
+            }
             assert!(asks(&added) >= asks(&exec(line)), "{line}: {:?}", added.argv);
         },
     );

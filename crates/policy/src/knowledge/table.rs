@@ -24,6 +24,8 @@ pub(super) struct Grammar {
     pub(super) old: bool,
     /// Options are options after `--` too.
     pub(super) never_ends: bool,
+    /// After so many operands the options are those of another command.
+    pub(super) ends_after: Option<usize>,
 }
 
 /// A row of what is worth saying. All conditions hold at once; of a list, one.

@@ -42,7 +42,7 @@ pub(super) fn history<'a>(
     })
 }
 
-/// A value that is a directory outside the workspace.
+/// A value that is a directory outside the workspace and the session's own.
 pub(super) fn abroad<'a>(
     values: impl Iterator<Item = &'a [u8]>,
     cwd: &Path,
@@ -50,8 +50,8 @@ pub(super) fn abroad<'a>(
 ) -> Option<Target> {
     let mut values = values;
     let outside = |word: &[u8]| {
-        let inside =
-            resolve(word, cwd, place).is_some_and(|path| path.starts_with(&place.workspace));
+        let inside = resolve(word, cwd, place)
+            .is_some_and(|path| path.starts_with(&place.workspace) || is_own(&path));
         (!inside).then(|| Target { words: quoted(word) })
     };
     values.find_map(outside)
@@ -72,7 +72,6 @@ pub(super) fn grave(word: &[u8], cwd: &Path, place: &Place) -> Option<Target> {
     if place.workspace.starts_with(&path) {
         return target("the workspace itself");
     }
-    let own = OWN.iter().any(|own| path.starts_with(own) && path != Path::new(own));
     if path.starts_with(&place.workspace) {
         let inside = path.strip_prefix(&place.workspace).unwrap_or(&path);
         let of_git = |part: Component<'_>| {
@@ -88,7 +87,12 @@ pub(super) fn grave(word: &[u8], cwd: &Path, place: &Place) -> Option<Target> {
             None
         };
     }
-    if own { None } else { target(&format!("{}, outside the workspace", quoted(word))) }
+    if is_own(&path) { None } else { target(&format!("{}, outside the workspace", quoted(word))) }
+}
+
+/// Whether a path is below a directory that only the session has.
+fn is_own(path: &Path) -> bool {
+    OWN.iter().any(|own| path.starts_with(own) && path != Path::new(own))
 }
 
 /// The absolute path that a word means, without `.` and `..`. A part of it that

@@ -122,6 +122,13 @@ fn what_only_looks_like_it_is_not_found() {
         "chmod +x x",
         "kill -9 1234",
         "git -C sub status",
+        "git -C /tmp/copy log",
+        "env -i PATH=/bin curl -sS x.example",
+        "env PATH=/bin x -S",
+        "ssh host ls -R -L x",
+        "ssh -v host tar -xD x",
+        "strace -f ls -p 1",
+        "awk {print} f -l x",
         "sudo --help",
         "docker --version",
         "mount",
@@ -179,6 +186,10 @@ fn a_program_is_known_under_all_its_names() {
     check("python3 -mtwine upload dist/x", "high publishing");
     check("node /usr/lib/node_modules/npm/bin/npm-cli.js publish", "high publishing");
     check("node -r ./x.js /usr/bin/npm publish", "high publishing");
+    check("env -iS id", "medium hidden-command");
+    check("env -i A=b -S id", "medium hidden-command");
+    check("ssh host -R 1:2:3", "high tunnel");
+    check("ssh -R 1:2:3 host ls", "high tunnel");
     check("sudo --help x", "high privilege");
     check("mv .git x", "medium deletion");
     check("mkfs.ext4 /dev/sda", "high disk");

@@ -38,6 +38,7 @@ impl<'a> Line<'a> {
     pub(super) fn parse(arguments: &[&'a [u8]], grammar: Grammar) -> Self {
         let mut words = Vec::with_capacity(arguments.len());
         let (mut early, mut ended, mut value_next, mut unsure) = (true, false, false, false);
+        let mut operands = 0;
         for (number, text) in arguments.iter().copied().enumerate() {
             let role = match text {
                 _ if value_next => Role::Value,
@@ -60,6 +61,8 @@ impl<'a> Line<'a> {
             unsure = matches!(role, Role::Long | Role::Letters) && !known && !text.contains(&b'=');
             if role == (Role::Operand { certain: true }) && !is_any(text, grammar.skip) {
                 early = false;
+                operands += 1;
+                ended |= grammar.ends_after.is_some_and(|most| operands >= most);
             }
             words.push(word);
         }
