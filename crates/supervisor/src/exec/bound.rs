@@ -27,6 +27,10 @@ pub(crate) struct Bound {
     named: Vec<Named>,
     /// SHA-256 in hex of all of it and the arguments.
     pub(crate) digest: String,
+    /// The same of what a yes for longer than once is bound to: what runs, and where
+    /// links lead. What else is named may be there or not, and may say another thing
+    /// the next time.
+    pub(crate) lasting: String,
 }
 
 /// An existing thing that the attempt names.
@@ -94,8 +98,10 @@ impl Bound {
             program,
             named,
             digest: String::new(),
+            lasting: String::new(),
         };
-        bound.digest = bound.digest_with(exec);
+        bound.digest = bound.digest_with(exec, |_| true);
+        bound.lasting = bound.digest_with(exec, Named::runs_or_leads);
         bound
     }
 
@@ -165,7 +171,7 @@ impl Bound {
     }
 
     /// Every part with its length before it, so that no two attempts are alike.
-    fn digest_with(&self, exec: &Exec) -> String {
+    fn digest_with(&self, exec: &Exec, counts: impl Fn(&Named) -> bool) -> String {
         let mut hash = Sha256::new();
         let mut part = |bytes: &[u8]| {
             hash.update((bytes.len() as u64).to_be_bytes());
@@ -182,7 +188,8 @@ impl Bound {
             part(name.as_bytes());
             part(value.as_bytes());
         }
-        for named in self.files() {
+        let program = self.program.iter();
+        for named in program.chain(self.named.iter().filter(|named| counts(named))) {
             part(named.word.as_os_str().as_bytes());
             part(named.path.as_deref().unwrap_or(Path::new("")).as_os_str().as_bytes());
             part(named.contents.as_ref().map_or(&[][..], |digest| digest));
@@ -222,6 +229,11 @@ impl Named {
         }
         self.identity == identity
             && self.contents.is_none_or(|then| contents.digest(now).is_ok_and(|now| now == then))
+    }
+
+    /// Whether it is code that runs, or the way to it goes over a link.
+    fn runs_or_leads(&self) -> bool {
+        self.is_script || self.trail.len() > 1
     }
 
     fn shown(&self) -> String {

@@ -22,8 +22,8 @@ pub(crate) struct Asked<A> {
     /// Where a reviewer is asked first.
     review: Option<Review>,
     since: Instant,
-    /// What a yes is bound to, as [`Ask::digest`].
-    digest: String,
+    /// What a yes for longer than once is bound to.
+    lasting: String,
 }
 
 impl<A> Asked<A> {
@@ -39,7 +39,7 @@ impl Gate {
         facts: &Facts,
         attempt: u64,
         question: Question<A>,
-        Shown { details: further, digest }: Shown,
+        Shown { details: further, digest, lasting }: Shown,
     ) -> Result<Judged<A>, AppendError> {
         let summary = question.attempt().summary();
         let mut details = question.attempt().particulars(facts);
@@ -74,7 +74,7 @@ impl Gate {
             findings: question.findings().to_vec(),
             needs_a_person: question.needs_a_person(),
             proposal: question.proposal().map(|it| self.credentials.masked(&it.rule())),
-            digest: digest.clone(),
+            digest,
             posed_at: now.to_string(),
             expires_at: (now + policy.approvals().patience).to_string(),
         };
@@ -104,7 +104,7 @@ impl Gate {
                     waiting,
                     review,
                     since,
-                    digest,
+                    lasting,
                 })))
             }
             Err(why) => {
@@ -158,7 +158,7 @@ impl Gate {
     /// policy that was changed to refuse it needs no answer. What an answer needs is
     /// what the policy in force says when it comes.
     pub(crate) async fn settle<A: Recorded>(&self, asked: Asked<A>) -> Result<Permit<A>, Refusal> {
-        let Asked { attempt, question, facts, waiting, review, since, digest } = asked;
+        let Asked { attempt, question, facts, waiting, review, since, lasting } = asked;
         let Waiting { id, answer } = waiting;
         let patience = self.policy().approvals().patience;
         let answered = self.answered(id, answer, review);
@@ -201,7 +201,7 @@ impl Gate {
                     self.keep(attempt, permit.attempt(), &proposal, &answer);
                 }
                 if let Some(grant) = permit.attempt().grant(answer.choice) {
-                    self.approve(digest);
+                    self.approve(lasting);
                     match policy.approvals().session_expiry {
                         Some(length) => self.grants().add_until(grant, now() + length),
                         None => self.grants().add(grant),

@@ -17,6 +17,8 @@ pub(crate) struct Shown {
     /// SHA-256 in hex of everything that a yes is bound to; empty where the
     /// attempt says everything.
     pub(crate) digest: String,
+    /// The same of what a yes for longer than once is bound to.
+    pub(crate) lasting: String,
 }
 
 impl Gate {

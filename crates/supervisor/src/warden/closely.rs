@@ -54,7 +54,7 @@ impl Warden {
         program: Option<(&Place, &Path)>,
     ) -> (Verdict<Exec>, Bound) {
         let bound = Bound::of(task, exec, program, &mut self.memory.contents);
-        (self.gate.judge_bound(exec.clone(), &bound.digest), bound)
+        (self.gate.judge_bound(exec.clone(), &bound.lasting), bound)
     }
 
     /// Writes a verdict down and asks, with what it is bound to, if it says so.
@@ -68,6 +68,7 @@ impl Warden {
         let shown = bound.map_or_else(Shown::default, |bound| Shown {
             details: bound.particulars(),
             digest: bound.digest.clone(),
+            lasting: bound.lasting.clone(),
         });
         match verdict {
             Verdict::Ask(_) => {
