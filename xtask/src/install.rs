@@ -10,7 +10,7 @@ use crate::process::{find, is_root, run, succeeds};
 use crate::{Failure, say};
 
 /// A program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 29] = [
+const PROGRAMS: [(&str, &str); 30] = [
     ("bwrap", "bubblewrap"),       // the rival beside which the start is measured
     ("busybox", "busybox-static"), // a static program that resolves names by itself
     ("cargo", "cargo"),            // a toolchain that every account can run
@@ -19,6 +19,7 @@ const PROGRAMS: [(&str, &str); 29] = [
     ("curl", "curl"),              // connections as agents make them
     ("git", "git"),                // the repository in every workspace
     ("go", "golang-go"),           // static binaries that obey no proxy variable
+    ("gettext", "gettext-base"),   // a program that only prints, and is nobody's to know
     ("gdb", "gdb"),                // a debugger, which is refused
     ("htop", "htop"),              // a full-screen program that reads processes
     ("ip", "iproute2"),            // the tests' own network

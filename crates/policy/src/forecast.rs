@@ -130,6 +130,9 @@ impl Commands {
                 Run::Command(inner) if applet => seen.exec(inner, 1),
                 Run::Command(inner) => {
                     let argv = inner.argv.clone();
+                    // What the loader's file is a copy of was said of what it loads.
+                    let copies = exec.copy_of.iter().filter(|path| !wrapper::hides(path));
+                    let inner = Exec { copy_of: copies.cloned().collect(), ..inner };
                     let verdict = match wrapper::hidden(&inner) {
                         None => self.alone(inner, grants),
                         Some(next) if depth < wrapper::DEEPEST => {

@@ -99,7 +99,8 @@ pub(crate) fn findings(exec: &Exec, place: &Place) -> Vec<Finding> {
     let View { names, arguments } = &views[0];
     findings.extend(targets::secrets(names, arguments, &exec.cwd, place));
     let names: Vec<_> = views.iter().flat_map(|view| view.names.iter().copied()).collect();
-    for (name, value) in &exec.environment {
+    // What Git was started with has been judged; it hands that on, and adds its own.
+    for (name, value) in exec.environment.iter().filter(|_| !own_part) {
         let variable = variables::named(name).filter(|variable| variable.matters(value, &names));
         findings.extend(variable.and_then(|variable| variable.finding(name, value)));
     }
@@ -114,10 +115,7 @@ pub(crate) fn findings(exec: &Exec, place: &Place) -> Vec<Finding> {
 /// are by a repository, is judged when it starts.
 pub(crate) fn reads_only(exec: &Exec, place: &Place) -> bool {
     let Some(program) = &exec.program else { return false };
-    let is_system = |path: &Path| {
-        path.parent().is_some_and(|parent| SYSTEM.iter().any(|system| parent == Path::new(system)))
-    };
-    if !is_system(&exec.path) || !is_system(program) {
+    if !is_system(&exec.path) || !is_system(program) || !exec.copy_of.is_empty() {
         return false;
     }
     let names = names::of(exec);
@@ -141,7 +139,7 @@ pub(crate) fn reads_only(exec: &Exec, place: &Place) -> bool {
 /// things than its arguments say, so that a permission for the command is none for
 /// this.
 pub(crate) fn is_poisoned(exec: &Exec, counts: impl Fn(&OsStr) -> bool) -> bool {
-    if exec.environment.is_empty() {
+    if exec.environment.is_empty() || is_part_of_git(exec) {
         return false;
     }
     let views = names::views(exec);
@@ -195,6 +193,11 @@ pub(crate) fn places_of(name: &str) -> impl Iterator<Item = PathBuf> + '_ {
     ["/usr/bin", "/usr/sbin", "/usr/local/bin"]
         .into_iter()
         .map(move |place| Path::new(place).join(name))
+}
+
+/// Whether the system keeps a program there, where no session writes.
+pub fn is_system(path: &Path) -> bool {
+    path.parent().is_some_and(|parent| SYSTEM.iter().any(|system| parent == Path::new(system)))
 }
 
 /// Directories that a session does not write to. `/bin` and `/sbin` lead to those

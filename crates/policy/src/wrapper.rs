@@ -100,6 +100,11 @@ pub(crate) fn hidden(exec: &Exec) -> Option<Inner> {
     hides.then(|| inner(exec)).filter(|inner| inner.hidden.is_some())
 }
 
+/// Whether a program of this name runs another one without an `execve`.
+pub(crate) fn hides(path: &Path) -> bool {
+    rows(&[last_part(path.as_os_str())]).iter().any(|row| row.hidden.is_some())
+}
+
 /// The rows about a program of one of these names, each once.
 fn rows(names: &[&[u8]]) -> Vec<&'static Row> {
     let mut numbers = Vec::new();

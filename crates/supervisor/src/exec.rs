@@ -20,7 +20,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use remit_policy::{Exec, Policy, show};
+use remit_policy::{Exec, Policy, knowledge, show};
 use remit_sandbox::notify::{self, Notification};
 
 use crate::process::{self, Facts};
@@ -65,13 +65,12 @@ impl Memory {
         streams: &Streams,
     ) {
         if let Some(place) = place {
-            exec.copy_of = self.copies.of(
-                policy,
-                place,
-                exec.program.as_deref(),
-                &exec.path,
-                &mut self.contents,
-            );
+            // What the system keeps goes by its own name: some keep one file for many.
+            if !exec.program.as_deref().is_some_and(knowledge::is_system) {
+                let own = exec.program.as_deref();
+                let contents = &mut self.contents;
+                exec.copy_of = self.copies.of(policy, place, own, &exec.path, contents);
+            }
             let loaded = loader::loaded(exec).map(|path| (path, Place::of(task, path, None)));
             if let Some((path, Ok(loaded))) = loaded {
                 let program = loaded.path();

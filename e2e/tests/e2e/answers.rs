@@ -52,12 +52,12 @@ fn listed(world: &World) -> Value {
 
 fn a_yes_for_the_project_is_kept_listed_and_taken_back(world: &World) {
     world.settings(PROMPT);
-    let say = |word: &str| world.remit(&["run", "--", "printf", word]);
+    let say = |word: &str| world.remit(&["run", "--", "gettext", word]);
     say("hello").fails().says("nobody can be asked");
-    let running = world.start(&["run", "--approvals", "queue", "--", "printf", "hello"]);
+    let running = world.start(&["run", "--approvals", "queue", "--", "gettext", "hello"]);
     let id = question(world);
     let proposal = listed(world)[0]["proposal"].as_str().expect("a proposal").to_owned();
-    assert!(proposal.contains("/printf\", \"hello\"], exact = True"), "{proposal}");
+    assert!(proposal.contains("/gettext\", \"hello\"], exact = True"), "{proposal}");
     world.remit(&["approvals", "answer", &id, "--project", "--note", "greeting"]).succeeds();
     running.finish().succeeds().says("hello").does_not_say("only");
     world.record().has(&["answer_kept", "answers.rules", "hello"]);
@@ -67,7 +67,7 @@ fn a_yes_for_the_project_is_kept_listed_and_taken_back(world: &World) {
     assert!(!file.with_extension("rules.new").exists());
     say("hello").succeeds().says("hello");
     say("other").fails();
-    world.remit(&["run", "--", "printf", "hello", "more"]).fails();
+    world.remit(&["run", "--", "gettext", "hello", "more"]).fails();
     let rules = world.remit(&["approvals", "rules"]).succeeds().out;
     for words in ["1  until 20", "hello", "answered by", "at another terminal", "greeting"] {
         assert!(rules.contains(words), "{words}:\n{rules}");
@@ -77,24 +77,24 @@ fn a_yes_for_the_project_is_kept_listed_and_taken_back(world: &World) {
     assert_eq!(world.remit(&["approvals", "rules", "--json"]).succeeds().out.trim(), "[]");
     say("hello").fails();
     // A rule that was put there by hand would hold everywhere.
-    world.write(&file, "prefix_rule(pattern = [\"printf\"])\n");
+    world.write(&file, "prefix_rule(pattern = [\"gettext\"])\n");
     say("hello").fails().says("answers.rules").says("line 1");
 }
 
 fn a_yes_for_the_project_holds_in_no_other(world: &World) {
     world.settings(PROMPT);
-    let running = world.start(&["run", "--approvals", "queue", "--", "printf", "hello"]);
+    let running = world.start(&["run", "--approvals", "queue", "--", "gettext", "hello"]);
     world.remit(&["approvals", "answer", &question(world), "--project"]).succeeds();
     running.finish().succeeds();
     let other = world.workspace_under_tmp();
     let other = other.to_str().expect("text");
-    world.remit(&["run", "-C", other, "--", "printf", "hello"]).fails();
+    world.remit(&["run", "-C", other, "--", "gettext", "hello"]).fails();
     let file = world.home.join(".config/remit/rules/answers.rules");
     let text = fs::read_to_string(&file).expect("the file of answers");
     let day = text.split(" until ").nth(1).and_then(|rest| rest.split(' ').next());
     let over = text.replace(day.expect("its day"), "2020-01-01");
     world.write(&file, &over);
-    world.remit(&["run", "--", "printf", "hello"]).fails().says("nobody can be asked");
+    world.remit(&["run", "--", "gettext", "hello"]).fails().says("nobody can be asked");
     world.remit(&["approvals", "rules"]).succeeds().says("until 2020-01-01, over");
 }
 

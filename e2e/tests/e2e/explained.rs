@@ -53,7 +53,7 @@ fn explain_says_what_a_session_then_does(world: &World) {
     check(&["write", "/usr/bin/x"], 11);
     check(&["connect", "no destination"], 1);
     check(&["exec"], 2);
-    check(&["exec", "no-such-program"], 1);
+    check(&["exec", "no-such-program"], 0);
     for (script, works) in [
         ("git push", false),
         ("git status", true),

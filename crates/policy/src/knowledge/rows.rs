@@ -14,7 +14,10 @@ use crate::filesystem::Place;
 /// What a row says about this command, if it is about it.
 pub(super) fn finding(row: &Row, line: &Line<'_>, cwd: &Path, place: &Place) -> Option<Finding> {
     let behind = line.behind(row.subcommand)?;
-    let has = |options: &[&str]| options.is_empty() || line.has(options, row.globals);
+    let has = |options: &[&str]| {
+        let mut values = line.values_of(options, row.globals);
+        options.is_empty() || values.any(|value| !is_any(value, row.harmless))
+    };
     let mut operands = line.operands(behind);
     let about = has(row.options)
         && has(row.also)

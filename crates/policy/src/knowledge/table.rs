@@ -37,6 +37,8 @@ pub(super) struct Row {
     pub(super) globals: bool,
     /// `-x`, `--name`, `-name`, or with a glob for the value: `-X=DELETE`.
     pub(super) options: Strings,
+    /// Values of them that say nothing, as globs.
+    pub(super) harmless: Strings,
     pub(super) also: Strings,
     /// Globs for an operand behind the subcommand.
     pub(super) operands: Strings,

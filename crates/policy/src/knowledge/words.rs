@@ -95,11 +95,6 @@ impl<'a> Line<'a> {
         None
     }
 
-    /// Whether one of these options is given; `early`: before the subcommand.
-    pub(super) fn has(&self, options: &[&str], early: bool) -> bool {
-        self.values_of(options, early).next().is_some()
-    }
-
     /// For each place where one of these options is given, what may be its value.
     pub(super) fn values_of<'s>(
         &'s self,
@@ -199,7 +194,7 @@ impl<'a> Word<'a> {
         }
     }
 
-    /// As [`Line::has`], whatever it is: a word that begins with a dash, value or
+    /// Whether it is this option, whatever else it may be: a word that begins with a dash, value or
     /// operand as it may be, is taken for an option with all its letters.
     pub(super) fn could_be(&self, option: &str) -> bool {
         let text = self.text;
