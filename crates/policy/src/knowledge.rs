@@ -99,7 +99,8 @@ pub(crate) fn findings(exec: &Exec, place: &Place) -> Vec<Finding> {
     let View { names, arguments } = &views[0];
     findings.extend(targets::secrets(names, arguments, &exec.cwd, place));
     let names: Vec<_> = views.iter().flat_map(|view| view.names.iter().copied()).collect();
-    for (name, value) in &exec.environment {
+    // What Git was started with has been judged; it hands that on, and adds its own.
+    for (name, value) in exec.environment.iter().filter(|_| !own_part) {
         let variable = variables::named(name).filter(|variable| variable.matters(value, &names));
         findings.extend(variable.and_then(|variable| variable.finding(name, value)));
     }
@@ -140,7 +141,7 @@ pub(crate) fn reads_only(exec: &Exec, place: &Place) -> bool {
 /// Whether a variable makes the program do other things than its arguments say,
 /// so that a permission for the command is none for this.
 pub(crate) fn is_poisoned(exec: &Exec) -> bool {
-    if exec.environment.is_empty() {
+    if exec.environment.is_empty() || is_part_of_git(exec) {
         return false;
     }
     let views = names::views(exec);

@@ -294,6 +294,7 @@ fn git_clones_over_ssh(world: &World) {
         let text = fs::read_to_string(internet.folder().join(name)).expect("made before");
         internet.script(name, &text);
     }
+    world.rules("prefix_rule(pattern = [\"git\", \"-c\"], decision = \"allow\")\n");
     let ssh = "ssh -i $PWD/userkey -o UserKnownHostsFile=$PWD/known -o IdentitiesOnly=yes -o BatchMode=yes";
     let repository = internet.folder().join("repositories/project.git").display().to_string();
     let script = format!(

@@ -127,6 +127,7 @@ fn a_secret_in_a_path_is_not_written_down(world: &World) {
             "url = \"https://api.example/{secret}/x\"\nurl = \"http://api.example/{secret}/y\"\n"
         ),
     );
+    world.rules("prefix_rule(pattern = [\"curl\"], decision = \"allow\")\n");
     internet.inside("curl -sS -m 10 -K urls");
     assert!(internet.saw(&[secret, "/x"]).is_empty(), "a secret from inside goes nowhere");
     let record = world.record();

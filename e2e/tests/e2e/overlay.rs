@@ -186,18 +186,19 @@ fn git_works_inside_and_its_commit_can_be_applied(world: &World) {
 }
 
 fn a_link_put_in_the_place_of_a_directory_leads_nowhere(world: &World) {
-    world.write(&world.workspace.join("d/authorized_keys"), "x");
+    world.write(&world.workspace.join("d/note"), "x");
     let ssh = world.home.join(".ssh");
     let script = format!(
-        "echo evil > d/authorized_keys; mkdir e; echo evil > e/authorized_keys; \
-         mv d kept; ln -s {0} d; ln -s {0}/id_ed25519 key",
-        ssh.display()
+        "import os\nos.symlink({0:?}, 'd')\nos.symlink({0:?} + '/id_ed25519', 'key')\n",
+        ssh.display().to_string()
+    );
+    world.write(&world.home.join("links.py"), &script);
+    let script = format!(
+        "echo evil > d/note; mkdir e; echo evil > e/note; mv d kept; python3 -B {}",
+        world.home.join("links.py").display()
     );
     on_copy(world, &script).succeeds();
-    assert_eq!(
-        listed(world),
-        ["T d", "A e", "A e/authorized_keys", "A kept", "A kept/authorized_keys", "A key"]
-    );
+    assert_eq!(listed(world), ["T d", "A e", "A e/note", "A kept", "A kept/note", "A key"]);
     changes(world, "show", &["--diff"]).succeeds().does_not_say(SECRET);
     changes(world, "apply", &[]).fails().says("lead out of the workspace");
     assert!(!world.workspace.join("key").is_symlink());
@@ -263,6 +264,8 @@ fn a_change_of_the_host_meanwhile_is_a_conflict(world: &World) {
 
 fn deletions_and_protected_names_need_a_yes(world: &World) {
     world.write(&world.workspace.join("gone"), "x");
+    // The text of the script names what Git runs, and would be asked about.
+    world.rules("prefix_rule(pattern = [\"sh\"], decision = \"allow\")\n");
     let script = "rm gone; echo x > .envrc; mkdir -p .vscode vendor/x/.git/hooks bare/objects bare/refs; \
                   echo x > .vscode/tasks.json; echo x > vendor/x/.git/hooks/pre-commit; \
                   echo x > bare/HEAD; echo x > bare/config; echo x > .git/info/attributes; echo fine > fine";

@@ -19,7 +19,7 @@ pub(super) struct Model {
 const SCRIPT: [(&str, &str); 6] = [
     ("shell", "sed -i s/wrld/world/ greet.sh"),
     ("shell", "sh test.sh"),
-    ("shell", "cat ~/.ssh/id_ed25519"),
+    ("shell", "cat < ~/.ssh/id_ed25519"),
     ("fetch", "http://{registry}/greetings/latest"),
     ("shell", "./deploy.sh production"),
     ("done", "The greeting is fixed and tested. I could not deploy: that is not mine to do."),

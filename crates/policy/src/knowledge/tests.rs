@@ -121,12 +121,14 @@ fn what_only_looks_like_it_is_not_found() {
         "chmod 755 x",
         "chmod +x x",
         "kill -9 1234",
+        "vim -u NONE -N -i NONE f",
         "git -C sub status",
         "git -C /tmp/copy log",
         "env -i PATH=/bin curl -sS x.example",
         "env PATH=/bin x -S",
         "ssh host ls -R -L x",
         "ssh -v host tar -xD x",
+        "ssh -o SendEnv=GIT_PROTOCOL git@host git-upload-pack",
         "strace -f ls -p 1",
         "awk {print} f -l x",
         "sudo --help",
@@ -217,6 +219,13 @@ fn git_starts_its_own_parts_unasked_and_nobody_else_does() {
     ] {
         check_exec(&part(path, by), "medium work-loss");
     }
+    let environment = vec![("GIT_CONFIG_PARAMETERS".into(), "'core.sshcommand'='x'".into())];
+    let handed_on = Exec { environment, ..part(core, "/usr/bin/git") };
+    check_exec(&handed_on, "");
+    assert!(!is_poisoned(&handed_on));
+    let taken = Exec { by: Some("/usr/bin/bash".into()), ..handed_on };
+    check_exec(&taken, "medium work-loss, medium environment-poisoning");
+    assert!(is_poisoned(&taken));
     let nobody = Exec { by: None, ..part(core, "") };
     check_exec(&nobody, "medium work-loss");
 }
