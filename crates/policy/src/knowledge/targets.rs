@@ -160,7 +160,8 @@ pub(super) fn secrets(
     };
     let secrets: Vec<_> = SECRETS.iter().filter(counts).collect();
     let at_home = !cwd.starts_with(&place.workspace) || place.home.starts_with(&place.workspace);
-    let lead = |word: &&[u8]| pieces(word).any(|piece| leaves(piece) && is_home(piece, cwd, place));
+    let leads_home =
+        |word: &&[u8]| pieces(word).any(|piece| leaves(piece) && is_home(piece, cwd, place));
     // `tar -C ~ .ssh`: what follows may be meant from there.
     let cwd = if arguments.iter().any(|word| lead(word)) { &place.home } else { cwd };
     let at_home = at_home || cwd == place.home;
