@@ -163,7 +163,7 @@ pub(super) fn secrets(
     let leads_home =
         |word: &&[u8]| pieces(word).any(|piece| leaves(piece) && is_home(piece, cwd, place));
     // `tar -C ~ .ssh`: what follows may be meant from there.
-    let cwd = if arguments.iter().any(|word| lead(word)) { &place.home } else { cwd };
+    let cwd = if arguments.iter().any(leads_home) { &place.home } else { cwd };
     let at_home = at_home || cwd == place.home;
     let pieces = arguments.iter().flat_map(|word| pieces(word));
     let named = pieces.filter_map(|piece| {
