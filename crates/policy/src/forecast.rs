@@ -249,7 +249,7 @@ impl<'a> Seen<'a> {
         self.doubts.extend(script.doubts.iter().cloned());
         let mut shell = Exec { copy_of: Vec::new(), program: None, ..by.clone() };
         for (name, value) in &script.variables {
-            if is_telling(OsStr::new(name)) {
+            if self.minds(OsStr::new(name)) {
                 self.doubts.push(Doubt::new(name, "it changes what later commands do"));
                 wrapper::set(&mut shell, name.into(), value.into());
             }
@@ -279,6 +279,12 @@ impl<'a> Seen<'a> {
                 }
             }
         }
+    }
+
+    /// Whether a verdict may depend on this variable, so that [`Exec::environment`]
+    /// has it.
+    fn minds(&self, variable: &OsStr) -> bool {
+        is_telling(variable)
     }
 
     /// Sets what a command reads, and judges that if it is a text that it may run.
@@ -337,6 +343,8 @@ impl<'a> Seen<'a> {
     /// Judges one program. Where a name may be that of a program which rules know by
     /// its path, it is judged as that as well, for what they forbid or ask.
     fn judge(&mut self, exec: &Exec) {
+        let mut exec = exec.clone();
+        exec.environment.retain(|(name, _)| self.minds(name));
         self.judged(&exec.argv, self.commands.alone(exec.clone(), self.grants));
         if exec.program.is_some() {
             return;

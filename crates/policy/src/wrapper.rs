@@ -164,13 +164,12 @@ fn command_of(by: &Exec, argv: Vec<OsString>) -> Option<Exec> {
     Some(Exec { path, program: None, argv, copy_of: Vec::new(), ..by.clone() })
 }
 
-/// Gives it a variable; the last value of a name counts.
+/// Gives it a variable; the last value of a name counts. All names are kept here;
+/// who judges it knows which of them matter.
 pub(crate) fn set(exec: &mut Exec, name: OsString, value: OsString) {
     exec.environment.retain(|(known, _)| *known != name);
-    if crate::knowledge::is_telling(&name) {
-        let at = exec.environment.partition_point(|(known, _)| *known < name);
-        exec.environment.insert(at, (name, value));
-    }
+    let at = exec.environment.partition_point(|(known, _)| *known < name);
+    exec.environment.insert(at, (name, value));
 }
 
 /// Every name under which a program may be known.

@@ -116,19 +116,16 @@ impl Lexer<'_> {
             let number = word.bare && word.text.bytes().all(|b| b.is_ascii_digit());
             let operator = REDIRECTS.iter().find(|op| self.rest().starts_with(**op));
             match operator.filter(|op| number && !op.starts_with('&')) {
-                Some(operator) => self.redirect(Some(word.text), operator)?,
+                Some(operator) => self.redirect(Some(word), operator)?,
                 None => self.tokens.push(Token::Word(word)),
             }
         }
         Ok(())
     }
 
-    fn redirect(
-        &mut self,
-        descriptor: Option<String>,
-        operator: &'static str,
-    ) -> Result<(), Doubt> {
-        let at = self.at;
+    fn redirect(&mut self, number: Option<Word>, operator: &'static str) -> Result<(), Doubt> {
+        let at = number.as_ref().map_or(self.at, |number| number.span.start);
+        let descriptor = number.map(|number| number.text);
         self.at += operator.len();
         if !matches!(operator, "<<" | "<<-") {
             self.tokens.push(Token::Redirect { descriptor, operator, at });
@@ -232,7 +229,7 @@ impl Lexer<'_> {
         word.span = start..self.at;
         let raw = &self.text[word.span.clone()];
         word.doubt = match raw {
-            "[" | "[[" | "{" | "}" | "{}" | "!=" | "=" => None,
+            "[" | "[[" | "{" | "}" | "!=" | "=" => None,
             _ => word.doubt,
         };
         if word.doubt.is_some() {
@@ -335,6 +332,8 @@ fn special(c: char, last: Last, after: Option<char>) -> Option<&'static str> {
     let begins = last == Last::Nothing;
     match c {
         '*' | '?' | '[' => Some("which files it stands for is known only when it runs"),
+        '{' if after == Some('}') => None,
+        '}' if last == Last::Bare('{') => None,
         '{' | '}' => Some("some shells make several words of it"),
         '~' if begins || matches!(last, Last::Bare('=' | ':')) => {
             Some("whose home it stands for is known only when it runs")

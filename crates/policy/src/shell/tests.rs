@@ -69,6 +69,7 @@ fn plain_commands_are_understood() {
     );
     check("export CI=1 && cargo test", &["export·CI=1", "cargo·test"]);
     check("find . -name a -exec grep b {} +", &["find·.·-name·a·-exec·grep·b·{}·+"]);
+    check("cp -t{} a", &["cp·-t{}·a"]);
     check("find . ! -name a", &["find·.·!·-name·a"]);
     check("make &>/dev/null; command -v git", &["make", "command·-v·git"]);
     check("git push # \\\n", &["git·push"]);
@@ -91,7 +92,17 @@ fn what_is_not_understood_is_doubted_and_its_commands_are_found() {
     doubted("echo `git push`", &["git·push"]);
     doubted("echo \"a $(git push) b\"", &["git·push"]);
     doubted("diff <(git push) >(git pull)", &["git·push", "git·pull"]);
-    for text in ["ls *", "ls a?", "/???/i[d]", "ls {a,b}", "ls ~", "ls ~bob/x", "X=~/y ls"] {
+    for text in [
+        "ls *",
+        "ls a?",
+        "/???/i[d]",
+        "ls {a,b}",
+        "ls {{}",
+        "ls {}}",
+        "ls ~",
+        "ls ~bob/x",
+        "X=~/y ls",
+    ] {
         doubted(text, &[]);
     }
     for text in ["$'\\x69\\x64'", "$\"id\"", "=id", "ls *(e:id:)", "!!", "!git"] {

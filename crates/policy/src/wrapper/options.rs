@@ -28,6 +28,10 @@ pub(super) fn apply(row: &'static Row, exec: &Exec, inner: &mut Inner) {
     if !row.after.is_empty() && !reader.subcommand() {
         return;
     }
+    let asks_about_it = |word: &OsString| matches!(word.as_bytes(), b"--help" | b"--version");
+    if exec.argv.len() == 2 && asks_about_it(&exec.argv[1]) {
+        return;
+    }
     if let Some(why) = row.doubt {
         reader.doubt(0, why);
     }

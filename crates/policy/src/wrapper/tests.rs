@@ -55,6 +55,7 @@ fn the_command_behind_a_wrapper_is_found() {
     check("time -p git push", "git push");
     check("command -p git push", "git push");
     check("command -v git", "");
+    check("gdb --version", "");
     check("exec -a x git push", "git push");
     check("sudo -u root -E X=1 git push", "git push");
     check("doas -u root git push", "git push");

@@ -24,7 +24,10 @@ use remit_policy::{Exec, Grants, Layer, Policy};
 use crate::common::{compile, rules, settings, strictness};
 
 /// Programs that write down how they were called.
-const NAMES: [&str; 7] = ["git", "make", "ls", "curl", "rm", "npm", "tool"];
+const NAMES: [&str; 7] = [FUNCTION, "git", "make", "ls", "curl", "rm", "npm"];
+
+/// The one of them that scripts also define as a function.
+const FUNCTION: &str = "tool";
 const ARGUMENTS: [&str; 8] = ["push", "-rf", "status", "x", "--all", "a b", "*", "$x"];
 
 /// Real programs that run others.
@@ -53,7 +56,7 @@ fn against(shell: &str, seed: u64) {
     };
     let lab = Lab::new(&shell);
     let policies = policies(seed);
-    let mut chance = Chance(seed);
+    let mut chance = Chance { state: seed, in_function: false };
     let (mut scripts, mut understood, mut allowed, mut programs) = (0, 0, 0, 0);
     let start = Instant::now();
     while start.elapsed() < TIME || understood < FEWEST {
@@ -91,7 +94,7 @@ fn which(name: &str) -> Option<PathBuf> {
 }
 
 fn policies(seed: u64) -> Vec<Policy> {
-    let mut chance = Chance(seed);
+    let mut chance = Chance { state: seed, in_function: false };
     let policy = |_| {
         let mut text = String::new();
         for _ in 0..6 {
@@ -174,15 +177,18 @@ impl Lab {
 }
 
 /// Pseudo-random choices, the same every time.
-struct Chance(u64);
+struct Chance {
+    state: u64,
+    in_function: bool,
+}
 
 impl Chance {
     fn below(&mut self, end: usize) -> usize {
         // SOURCE: Marsaglia, "Xorshift RNGs" (2003).
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).expect("31 bits") % end
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        usize::try_from(self.state >> 33).expect("31 bits") % end
     }
 
     fn of<'a>(&mut self, all: &[&'a str]) -> &'a str {
@@ -208,23 +214,23 @@ impl Chance {
             }
             let inner = |chance: &mut Self| chance.tame(depth - 1);
             text += &match self.below(if depth > 0 { 22 } else { 10 }) {
-                0 => format!("X=1 {} {}", self.of(&NAMES), self.of(&ARGUMENTS[..5])),
-                1 => format!("'{}' \"{}\"", self.of(&NAMES), self.of(&ARGUMENTS[..6])),
+                0 => format!("X=1 {} {}", self.program(), self.of(&ARGUMENTS[..5])),
+                1 => format!("'{}' \"{}\"", self.program(), self.of(&ARGUMENTS[..6])),
                 2 => {
-                    format!("{} \\\n {} 2>&1 >/dev/null", self.of(&NAMES), self.of(&ARGUMENTS[..5]))
+                    format!("{} \\\n {} 2>&1 >/dev/null", self.program(), self.of(&ARGUMENTS[..5]))
                 }
-                3 => format!("env A=1 nice -n 1 {} {}", self.of(&NAMES), self.of(&ARGUMENTS[..5])),
+                3 => format!("env A=1 nice -n 1 {} {}", self.program(), self.of(&ARGUMENTS[..5])),
                 10 => format!("({})", inner(self)),
                 11 => format!("{{ {}; }}", inner(self)),
                 12 => format!("if {}; then {}\nelse {}\nfi", inner(self), inner(self), inner(self)),
                 13 => format!("for i in 1 2; do {}\ndone", inner(self)),
                 14 => format!("case x in (y) git;; x|z) {}\n;; esac", inner(self)),
                 15 => format!("sh -c {}", quote(&inner(self))),
-                16 => format!("cd {} && {}", self.of(&["sub", ".", "missing"]), self.of(&NAMES)),
+                16 => format!("cd {} && {}", self.of(&["sub", ".", "missing"]), self.program()),
                 17 => format!("cat <<'E'\n{}\nE\n", inner(self)),
                 18 => format!("set -eu; {}", inner(self)),
                 19 => format!("timeout -k1 9 bash -ec {}", quote(&inner(self))),
-                _ => format!("{} {}", self.of(&NAMES), self.of(&ARGUMENTS[..5])),
+                _ => format!("{} {}", self.program(), self.of(&ARGUMENTS[..5])),
             };
         }
         text
@@ -242,8 +248,14 @@ impl Chance {
             3 => format!("for i in 1 {}; do {}\ndone", self.word(), inner(self)),
             4 => format!("while false; do {}\ndone", inner(self)),
             5 => format!("case x in (y) git;; x|z) {}\n;; esac", inner(self)),
-            6 => format!("{}() {{ {}\n}}; {}", self.of(&NAMES), inner(self), self.command(0)),
-            7 => format!("alias {}='{}'", self.of(&NAMES), self.of(&NAMES)),
+            6 => {
+                // Not called by itself, so that every script ends.
+                let outer = std::mem::replace(&mut self.in_function, true);
+                let body = self.script(depth - 1);
+                self.in_function = outer;
+                format!("{FUNCTION}() {{ {body}\n}}; {}", self.command(0))
+            }
+            7 => format!("alias {FUNCTION}='{}'", self.of(&NAMES[1..])),
             8 => format!("eval {}", quote(&inner(self))),
             9 => format!("! {}", self.command(0)),
             10 => format!("x={}; {}", self.word(), self.command(0)),
@@ -314,9 +326,14 @@ impl Chance {
         text
     }
 
+    fn program(&mut self) -> &'static str {
+        let names = &NAMES[usize::from(self.in_function)..];
+        names[self.below(names.len())]
+    }
+
     /// A program's name, in one of the ways to spell it.
     fn name(&mut self) -> String {
-        let name = self.of(&NAMES);
+        let name = self.program();
         let (first, rest) = name.split_at(1);
         match self.below(12) {
             0 => format!("'{name}'"),
