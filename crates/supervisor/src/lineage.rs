@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use remit_audit::event;
 use sha2::{Digest as _, Sha256};
 
-use crate::process::Facts;
+use crate::process::{Facts, parent_and_start};
 
 /// The programs of one session that were let go.
 #[derive(Debug, Default)]
@@ -83,11 +83,11 @@ impl Lineage {
     fn above(&self, facts: &Facts) -> Option<Arc<Origin>> {
         let mut parent = facts.parent;
         for _ in 0..MOST_PARENTS {
-            let facts = Facts::of(parent).ok()?;
-            if let Some(origin) = self.own(facts.process, facts.started) {
+            let (above, started) = parent_and_start(parent).ok()?;
+            if let Some(origin) = self.own(parent, started) {
                 return Some(origin);
             }
-            parent = facts.parent;
+            parent = above;
         }
         None
     }

@@ -29,14 +29,11 @@ impl Facts {
     /// they may be those of a later task with the same number.
     pub(crate) fn of(task: u32) -> io::Result<Self> {
         let process = process_of(task)?;
-        let stat = read(&format!("/proc/{process}/stat"))?;
-        let stat = String::from_utf8_lossy(&stat);
-        let missing = || io::Error::from(io::ErrorKind::InvalidData);
-        let number = |field| field_of(&stat, field).ok_or_else(missing);
+        let (parent, started) = parent_and_start(process)?;
         Ok(Self {
             process,
-            parent: u32::try_from(number(PARENT)?).map_err(|_| missing())?,
-            started: number(STARTED)?,
+            parent,
+            started,
             program: fs::read_link(format!("/proc/{task}/exe")).unwrap_or_default(),
             origin: None,
         })
@@ -51,6 +48,14 @@ impl Facts {
             origin: self.origin.as_ref().map(|origin| origin.event()),
         }
     }
+}
+
+/// A process's parent, and when it started in clock ticks since boot.
+pub(crate) fn parent_and_start(process: u32) -> io::Result<(u32, u64)> {
+    let stat = read(&format!("/proc/{process}/stat"))?;
+    let stat = String::from_utf8_lossy(&stat);
+    let parent = field_of(&stat, PARENT).and_then(|parent| u32::try_from(parent).ok());
+    parent.zip(field_of(&stat, STARTED)).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// The process that a task belongs to. Most are the first of theirs, which the
