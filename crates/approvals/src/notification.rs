@@ -68,7 +68,8 @@ mod tests {
     fn a_notice_says_title_and_class_and_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
         let (tool, said) = (directory.path().join("tool"), directory.path().join("said"));
-        let script = format!("#!/bin/sh\nprintf '%s\\n' \"$@\" > {0}.new\nmv {0}.new {0}\n", said.display());
+        let script =
+            format!("#!/bin/sh\nprintf '%s\\n' \"$@\" > {0}.new\nmv {0}.new {0}\n", said.display());
         fs::write(&tool, script).unwrap();
         fs::set_permissions(&tool, fs::Permissions::from_mode(0o700)).unwrap();
         for (class, expected) in

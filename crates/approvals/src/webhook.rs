@@ -291,13 +291,16 @@ fn same_origin(url: &Uri, there: &str) -> Result<Uri, String> {
         return Uri::from_parts(parts).map_err(|_| elsewhere());
     }
     let uri: Uri = there.parse().map_err(|_| elsewhere())?;
-    let port = |uri: &Uri| uri.port_u16().or(match uri.scheme_str() {
-        Some("https") => Some(443),
-        _ => Some(80),
-    });
+    let port = |uri: &Uri| {
+        uri.port_u16().or(match uri.scheme_str() {
+            Some("https") => Some(443),
+            _ => Some(80),
+        })
+    };
     let host = |uri: &Uri| uri.host().map(str::to_ascii_lowercase);
     let plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-    let same = uri.scheme_str() == url.scheme_str() && host(&uri) == host(url) && port(&uri) == port(url);
+    let same =
+        uri.scheme_str() == url.scheme_str() && host(&uri) == host(url) && port(&uri) == port(url);
     if same && plain { Ok(uri) } else { Err(elsewhere()) }
 }
 

@@ -128,7 +128,10 @@ pub(crate) enum ApprovalsError {
     NotOffered { source: NotOpen },
     #[error(transparent)]
     Client(#[from] ClientError),
-    #[error("no running session is called `{}`; `remit log list` shows their names", plain(session))]
+    #[error(
+        "no running session is called `{}`; `remit log list` shows their names",
+        plain(session)
+    )]
     NoSession { session: String },
     #[error(transparent)]
     Break(#[from] BreakError),

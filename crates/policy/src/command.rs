@@ -62,10 +62,9 @@ impl Pattern {
             true => arguments.len() == places.len(),
             false => arguments.len() >= places.len(),
         };
-        fits
-            && places.iter().zip(arguments).all(|(alternatives, argument)| {
-                alternatives.iter().any(|word| OsStr::new(word) == argument)
-            })
+        fits && places.iter().zip(arguments).all(|(alternatives, argument)| {
+            alternatives.iter().any(|word| OsStr::new(word) == argument)
+        })
     }
 }
 

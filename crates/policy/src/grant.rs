@@ -210,7 +210,9 @@ mod tests {
         let mut grants = Grants::default();
         grants.add_until((&attempt).into(), seconds(10));
         grants.add_until(Grant::Host(attempt.host.clone()), seconds(20));
-        for (now, covered) in [(0, true), (9, true), (10, true), (19, true), (20, false), (5, false)] {
+        for (now, covered) in
+            [(0, true), (9, true), (10, true), (19, true), (20, false), (5, false)]
+        {
             grants.expire(seconds(now));
             assert_eq!(grants.cover(&attempt), covered, "at {now}");
         }

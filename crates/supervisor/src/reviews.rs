@@ -131,13 +131,7 @@ impl Reviews {
     }
 
     /// Closes one.
-    pub fn close(
-        &self,
-        id: &str,
-        by: &str,
-        note: &str,
-        now: Timestamp,
-    ) -> Result<(), ReviewError> {
+    pub fn close(&self, id: &str, by: &str, note: &str, now: Timestamp) -> Result<(), ReviewError> {
         let mut review = self.find(id)?;
         if let Some(Closed { by, .. }) = review.closed {
             return Err(ReviewError::Closed { id: review.id, by });
@@ -180,7 +174,8 @@ impl Reviews {
         let new = path.with_extension("new");
         let write = || -> io::Result<()> {
             let mut options = fs::OpenOptions::new();
-            let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            let mut file =
+                options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
             file.write_all(&serde_json::to_vec_pretty(review)?)?;
             file.sync_all()?;
             fs::rename(&new, &path)?;
@@ -213,7 +208,8 @@ mod tests {
         let id = reviews
             .begin(Review::new("s1", "alice here", "alice", "fire", at(1000), &until))
             .unwrap();
-        let close = |note, now| reviews.close(&id, "alice", note, at(now)).map_err(|it| it.to_string());
+        let close =
+            |note, now| reviews.close(&id, "alice", note, at(now)).map_err(|it| it.to_string());
         assert!(close("right", 1059).unwrap_err().contains("still broken"));
         assert!(close("  ", 1060).unwrap_err().contains("with words"));
         assert_eq!(reviews.open().unwrap().len(), 1);

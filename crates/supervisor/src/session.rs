@@ -204,10 +204,8 @@ pub fn run(prepared: Prepared) -> Result<ExitCode, RunError> {
     let view = HostView::of(&plan, launched.terminal.as_ref())
         .map_err(system("look at the session's terminal"))?;
     let guard = Guard::new(Arc::clone(&gate), writing, known, view, turn);
-    let keeper = Keeper {
-        places: prepared.source.places.clone(),
-        purpose: prepared.source.purpose.clone(),
-    };
+    let keeper =
+        Keeper { places: prepared.source.places.clone(), purpose: prepared.source.purpose.clone() };
     let mut live = Live::new(&gate, prepared.source, terminal.is_some());
     let mut watch = Watch::new(&limited, &gate, launched.system_v.take());
     for port in &published {

@@ -185,9 +185,7 @@ impl Popup {
         let keys = format!("{yeses}r/n? ");
         let keys = if self.readable { keys.as_str() } else { "r? (enlarge) " };
         let line = match &self.note {
-            Some((choice, note)) => {
-                shorten(&format!("{}: {}_", typed(*choice), plain(note)), cols)
-            }
+            Some((choice, note)) => shorten(&format!("{}: {}_", typed(*choice), plain(note)), cols),
             None => format!(
                 "{keys}{}",
                 shorten(&plain(&self.posed.summary), cols.saturating_sub(keys.len()))

@@ -25,9 +25,7 @@ pub struct Key(Vec<u8>);
 
 /// Why a secret is no key. Never says the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the secret of a webhook is at least {LEAST_KEY} bytes, or `whsec_` and so many in base64"
-)]
+#[error("the secret of a webhook is at least {LEAST_KEY} bytes, or `whsec_` and so many in base64")]
 pub struct KeyError;
 
 impl Key {
@@ -83,7 +81,8 @@ pub(super) struct Message {
 impl Message {
     /// The id, if the key signed it lately. `now` in seconds since 1970.
     pub(super) fn check(&self, key: &Key, now: u64) -> Result<&str, &'static str> {
-        let digits = !self.timestamp.is_empty() && self.timestamp.bytes().all(|b| b.is_ascii_digit());
+        let digits =
+            !self.timestamp.is_empty() && self.timestamp.bytes().all(|b| b.is_ascii_digit());
         let Some(timestamp) = self.timestamp.parse::<u64>().ok().filter(|_| digits) else {
             return Err("it does not say when it was signed");
         };
@@ -144,7 +143,9 @@ mod tests {
         }
         assert!(message(|_| {}).check(&other, 1000).is_err());
         for now in [1301, 699] {
-            assert!(message(|_| {}).check(&key, now).is_err_and(|why| why.contains("five minutes")));
+            assert!(
+                message(|_| {}).check(&key, now).is_err_and(|why| why.contains("five minutes"))
+            );
         }
         assert!(Key::parse("short\n").is_err() && Key::parse("whsec_c2hvcnQ=").is_err());
     }

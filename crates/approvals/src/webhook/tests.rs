@@ -140,7 +140,10 @@ fn a_signed_answer_counts_and_says_who_gave_it() {
     let good = first(|got| {
         assert!(got.is_signed, "what is sent is signed");
         let data = &got.body["data"];
-        assert_eq!((&got.body["type"], &data["requester"]), (&"question.posed".into(), &"alice".into()));
+        assert_eq!(
+            (&got.body["type"], &data["requester"]),
+            (&"question.posed".into(), &"alice".into())
+        );
         assert_eq!(data["asked"]["summary"], "run `make`");
         answer(got, |_| {})
     });
@@ -171,10 +174,13 @@ fn an_answer_that_is_forged_stale_or_to_something_else_is_none() {
         (|(_, _, body)| signed(&body, "m", now(), "0123456789abcdef"), "not signed"),
         (|(_, _, body)| signed(&body, "m", now() - 400, SECRET), "five minutes"),
         (|(status, _, body)| (status, Vec::new(), body), "when it was signed"),
-        (|(status, headers, mut body)| {
-            body.push(b' ');
-            (status, headers, body)
-        }, "not signed"),
+        (
+            |(status, headers, mut body)| {
+                body.push(b' ');
+                (status, headers, body)
+            },
+            "not signed",
+        ),
     ];
     for (forge, words) in forged {
         let why = first(move |got| forge(answer(got, |_| {}))).unwrap_err();

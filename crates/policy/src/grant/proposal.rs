@@ -88,9 +88,12 @@ pub(crate) fn of_exec(exec: &Exec, policy: &Policy) -> Option<Proposal> {
     if names.iter().any(|name| NEVER_ROWS.contains(&bare(name))) {
         return None;
     }
-    let arguments: Vec<&str> =
-        arguments.iter().map(|word| std::str::from_utf8(word.as_bytes()).ok()).collect::<Option<_>>()?;
-    let least = WORDS_ROWS.iter().filter(|row| names.iter().any(|it| row.programs.contains(&bare(it))));
+    let arguments: Vec<&str> = arguments
+        .iter()
+        .map(|word| std::str::from_utf8(word.as_bytes()).ok())
+        .collect::<Option<_>>()?;
+    let least =
+        WORDS_ROWS.iter().filter(|row| names.iter().any(|it| row.programs.contains(&bare(it))));
     // Options in front of the words say where and by what the program acts.
     let leading = arguments.iter().take_while(|word| !word.starts_with('-')).count();
     let is_told = match least.map(|row| row.words).max() {

@@ -80,7 +80,8 @@ impl ApprovalsText {
             found.map(|(_, yes)| *yes).ok_or_else(|| format!("a yes is {words}, not `{text}`"))
         };
         let named = speaker.listed(key, &self.answers, read)?.unwrap_or_default();
-        let words: Vec<_> = list.get_ref().iter().map(|text| format!("{:?}", text.get_ref())).collect();
+        let words: Vec<_> =
+            list.get_ref().iter().map(|text| format!("{:?}", text.get_ref())).collect();
         let rule = format!("{key} = [{}]", words.join(", "));
         Ok(Some(speaker.says(named.into_iter().collect(), rule, list.span())))
     }
@@ -95,7 +96,9 @@ impl ApprovalsText {
             .ok_or_else(|| missing("url", "it says where questions go: `url = \"https://…\"`"))?;
         let credential = speaker
             .single(&part("credential"), credential, |name| Ok(name.to_owned()))?
-            .ok_or_else(|| missing("credential", "it names the `[credentials.NAME]` to sign with"))?;
+            .ok_or_else(|| {
+                missing("credential", "it names the `[credentials.NAME]` to sign with")
+            })?;
         let timeout = speaker.single(&part("timeout"), timeout, duration)?;
         let said = WebhookSaid {
             url: url.value,

@@ -55,10 +55,19 @@ fn a_yes_for_a_project_is_to_the_very_words_unless_more_words_mean_no_more() {
     let check = |argv: &[&str], sentence: &str| {
         assert_eq!(proposed(run(argv)).as_deref(), Some(sentence));
     };
-    check(&["/usr/bin/git", "push", "origin", "main"], "run exactly `/usr/bin/git push origin main`");
+    check(
+        &["/usr/bin/git", "push", "origin", "main"],
+        "run exactly `/usr/bin/git push origin main`",
+    );
     check(&["/usr/bin/npm", "run", "build"], "run exactly `/usr/bin/npm run build`");
-    check(&["/opt/acme/bin/acme", "deploy", "it's"], r"run exactly `/opt/acme/bin/acme deploy 'it'\''s'`");
-    check(&["/usr/bin/cargo", "test", "-p", "x"], "run `/usr/bin/cargo test` with any further words");
+    check(
+        &["/opt/acme/bin/acme", "deploy", "it's"],
+        r"run exactly `/opt/acme/bin/acme deploy 'it'\''s'`",
+    );
+    check(
+        &["/usr/bin/cargo", "test", "-p", "x"],
+        "run `/usr/bin/cargo test` with any further words",
+    );
 }
 
 #[test]
@@ -223,7 +232,10 @@ fn limits_on_answers_are_the_strictest_of_those_that_bind() {
     };
     assert_eq!(yeses(&[]), "Once Session Host Domain Project");
     assert_eq!(yeses(&[(User, "answers = [\"once\", \"session\"]")]), "Once Session");
-    let both = [(User, "answers = [\"once\", \"session\"]"), (System, "answers = [\"session\", \"host\"]")];
+    let both = [
+        (User, "answers = [\"once\", \"session\"]"),
+        (System, "answers = [\"session\", \"host\"]"),
+    ];
     assert_eq!(yeses(&both), "Session");
     assert_eq!(yeses(&[(Project, "answers = [\"once\"]"), (User, "answers = [\"session\"]")]), "");
     let all = approvals(&[
@@ -254,7 +266,11 @@ fn a_broken_glass_lifts_no_limit_that_binds_more_than_who_permits_it() {
     let off = [(System, "people = 2\nbreak_glass = \"off\""), (User, "break_glass = \"5m\"")];
     check(&off, None, 2);
     check(&[(Project, "break_glass = \"15m\"\npeople = 2")], None, 2);
-    check(&[(Project, "break_glass = \"off\""), (User, "people = 2\nbreak_glass = \"15m\"")], None, 2);
+    check(
+        &[(Project, "break_glass = \"off\""), (User, "people = 2\nbreak_glass = \"15m\"")],
+        None,
+        2,
+    );
 }
 
 #[test]
@@ -289,9 +305,8 @@ fn an_answer_within_no_limit_permits_nothing() {
         people: people.iter().map(|name| (*name).to_owned()).collect(),
         note: note.map(str::to_owned),
     };
-    let settle = |answer: &Answer| {
-        asked(&policy, run(&["/usr/bin/make", "all"])).settle(answer).is_ok()
-    };
+    let settle =
+        |answer: &Answer| asked(&policy, run(&["/usr/bin/make", "all"])).settle(answer).is_ok();
     let both = ["alice", "bob"];
     assert!(settle(&answer(Choice::Once, &both, Some("release"))));
     assert!(settle(&answer(Choice::Project, &both, Some("release"))));

@@ -38,7 +38,8 @@ fn a_yes_for_the_session_is_to_this_kind_and_this_host_and_port() {
         panic!("it asks")
     };
     assert_eq!(question.choices(), [Choice::Once, Choice::Session, Choice::Refuse, Choice::Stop]);
-    let answer = Answer { choice: Choice::Session, by: "alice".into(), people: [].into(), note: None };
+    let answer =
+        Answer { choice: Choice::Session, by: "alice".into(), people: [].into(), note: None };
     let permit = question.settle(&answer).expect("a yes");
     grants.add(permit.attempt().grant(Choice::Session).expect("a grant"));
     check(&policy, &grants, token("https://forge.example:443"), "allow");

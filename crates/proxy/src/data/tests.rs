@@ -54,7 +54,12 @@ impl Judging {
             Verdict::Refuse(refusal) => Err(refusal),
             Verdict::Ask(question) => {
                 self.see(format!("asked: {}", question.attempt().summary()));
-                let answer = Answer { choice: self.answer, by: "alice".into(), people: [].into(), note: None };
+                let answer = Answer {
+                    choice: self.answer,
+                    by: "alice".into(),
+                    people: [].into(),
+                    note: None,
+                };
                 question.settle(&answer)
             }
         }

@@ -44,7 +44,8 @@ impl Watched {
     }
 
     fn permit(&self, request: Request) -> Result<Permit<Request>, Refusal> {
-        let answer = Answer { choice: Choice::Once, by: "alice".into(), people: [].into(), note: None };
+        let answer =
+            Answer { choice: Choice::Once, by: "alice".into(), people: [].into(), note: None };
         match self.policy.request(request, &Grants::default()) {
             Verdict::Allow(permit) => Ok(permit),
             Verdict::Ask(question) => question.settle(&answer),
@@ -97,7 +98,8 @@ impl Gate for Watched {
 
     async fn upload(&self, upload: Upload) -> Result<Permit<Upload>, Refusal> {
         self.see(upload.summary());
-        let answer = Answer { choice: Choice::Refuse, by: "alice".into(), people: [].into(), note: None };
+        let answer =
+            Answer { choice: Choice::Refuse, by: "alice".into(), people: [].into(), note: None };
         match self.policy.upload(upload, &Grants::default()) {
             Verdict::Allow(permit) => Ok(permit),
             Verdict::Ask(question) => question.settle(&answer),

@@ -20,7 +20,8 @@ struct Session {
 pub(super) fn gate(state: &Path, policy: Policy) -> Arc<Gate> {
     let session = crate::session::session_id().expect("a name");
     let record = Record::create(state, session, Sync::Grouped).expect("a record");
-    let (journal, questions) = (Journal::new(record), Questions::new(false));
+    let (journal, questions) =
+        (Journal::new(record), Questions::new(false, crate::desk::Elsewhere::default()));
     Arc::new(Gate::new(policy, Arc::default(), journal, questions, session.to_string()))
 }
 

@@ -168,7 +168,8 @@ impl Relay {
 
     /// Says what waits to be said, where it spoils no picture.
     fn speak(&mut self) {
-        if self.shown.is_some() || self.outer_gone || self.background || self.screen.is_alternate() {
+        if self.shown.is_some() || self.outer_gone || self.background || self.screen.is_alternate()
+        {
             return;
         }
         for words in std::mem::take(&mut self.unsaid) {

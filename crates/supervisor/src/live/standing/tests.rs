@@ -92,7 +92,8 @@ async fn a_change_between_verdict_and_flow_is_not_missed() {
 async fn a_yes_of_a_person_stays_and_never_beats_a_deny() {
     let connection = carried("ask = [\"api.example\"]");
     let Verdict::Ask(question) = connection.gate.judge(there()) else { panic!("not asked") };
-    let answer = Answer { choice: Choice::Once, by: "ada".to_owned(), people: [].into(), note: None };
+    let answer =
+        Answer { choice: Choice::Once, by: "ada".to_owned(), people: [].into(), note: None };
     let permit = question.settle(&answer).expect("a permit");
     connection.standing.permitted(&permit);
     assert!(connection.after("allow = [\"other.example\"]").await.is_none());
