@@ -1,6 +1,8 @@
 //! A terminal between two pseudo-terminals: the test is the program on one
 //! side and the person on the other.
 
+mod said;
+
 use std::num::NonZeroU16;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex};
