@@ -284,7 +284,7 @@ impl<'a> Seen<'a> {
     /// Whether a verdict may depend on this variable, so that [`Exec::environment`]
     /// has it.
     fn minds(&self, variable: &OsStr) -> bool {
-        is_telling(variable)
+        is_telling(variable) || self.commands.minds(variable)
     }
 
     /// Sets what a command reads, and judges that if it is a text that it may run.

@@ -335,3 +335,36 @@ fn a_high_risk_and_the_end_of_the_session_are_confirmed() {
     let other = [(Key::Char('o'), 600), (Key::Char('o'), 1200), (Key::Enter, 1800)];
     assert_eq!(choice(&other), None, "another key takes it back");
 }
+
+/// What keys say to a question that was changed so.
+fn answer_to(change: fn(&mut Posed), keys: &str) -> Option<Answered> {
+    let start = Instant::now();
+    let mut posed = posed("run `git push`");
+    change(&mut posed);
+    let mut popup = Popup::new(posed, 0, start);
+    popup.draw(80, 24, start);
+    typed(keys).iter().map(|key| popup.key(*key, start + REST * 2)).find_map(|said| said)
+}
+
+#[test]
+fn a_yes_for_the_project_and_a_stop_have_keys_where_they_are_offered() {
+    let choice = |change, keys| answer_to(change, keys).map(|said| said.choice);
+    assert_eq!(choice(|_| {}, "p"), None);
+    assert_eq!(choice(|_| {}, "x"), None);
+    let both: fn(&mut Posed) = |posed| posed.choices.extend([Choice::Project, Choice::Stop]);
+    assert_eq!(choice(both, "p"), Some(Choice::Project));
+    assert_eq!(choice(both, "x"), None, "it is to be confirmed");
+}
+
+#[test]
+fn a_yes_that_needs_a_reason_asks_for_one() {
+    let needs: fn(&mut Posed) = |posed| posed.reason = true;
+    let said = |choice, note: &str| {
+        Some(Answered { choice, note: Some(note).filter(|it| !it.is_empty()).map(str::to_owned) })
+    };
+    assert_eq!(answer_to(needs, "o"), None);
+    assert_eq!(answer_to(needs, "o\n  \n"), None, "blank words are none");
+    assert_eq!(answer_to(needs, "othe release\n"), said(Choice::Once, "the release"));
+    assert_eq!(answer_to(needs, "sso it is\n"), said(Choice::Session, "so it is"));
+    assert_eq!(answer_to(needs, "r"), said(Choice::Refuse, ""));
+}

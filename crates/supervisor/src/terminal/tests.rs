@@ -1,6 +1,8 @@
 //! A terminal between two pseudo-terminals: the test is the program on one
 //! side and the person on the other.
 
+mod said;
+
 use std::num::NonZeroU16;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex};
@@ -119,11 +121,11 @@ impl World {
             details: vec![("cwd".to_owned(), "/w".to_owned())],
             basis: Basis::built_in("test"),
             choices: vec![Choice::Once, Choice::Session, Choice::Refuse],
+            people: 1,
+            reason: false,
+            agreed: std::collections::BTreeSet::new(),
             findings: Vec::new(),
             needs_a_person: false,
-            reason: false,
-            people: 1,
-            agreed: Default::default(),
             proposal: None,
             digest: String::new(),
             expires_at: String::new(),
