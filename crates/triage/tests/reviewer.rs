@@ -1,4 +1,5 @@
 //! A reviewer of our own on loopback, that behaves in every way it should not.
+#![forbid(unsafe_code)]
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
