@@ -80,6 +80,8 @@ struct Finding {
     #[serde(default)]
     harmless: Vec<String>,
     #[serde(default)]
+    unless: Vec<String>,
+    #[serde(default)]
     says: Option<Vec<String>>,
     check: Option<Check>,
     class: String,
@@ -236,7 +238,7 @@ fn findings(
 ) {
     out.push_str("pub(super) const ROWS: &[Row] = &[\n");
     for (number, row) in rows.iter().enumerate() {
-        let Finding { class, risk, reason, globals, check, undo, harmless, .. } = row;
+        let Finding { class, risk, reason, globals, check, undo, harmless, unless, .. } = row;
         check_words(class, reason);
         assert!(!row.programs.is_empty(), "a finding about no program: {reason}");
         for program in expand(&row.programs, groups) {
@@ -258,7 +260,7 @@ fn findings(
         let check = check.map_or("None".to_owned(), |check| format!("Some(Check::{check:?})"));
         let _ = writeln!(
             out,
-            "    Row {{ subcommand: {subcommand}, globals: {globals}, harmless: &{harmless:?}, options: &{options:?}, \
+            "    Row {{ subcommand: {subcommand}, globals: {globals}, harmless: &{harmless:?}, unless: &{unless:?}, options: &{options:?}, \
              also: &{also:?}, operands: &{operands:?}, says: &{says:?}, check: {check}, \
              class: {class:?}, risk: Risk::{risk:?}, reason: {reason:?}, undo: {undo:?} }},"
         );

@@ -196,8 +196,14 @@ pub(crate) fn places_of(name: &str) -> impl Iterator<Item = PathBuf> + '_ {
 }
 
 /// Whether the system keeps a program there, where no session writes.
-pub fn is_system(path: &Path) -> bool {
+fn is_system(path: &Path) -> bool {
     path.parent().is_some_and(|parent| SYSTEM.iter().any(|system| parent == Path::new(system)))
+}
+
+/// Whether a file is of those that the system keeps, whose names are its own: one
+/// file may be many programs, and is then the one that it is called.
+pub fn is_systems_own(path: &Path) -> bool {
+    ["/usr", "/bin", "/sbin"].iter().any(|root| path.starts_with(root))
 }
 
 /// Directories that a session does not write to. `/bin` and `/sbin` lead to those

@@ -66,7 +66,7 @@ impl Memory {
     ) {
         if let Some(place) = place {
             // What the system keeps goes by its own name: some keep one file for many.
-            if !exec.program.as_deref().is_some_and(knowledge::is_system) {
+            if !exec.program.as_deref().is_some_and(knowledge::is_systems_own) {
                 let own = exec.program.as_deref();
                 let contents = &mut self.contents;
                 exec.copy_of = self.copies.of(policy, place, own, &exec.path, contents);

@@ -47,7 +47,7 @@ pub(super) fn views(exec: &Exec) -> Vec<View<'_>> {
 pub(super) fn of(exec: &Exec) -> Vec<&[u8]> {
     let claimed = exec.argv.first().map(|word| Path::new(word.as_os_str()));
     let paths = [Some(exec.path.as_path()), exec.program.as_deref(), claimed];
-    let is_systems = exec.program.as_deref().is_some_and(super::is_system);
+    let is_systems = exec.program.as_deref().is_some_and(super::is_systems_own);
     let copies = exec.copy_of.iter().filter(|_| !is_systems).map(|path| path.as_path());
     let mut names: Vec<&[u8]> = Vec::with_capacity(2);
     for path in paths.into_iter().flatten().chain(copies) {

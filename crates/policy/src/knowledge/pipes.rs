@@ -33,6 +33,10 @@ pub(super) fn findings(exec: &Exec, view: &View<'_>) -> Vec<Finding> {
     if any(&view.names, DOWNLOADERS) && is_end(exec.feeds.as_deref(), SHELLS) {
         findings.push(download());
     }
+    // Between the two, whichever starts last.
+    if fed(DOWNLOADERS) && is_end(exec.feeds.as_deref(), SHELLS) {
+        findings.push(download());
+    }
     if is_interpreter && runs_a_descriptor(&view.arguments) {
         findings.push(Finding {
             class: "download-and-run".to_owned(),

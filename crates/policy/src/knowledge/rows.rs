@@ -19,7 +19,10 @@ pub(super) fn finding(row: &Row, line: &Line<'_>, cwd: &Path, place: &Place) -> 
         options.is_empty() || values.any(|value| !is_any(value, row.harmless))
     };
     let mut operands = line.operands(behind);
-    let about = has(row.options)
+    // Only before operands, where nothing that follows can be their value.
+    let other = |option: &&str| line.begins_with(behind, option);
+    let about = !row.unless.iter().any(|option| other(&option))
+        && has(row.options)
         && has(row.also)
         && (row.operands.is_empty() || operands.any(|word| is_any(word, row.operands)))
         && (row.says.is_empty() || line.says(row.says));

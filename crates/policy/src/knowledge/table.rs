@@ -39,6 +39,8 @@ pub(super) struct Row {
     pub(super) options: Strings,
     /// Values of them that say nothing, as globs.
     pub(super) harmless: Strings,
+    /// Options that make it another thing altogether: `--get` of `git config`.
+    pub(super) unless: Strings,
     pub(super) also: Strings,
     /// Globs for an operand behind the subcommand.
     pub(super) operands: Strings,

@@ -122,6 +122,7 @@ fn what_only_looks_like_it_is_not_found() {
         "chmod +x x",
         "kill -9 1234",
         "git -c safe.bareRepository=explicit -c core.hooksPath=/dev/null -c core.fsmonitor=false rev-parse --git-dir",
+        "git -c safe.bareRepository=explicit config --null --get core.fsmonitor",
         "vim -u NONE -N -i NONE f",
         "git -C sub status",
         "git -C /tmp/copy log",
@@ -497,5 +498,18 @@ fn a_setting_that_is_switched_off_is_not_one_that_hides_behind_it() {
     ] {
         let found = findings(&exec(line), &place());
         assert!(found.iter().any(|finding| finding.class == "hidden-command"), "{line}");
+    }
+}
+
+#[test]
+fn a_setting_is_read_only_where_nothing_else_can_be_meant() {
+    for line in [
+        "git config core.pager --get",
+        "git config --file x --get core.pager",
+        "git config -z --get core.pager",
+        "git config --add --get core.pager",
+    ] {
+        let found = findings(&exec(line), &place());
+        assert!(found.iter().any(|finding| finding.class == "persistence"), "{line}");
     }
 }

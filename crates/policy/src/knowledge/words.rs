@@ -33,6 +33,25 @@ enum Role {
     Operand { certain: bool },
 }
 
+/// Options of `git config` that take no value of their own.
+///
+/// SOURCE: git-config(1).
+const PLAIN: [&str; 13] = [
+    "--get",
+    "--get-all",
+    "--get-regexp",
+    "--list",
+    "--null",
+    "--local",
+    "--global",
+    "--system",
+    "--worktree",
+    "--includes",
+    "--no-includes",
+    "--show-origin",
+    "--show-scope",
+];
+
 impl<'a> Line<'a> {
     /// Takes time linear in the words.
     pub(super) fn parse(arguments: &[&'a [u8]], grammar: Grammar) -> Self {
@@ -93,6 +112,16 @@ impl<'a> Line<'a> {
             }
         }
         None
+    }
+
+    /// Whether the words from this one on begin with options among which is this, in
+    /// full, before any that takes a value or is not known.
+    pub(super) fn begins_with(&self, from: usize, option: &str) -> bool {
+        let words = self.words[from..].iter();
+        let mut plain = words.take_while(|word| {
+            word.role == Role::Long && PLAIN.iter().any(|known| word.text == known.as_bytes())
+        });
+        plain.any(|word| word.text == option.as_bytes())
     }
 
     /// For each place where one of these options is given, what may be its value.

@@ -28,5 +28,7 @@ pub(super) const ADAPTER: Adapter = Adapter {
         ("CLAUDE_CONFIG_DIR", "~/.claude"),
         // Updates, surveys and a plug-in market: each would be a question.
         ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+        // It would clone a repository of plug-ins at each start.
+        ("CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL", "1"),
     ],
 };
