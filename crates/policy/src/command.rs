@@ -127,6 +127,11 @@ impl Commands {
         self.rules.push(rule);
     }
 
+    /// Every profile that a rule places commands in, and the rule.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&Arc<str>, &Basis)> {
+        self.rules.iter().filter_map(|rule| Some((rule.value.place.as_ref()?, &rule.basis)))
+    }
+
     /// Whether a rule depends on whether this variable is set.
     pub(crate) fn minds(&self, variable: &OsStr) -> bool {
         self.rules.iter().any(|rule| rule.value.which.names(variable))
