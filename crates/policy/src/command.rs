@@ -130,6 +130,11 @@ impl Commands {
         self.rules.push(rule);
     }
 
+    /// Every profile that a rule places commands in, and the rule.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&Arc<str>, &Basis)> {
+        self.rules.iter().filter_map(|rule| Some((rule.value.place.as_ref()?, &rule.basis)))
+    }
+
     /// Whether a rule depends on whether this variable is set.
     pub(crate) fn minds(&self, variable: &OsStr) -> bool {
         self.rules.iter().any(|rule| rule.value.which.names(variable))
@@ -292,12 +297,10 @@ struct Judged<'p> {
 /// The profile that an attempt runs under, of all rules about it.
 ///
 /// The strongest layer that allows or prompts decides alone, so that nobody below
-/// moves what the system has placed; a project has no say. Where its rules do not
-/// agree, or one of them names no place, it is the session's own.
+/// moves what the system has placed; a project is the weakest and names no place.
+/// Where its rules do not agree, or one of them names none, it is the session's own.
 fn place(about: &[&Said<CommandRule>]) -> Option<Arc<str>> {
-    let speak = |said: &&&Said<CommandRule>| {
-        said.force > Force::Allegation && said.value.decision != Decision::Refuse
-    };
+    let speak = |said: &&&Said<CommandRule>| said.value.decision != Decision::Refuse;
     let strongest = about.iter().filter(speak).map(|said| said.force).max()?;
     let mut places =
         about.iter().filter(speak).filter(|s| s.force == strongest).map(|s| &s.value.place);

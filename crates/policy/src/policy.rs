@@ -199,6 +199,12 @@ impl Policy {
         knowledge::is_telling(variable) || self.commands.minds(variable)
     }
 
+    /// Every profile that a rule places commands in, once each. Each is there: a rule
+    /// that names another does not load.
+    pub fn placed_in(&self) -> BTreeSet<&str> {
+        self.commands.places().map(|(place, _)| &**place).collect()
+    }
+
     /// How many rules do not hold on the day for which this was compiled. When it
     /// differs from one day to the next, so does the policy.
     pub fn resting_rules(&self) -> usize {

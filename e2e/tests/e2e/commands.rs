@@ -11,6 +11,10 @@ scenarios! { "commands":
     a_rule_refuses_a_program_by_any_of_its_paths [Program("git")],
     an_allowance_does_not_outrank_a_prohibition [Program("git")],
     a_prompt_without_a_terminal_is_refused,
+    a_flag_is_forbidden_wherever_it_stands [Program("git"), Program("make")],
+    a_file_that_a_rule_forbids_stays_as_it_is,
+    a_permission_is_not_for_a_program_made_inside,
+    a_check_tells_every_problem,
 }
 
 const NO_PUSH: &str = r#"
@@ -101,4 +105,82 @@ fn a_prompt_without_a_terminal_is_refused(world: &World) {
     let output = world.inside("touch asked").fails().says("refused");
     assert!(output.took.as_secs() < 5, "nobody was waited for: {output:?}");
     assert!(!world.workspace.join("asked").exists());
+}
+
+fn a_flag_is_forbidden_wherever_it_stands(world: &World) {
+    remote(world);
+    world.rules(
+        "command_rule('git', subcommand=['push'], any_flags=['-f', '--force'], decision='forbidden', \
+         justification='others have it')\n",
+    );
+    world.write(&world.workspace.join("Makefile"), "release:\n\tgit -C . push origin main -qf\n");
+    for script in [
+        "git push --force origin main",
+        "git -c a.b=c push origin main -qf",
+        "git -C . push origin --forc main",
+        "make release",
+    ] {
+        world.inside(script).fails().says("others have it");
+        assert!(!pushed(world), "`{script}`");
+    }
+    world.inside("git push -q origin main").succeeds();
+    assert!(pushed(world), "without the flag the push works");
+}
+
+fn a_file_that_a_rule_forbids_stays_as_it_is(world: &World) {
+    let kept = world.workspace.join("deploy/key");
+    world.write(&kept, "kept");
+    world.write(&world.home.join("notes/n"), "private");
+    world.rules(
+        "file_rule('./deploy/**', 'write', 'forbidden')\nfile_rule('./**/*.lock', 'write', 'forbidden')\n\
+         file_rule('~/notes', 'read', 'forbidden')\n",
+    );
+    for script in [
+        "echo x > deploy/key",
+        "echo x > deploy/new",
+        "rm deploy/key",
+        "mv deploy d && echo x > d/key && mv d deploy",
+        "ln -s deploy l && echo x > l/key",
+        "ln deploy/key k && echo x > k",
+        "echo x > a.lock",
+        "mkdir -p sub && echo x > t && mv t sub/a.lock",
+        "cat ~/notes/n",
+    ] {
+        world.inside(script).fails().does_not_say("private");
+        assert_eq!(fs::read_to_string(&kept).ok().as_deref(), Some("kept"), "`{script}`");
+        assert!(!world.workspace.join("deploy/new").exists(), "`{script}`");
+        assert!(!world.workspace.join("a.lock").exists(), "`{script}`");
+    }
+    world.inside("echo x > free && cat deploy/key").succeeds().says("kept");
+}
+
+fn a_permission_is_not_for_a_program_made_inside(world: &World) {
+    world.settings("[commands]\ndefault = \"prompt\"\n");
+    world.rules("prefix_rule([['sh', 'dash', 'bash', 'cp', 'ln', 'cat']])\nprefix_rule(['id'])\n");
+    world.inside("id").succeeds();
+    for script in [
+        "cp /usr/bin/touch id; ./id made",
+        "ln -s /usr/bin/touch id; ./id made",
+        "ln -s /usr/bin/touch /tmp/id; PATH=/tmp:$PATH id made",
+        "bash -c 'exec -a id touch made'",
+    ] {
+        world.inside(script).fails();
+        assert!(!world.workspace.join("made").exists(), "`{script}`");
+        let _ = fs::remove_file(world.workspace.join("id"));
+    }
+}
+
+fn a_check_tells_every_problem(world: &World) {
+    world.settings("[commands]\ndefault = \"promt\"\n");
+    world.rules("prefix_rule([])\n\ncommand_rule('a', any_flags=['b'])\n");
+    let output = world.remit(&["check"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    for part in ["config.toml` line 2", "default.rules` line 1 column 1", "line 3 column 1"] {
+        assert!(output.out.contains(part), "`{part}` is missing: {output:?}");
+    }
+    let told = world.remit(&["check", "--json"]).out;
+    assert_eq!(told.matches("\"message\"").count(), 3, "{told}");
+    world.settings("");
+    world.rules("prefix_rule(['a'])\n");
+    world.remit(&["check"]).succeeds().says("nothing wrong");
 }

@@ -44,7 +44,7 @@ impl Which {
     /// Whether it is about everything that the programs do.
     pub(super) fn is_whole_program(&self) -> bool {
         match self {
-            Which::Prefix(prefix) => prefix.first_argument().is_none(),
+            Which::Prefix(prefix) => prefix.is_whole_program(),
             Which::Shape(shape) => {
                 *shape == Shape { programs: shape.programs.clone(), ..Shape::default() }
             }

@@ -17,13 +17,14 @@ use crate::pattern::HostPattern;
 
 #[starlark_module]
 pub(super) fn vocabulary(builder: &mut GlobalsBuilder) {
-    /// `cwd`, `place` and `until` are ours.
+    /// `exact`, `cwd`, `place` and `until` are ours.
     fn prefix_rule<'v>(
         pattern: Value<'v>,
         #[starlark(default = NoneOr::None)] decision: NoneOr<&'v str>,
         #[starlark(default = NoneOr::None)] r#match: Given<'v>,
         #[starlark(default = NoneOr::None)] not_match: Given<'v>,
         #[starlark(default = NoneOr::None)] justification: NoneOr<&'v str>,
+        #[starlark(default = false)] exact: bool,
         #[starlark(default = NoneOr::None)] cwd: Given<'v>,
         #[starlark(default = NoneOr::None)] place: NoneOr<&'v str>,
         #[starlark(default = NoneOr::None)] until: NoneOr<&'v str>,
@@ -32,7 +33,8 @@ pub(super) fn vocabulary(builder: &mut GlobalsBuilder) {
         note(evaluator, || {
             let decision = values::decision(decision.into_option().unwrap_or("allow"), &[])?;
             let justification = values::justification(justification)?;
-            let which = Which::Prefix(prefix(pattern)?);
+            let prefix = prefix(pattern)?;
+            let which = Which::Prefix(if exact { prefix.exact() } else { prefix });
             let examples = Examples::read(r#match, not_match)?;
             let cwd = narrowing("cwd", cwd, |text| Ok(text.to_owned()))?.unwrap_or_default();
             let place = place.into_option().map(str::to_owned);

@@ -96,6 +96,13 @@ fn a_copy_is_what_it_is_a_copy_of() {
 }
 
 #[test]
+fn an_exact_prefix_is_the_whole_command() {
+    let policy = asking("prefix_rule(['git', 'status'], exact=True)");
+    check_exec(&policy, "/usr/bin/git - git status", "allow by user");
+    check_exec(&policy, "/usr/bin/git - git status x", "ask by user");
+}
+
+#[test]
 fn a_variable_is_part_of_a_command() {
     let text = "command_rule('git', env=['GIT_SSH_COMMAND'], decision='forbidden')
 command_rule('make', env=['CC=clang'])\nprefix_rule(['ls'])";
@@ -170,6 +177,7 @@ prefix_rule(['ls'], place='inside')",
     assert_eq!(placed(&policy, "/usr/bin/hg - hg").as_deref(), Some("forge"));
     assert_eq!(placed(&policy, "/usr/bin/curl - curl").as_deref(), Some("offline"));
     assert_eq!(placed(&policy, "/bin/ls - ls"), None);
+    assert_eq!(Vec::from_iter(policy.placed_in()), ["forge", "offline"]);
 }
 
 #[test]
