@@ -39,6 +39,8 @@ fn the_command_has_a_terminal_with_size_and_colours(world: &World) {
 }
 
 fn vim_looks_the_same(world: &World) {
+    // It begins with a command of the editor's, and those can start programs.
+    world.rules("prefix_rule(pattern = [\"vim\"])\n");
     world.write(&world.workspace.join("text"), "one\ntwo\nthree\n");
     let command = "vim -u NONE -N -i NONE -c 'syntax on' text";
     let screen = Screen::new(world);
