@@ -25,6 +25,7 @@ mod names;
 mod pipes;
 mod rows;
 mod sed;
+mod settings;
 mod table;
 mod targets;
 #[cfg(test)]
@@ -85,6 +86,7 @@ impl Finding {
 ///
 /// Takes time linear in the arguments.
 pub(crate) fn findings(exec: &Exec, place: &Place) -> Vec<Finding> {
+    let exec = &*settings::told(exec);
     let views = names::views(exec);
     let mut findings = Vec::new();
     let own_part = is_part_of_git(exec);
@@ -114,6 +116,7 @@ pub(crate) fn findings(exec: &Exec, place: &Place) -> Vec<Finding> {
 /// What a program that only reads is told to start by its own settings, as Git's
 /// are by a repository, is judged when it starts.
 pub(crate) fn reads_only(exec: &Exec, place: &Place) -> bool {
+    let exec = &*settings::told(exec);
     let Some(program) = &exec.program else { return false };
     if !is_system(&exec.path) || !is_system(program) || !exec.copy_of.is_empty() {
         return false;
@@ -139,6 +142,7 @@ pub(crate) fn reads_only(exec: &Exec, place: &Place) -> bool {
 /// things than its arguments say, so that a permission for the command is none for
 /// this.
 pub(crate) fn is_poisoned(exec: &Exec, counts: impl Fn(&OsStr) -> bool) -> bool {
+    let exec = &*settings::told(exec);
     if exec.environment.is_empty() || is_part_of_git(exec) {
         return false;
     }
