@@ -85,7 +85,10 @@ pub(crate) fn of_exec(exec: &Exec, policy: &Policy) -> Option<Proposal> {
     }
     let names = [called, program].into_iter().chain(exec.copy_of.iter().map(|it| it.as_path()));
     let names: Vec<&str> = names.map(|path| path.file_name()?.to_str()).collect::<Option<_>>()?;
-    if names.iter().any(|name| crate::learn::runs_another(bare(name)).is_some()) {
+    let tells_by_words = |name: &str| WORDS_ROWS.iter().any(|row| row.programs.contains(&name));
+    let runs_anything =
+        |name: &str| !tells_by_words(name) && crate::learn::runs_another(name).is_some();
+    if names.iter().any(|name| runs_anything(bare(name))) {
         return None;
     }
     let arguments: Vec<&str> = arguments

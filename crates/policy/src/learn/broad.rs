@@ -85,6 +85,7 @@ mod tests {
         check("unheard-of", true);
         check("unheard-of check", false);
         check("ld-linux-x86-64.so.2 /bin/ls", true);
-        check("7z x", false);
+        check("7z x", true);
+        check("c99 x", false);
     }
 }

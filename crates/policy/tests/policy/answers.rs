@@ -81,7 +81,7 @@ fn there_is_no_yes_for_a_project_to_what_runs_whatever_it_is_told() {
         &["/usr/bin/sudo", "make", "install"],
         &["/usr/bin/curl", "https://api.example/"],
         &["/usr/bin/rm", "-r", "build"],
-        &["/usr/bin/find", ".", "-name", "x"],
+        &["/usr/bin/find", ".", "-exec", "x", ";"],
         &["/usr/bin/timeout", "5", "make"],
         &["/lib64/ld-linux-x86-64.so.2", "/usr/bin/make", "x"],
         &["/usr/bin/busybox", "wget", "x"],
