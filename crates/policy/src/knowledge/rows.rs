@@ -21,7 +21,7 @@ pub(super) fn finding(row: &Row, line: &Line<'_>, cwd: &Path, place: &Place) -> 
     let mut operands = line.operands(behind);
     // Only before operands, where nothing that follows can be their value.
     let other = |option: &&str| line.begins_with(behind, option);
-    let about = !row.unless.iter().any(|option| other(option))
+    let about = !row.unless.iter().any(other)
         && has(row.options)
         && has(row.also)
         && (row.operands.is_empty() || operands.any(|word| is_any(word, row.operands)))
