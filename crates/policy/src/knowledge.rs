@@ -159,12 +159,6 @@ pub fn is_telling(name: &OsStr) -> bool {
     variables::named(name).is_some()
 }
 
-/// Whether the verdict on this program depends on what it reads from and writes
-/// into: [`Exec::fed_by`] and [`Exec::feeds`].
-pub fn watches_pipes(exec: &Exec) -> bool {
-    pipes::watches(&names::of(exec))
-}
-
 /// Whether Git starts a part of its own, as `git stash` starts `git reset --hard`:
 /// what it was told to do has been judged. What a shell starts for Git is not that.
 fn is_part_of_git(exec: &Exec) -> bool {

@@ -1,6 +1,9 @@
 //! Hosts that lack something: refused until policy names the lesser tier, and
 //! what each tier then holds. What is lacking is taken away by a filter.
 
+mod ends;
+mod network;
+
 use std::fs;
 use std::io::Read as _;
 use std::os::linux::net::SocketAddrExt as _;
@@ -15,6 +18,16 @@ use crate::places;
 use crate::run::{Output, Running, eventually};
 use crate::scenario::Need::{Program, RootHarness};
 use crate::world::{SECRET, World};
+
+use ends::{
+    killing_process_1_ends_a_session_of_any_tier,
+    killing_the_supervisor_ends_a_session_of_any_tier, nothing_outlives_a_session_of_any_tier,
+};
+use network::{
+    a_stranger_gets_nothing_from_the_proxys_listeners,
+    loopback_is_refused_unless_named_in_every_tier, no_server_can_be_started_without_namespaces,
+    nothing_leaves_unasked_in_any_tier,
+};
 
 scenarios! { "tiers":
     a_host_that_lacks_something_is_refused_until_the_tier_is_named [Program("python3")],
@@ -545,108 +558,6 @@ fn shared_memory_is_held_in_every_tier(world: &World) {
     world.outside(&remove).succeeds();
 }
 
-fn nothing_leaves_unasked_in_any_tier(world: &World) {
-    let udp = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('11.22.33.44', 9))";
-    world.write(&world.workspace.join("udp.py"), udp);
-    let scripts = [
-        format!("curl -sS -m 20 http://{NAME}/"),
-        "curl -sS -m 20 http://11.22.33.44/".to_owned(),
-        "python3 udp.py".to_owned(),
-        "python3 -c \"import socket; s = socket.socket(); s.settimeout(5); s.sendto(b'x', 0x20000000, ('11.22.33.44', 80))\""
-            .to_owned(),
-    ];
-    for tier in TIERS {
-        let lab = Lab::new(world);
-        let inside = |script: &str| {
-            let words = tier.words(world, &["run", "--", "sh", "-c", script]);
-            let rest: Vec<&str> = words[1..].iter().map(String::as_str).collect();
-            lab.run(&words[0], &rest)
-        };
-        tier.allow(world, "");
-        for script in &scripts {
-            inside(script).fails_or_is_refused();
-        }
-        assert_eq!((lab.notes(), lab.captured_abroad()), (String::new(), false), "{}", tier.name);
-        tier.allow(world, &format!("[network]\nallow = ['{NAME}:80']"));
-        inside(&scripts[0]).succeeds().says(remit_e2e::witness::GREETING.trim());
-        assert!(lab.notes().contains(&format!("dns {NAME}")), "{}", lab.notes());
-        fs::remove_dir_all(world.elsewhere().join("lab")).expect("the lab's directory");
-    }
-    let lab = Lab::new(world);
-    lab.outside(&scripts[2]).succeeds();
-    eventually("the control's packet", Duration::from_secs(2), || {
-        lab.captured_abroad().then_some(())
-    });
-}
-
-fn loopback_is_refused_unless_named_in_every_tier(world: &World) {
-    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port");
-    let port = server.local_addr().expect("its address").port();
-    let reached = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
-    let count = std::sync::Arc::clone(&reached);
-    std::thread::spawn(move || {
-        for mut stream in server.incoming().flatten() {
-            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            let _ = stream.read(&mut [0; 512]);
-            let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.0 200 OK\r\n\r\nfrom the host");
-        }
-    });
-    let get = format!("curl -sS -m 10 http://127.0.0.1:{port}/");
-    for tier in TIERS {
-        tier.inside(world, &get).does_not_say("from the host");
-        assert_eq!(reached.load(std::sync::atomic::Ordering::SeqCst), 0, "{}", tier.name);
-    }
-    let named = format!("[network]\nallow = ['127.0.0.1:{port}']");
-    for tier in TIERS {
-        tier.inside_with(world, &named, &get).succeeds().says("from the host");
-    }
-    world.outside(&get).succeeds().says("from the host");
-}
-
-/// Asks the session's resolver, says where it was found, and waits.
-const RESOLVER: &str = r#"
-import os, socket, sys, time
-question = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01x\x07example\0\0\x01\0\x01"
-s = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=8)
-s.sendall(bytes([0, len(question)]) + question)
-reply = s.makefile("rb").read(4)
-print("answered" if reply[2:4] == b"\x12\x34" else "nothing", flush=True)
-if len(sys.argv) > 3:
-    with open("draft", "w") as out:
-        out.write("%s %d" % s.getpeername()[:2])
-    os.rename("draft", "found")
-    while not os.path.exists("done"):
-        time.sleep(0.02)
-"#;
-
-fn a_stranger_gets_nothing_from_the_proxys_listeners(world: &World) {
-    world.write(&world.workspace.join("resolver.py"), RESOLVER);
-    LAST.allow(world, "");
-    let words = ["run", "--", "python3", "resolver.py", "192.0.2.1", "53", "wait"];
-    let session = LAST.start(world, &words);
-    let found = eventually("the listener", Duration::from_secs(10), || {
-        fs::read_to_string(world.workspace.join("found")).ok()
-    });
-    assert!(found.starts_with("127.0.0.1 "), "on the loopback alone: {found}");
-    world.outside(&format!("python3 resolver.py {found}")).does_not_say("answered");
-    world.write(&world.workspace.join("done"), "");
-    session.finish().succeeds().says("answered");
-}
-
-fn no_server_can_be_started_without_namespaces(world: &World) {
-    let tries = [
-        "socket.socket().bind(('127.0.0.1', 0))",
-        "socket.socket().listen()",
-        "socket.socket(socket.AF_UNIX).bind('here.sock')",
-        "socket.socket(socket.AF_UNIX).bind(chr(0) + 'remit-e2e-name')",
-    ];
-    for attempt in tries {
-        let script = format!("python3 -c \"import socket; {attempt}\"");
-        LAST.inside(world, &script).fails().says("PermissionError");
-        world.outside(&format!("cd $(mktemp -d) && {script}")).succeeds();
-    }
-}
-
 fn temporary_files_have_a_place_of_their_own_without_namespaces(world: &World) {
     let script = "echo $TMPDIR && stat -c %a $TMPDIR && f=$(mktemp) && echo x > $f \
                   && mkdir $TMPDIR/a && mv $f $TMPDIR/a/b && cat $TMPDIR/a/b && chmod 0 $TMPDIR/a";
@@ -710,96 +621,6 @@ fn a_hidden_path_in_the_workspace_is_refused_without_namespaces(world: &World) {
     // The other tiers cover it.
     for tier in &TIERS[..2] {
         tier.inside_with(world, "hide = ['./keys']", "cat keys/one").fails().does_not_say(SECRET);
-    }
-}
-
-/// Each generation starts the next and ends, so that no list of processes ever
-/// names the one that is alive.
-const CHAIN: &str = r#"
-import os, sys
-os.setsid()
-while True:
-    if os.fork():
-        os._exit(0)
-    sys.argv
-"#;
-
-fn nothing_outlives_a_session_of_any_tier(world: &World) {
-    world.write(&world.workspace.join("chain.py"), CHAIN);
-    for tier in TIERS {
-        let mark = world.mark();
-        let script = format!(
-            "setsid sleep {mark} >/dev/null 2>&1 </dev/null & (trap '' TERM HUP; sleep {mark} & sleep {mark}) & \
-             python3 chain.py >/dev/null 2>&1 & sleep 0.3"
-        );
-        tier.inside(world, &script).succeeds();
-        eventually("the daemons' end", Duration::from_secs(2), || {
-            (world.sleepers(&mark).is_empty() && world.mine().is_empty()).then_some(())
-        });
-    }
-    let mark = world.mark();
-    world
-        .outside(&format!("setsid sleep {mark} >/dev/null 2>&1 </dev/null & sleep 0.1"))
-        .succeeds();
-    let left = world.sleepers(&mark);
-    assert!(!left.is_empty(), "without Remit the daemon stays");
-    for pid in left {
-        kill_process(pid, Signal::KILL).expect("the daemon is ours");
-    }
-}
-
-/// Starts a session of two sleepers and returns when both are there.
-fn sleeping(world: &World, tier: &Tier) -> (Running, String) {
-    tier.allow(world, "");
-    let mark = world.mark();
-    let script = format!("setsid sleep {mark} & sleep {mark}");
-    let running = tier.start(world, &["run", "--", "sh", "-c", &script]);
-    eventually("both sleepers", Duration::from_secs(10), || {
-        (world.sleepers(&mark).len() == 2).then_some(())
-    });
-    (running, mark)
-}
-
-fn killing_the_supervisor_ends_a_session_of_any_tier(world: &World) {
-    for tier in TIERS {
-        let (running, mark) = sleeping(world, &tier);
-        running.signal(Signal::KILL);
-        eventually("the end of the session", Duration::from_secs(2), || {
-            world.sleepers(&mark).is_empty().then_some(())
-        });
-        assert_eq!(running.finish().code, 137);
-        let session = world.sessions().pop().expect("a session");
-        world.remit(&["log", "verify", &session]).succeeds();
-    }
-    remove_left_behind(world);
-}
-
-/// A killed supervisor cannot remove its session's directory for temporary files.
-fn remove_left_behind(world: &World) {
-    for entry in fs::read_dir("/tmp").expect("/tmp").flatten() {
-        let owner = entry.metadata().map(|about| std::os::unix::fs::MetadataExt::uid(&about));
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let named = name.strip_prefix("remit-").is_some_and(|tail| {
-            tail.len() == 16 && tail.bytes().all(|byte| byte.is_ascii_hexdigit())
-        });
-        // Only what is empty, so not that of a session which still runs.
-        if named && owner.ok() == Some(world.who.uid) {
-            let _ = fs::remove_dir(entry.path());
-        }
-    }
-}
-
-fn killing_process_1_ends_a_session_of_any_tier(world: &World) {
-    for tier in TIERS {
-        let (running, mark) = sleeping(world, &tier);
-        let supervisor = running.pid().as_raw_nonzero();
-        let list = format!("/proc/{supervisor}/task/{supervisor}/children");
-        let children = fs::read_to_string(list).expect("its children");
-        let first = children.split_whitespace().next().and_then(|pid| pid.parse().ok());
-        let first = first.and_then(Pid::from_raw).expect("process 1 of the session");
-        kill_process(first, Signal::KILL).expect("it is there");
-        assert_eq!(running.finish().code, 125, "{}", tier.name);
-        assert!(world.sleepers(&mark).is_empty(), "{}", tier.name);
     }
 }
 

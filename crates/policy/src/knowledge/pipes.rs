@@ -7,12 +7,6 @@ use super::table::{DECODERS, DOWNLOADERS, INTERPRETERS, SHELLS, is_one_of};
 use super::{Finding, Risk};
 use crate::attempt::Exec;
 
-/// Whether what a program of these names reads from, or writes into, matters to
-/// the verdict, so that the ends of its pipes have to be known.
-pub(super) fn watches(names: &[&[u8]]) -> bool {
-    [DOWNLOADERS, DECODERS, SHELLS, INTERPRETERS].iter().any(|list| any(names, list))
-}
-
 pub(super) fn findings(exec: &Exec, view: &View<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let is_interpreter = any(&view.names, SHELLS) || any(&view.names, INTERPRETERS);
